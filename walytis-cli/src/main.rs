@@ -1,0 +1,2 @@
+//! The `walytis` command.
+fn main() {}

@@ -1,9 +1,27 @@
 #![doc = include_str!("../README.md")]
 
+mod block;
 mod bytes;
+pub mod codec;
+mod draft;
+mod keys;
+pub mod limits;
 mod network;
 mod store;
+#[cfg(test)]
+mod testing;
+mod transcript;
 
+pub use block::{
+    BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock,
+};
 pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId, Timestamp};
+pub use codec::CodecError;
+pub use draft::{Draft, Place};
+pub use keys::{
+    AuthorSecret, BadSignature, ED25519_SIGNATURE_BYTES, HYBRID_SIGNATURE_BYTES, HybridKey, HybridSecret, HybridSignature,
+    ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
+};
 pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
 pub use store::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
+pub use transcript::Transcript;

@@ -1,0 +1,127 @@
+//! Strict postcard: what is decoded re-encodes to exactly the bytes that came in.
+//!
+//! Plain postcard accepts trailing bytes and overlong integers, so that one value would have many encodings, and with
+//! them many ids. Everything that is hashed, signed or compared goes through here.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Why bytes are not the one encoding of a value.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The bytes end early, or hold what the type cannot be.
+    #[error("the bytes are not a valid encoding")]
+    Malformed,
+    /// Bytes are left over behind the value.
+    #[error("{bytes} bytes are left over behind the value")]
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+    /// The value has a shorter encoding than the one given.
+    #[error("the bytes are not the canonical encoding of their value")]
+    NotCanonical,
+    /// The format version is not one that this program knows.
+    #[error("format version {found} is not known (this program knows up to {known}): update the program")]
+    Version {
+        /// The version found.
+        found: u8,
+        /// The newest version known.
+        known: u8,
+    },
+}
+
+/// Encodes a value. Types that are encoded here have no case in which postcard fails.
+#[must_use]
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let encoded = postcard::to_allocvec(value);
+    debug_assert!(encoded.is_ok(), "our own types always encode");
+    encoded.unwrap_or_default()
+}
+
+/// Decodes a value that takes all of the bytes and re-encodes to them.
+///
+/// # Errors
+/// [`CodecError`] if the bytes are anything but the value's one encoding.
+pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|_| CodecError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(CodecError::Trailing { bytes: rest.len() });
+    }
+    if encode(&value) != bytes {
+        return Err(CodecError::NotCanonical);
+    }
+    Ok(value)
+}
+
+/// Checks the version byte with which every one of our encodings begins.
+///
+/// # Errors
+/// [`CodecError::Malformed`] if there is none, [`CodecError::Version`] if it is not `known`.
+pub fn expect_version(bytes: &[u8], known: u8) -> Result<(), CodecError> {
+    match bytes.first() {
+        None => Err(CodecError::Malformed),
+        Some(found) if *found == known => Ok(()),
+        Some(found) => Err(CodecError::Version { found: *found, known }),
+    }
+}
+
+/// Fixed-size byte arrays longer than serde's 32, without a length in front.
+pub mod array {
+    use std::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::ser::SerializeTuple;
+    use serde::{Deserializer, Serializer};
+
+    /// Writes the bytes one after the other.
+    ///
+    /// # Errors
+    /// As the serializer.
+    pub fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(N)?;
+        for byte in bytes {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
+    }
+
+    /// Reads exactly `N` bytes.
+    ///
+    /// # Errors
+    /// As the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+        struct Bytes<const N: usize>;
+        impl<'de, const N: usize> Visitor<'de> for Bytes<N> {
+            type Value = [u8; N];
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{N} bytes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<[u8; N], A::Error> {
+                let mut bytes = [0; N];
+                for (position, byte) in bytes.iter_mut().enumerate() {
+                    *byte = sequence.next_element()?.ok_or_else(|| A::Error::invalid_length(position, &self))?;
+                }
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_tuple(N, Bytes::<N>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_one_encoding_is_accepted() {
+        assert_eq!(decode::<u32>(&[0x05]), Ok(5));
+        assert_eq!(decode::<u32>(&[0x85, 0x00]), Err(CodecError::NotCanonical));
+        assert_eq!(decode::<u32>(&[0x05, 0x00]), Err(CodecError::Trailing { bytes: 1 }));
+        assert_eq!(decode::<u32>(&[]), Err(CodecError::Malformed));
+        assert_eq!(expect_version(&[2], 1), Err(CodecError::Version { found: 2, known: 1 }));
+    }
+}

@@ -1,0 +1,92 @@
+//! Making blocks.
+
+use rand_core::CryptoRng;
+
+use crate::block::{content_hash, signature_transcript};
+use crate::{
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainId, ForeignHead, Header, HybridSecret, ParsedBlock, RawBlock,
+    Suite, Timestamp, VerifiedBlock,
+};
+
+/// Where a new block stands: what its author saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The first block of a new chain, with 32 random bytes.
+    Genesis([u8; 32]),
+    /// Behind other blocks of a chain.
+    After {
+        /// The chain.
+        chain: ChainId,
+        /// The parents; `previous` may be among them.
+        parents: Vec<BlockId>,
+        /// The author's own previous block on the chain, with its sequence number.
+        previous: Option<(BlockId, u64)>,
+    },
+}
+
+/// A block in the making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What the block is for.
+    pub kind: BlockKind,
+    /// Where it stands.
+    pub place: Place,
+    /// The heads of other chains that it names; for operations only.
+    pub foreign: Vec<ForeignHead>,
+    /// Its topics; for blocks of content only.
+    pub topics: Vec<Vec<u8>>,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+impl Draft {
+    /// The header and the id that the block will have.
+    #[must_use]
+    pub fn header(&self, author: &AuthorSecret, created_at: Timestamp) -> Header {
+        let (chain, genesis, mut parents, previous) = match &self.place {
+            Place::Genesis(random) => (ChainId::ZERO, Some(*random), Vec::new(), None),
+            Place::After { chain, parents, previous } => (*chain, None, parents.clone(), *previous),
+        };
+        parents.retain(|parent| previous.is_none_or(|(own, _)| own != *parent));
+        parents.sort_unstable();
+        parents.dedup();
+        let mut foreign = self.foreign.clone();
+        foreign.sort_unstable();
+        foreign.dedup();
+        Header {
+            kind: self.kind,
+            suite: self.kind.suite(),
+            chain,
+            genesis,
+            parents,
+            foreign,
+            author: author.public(),
+            previous: previous.map(|(own, _)| own),
+            sequence: previous.map_or(0, |(_, sequence)| sequence.saturating_add(1)),
+            created_at_ms: created_at.0,
+            topics: self.topics.clone(),
+            content_bytes: u64::try_from(self.content.len()).unwrap_or(u64::MAX),
+            content_hash: content_hash(&self.content),
+        }
+    }
+
+    /// Signs the block: with the author key, and in hybrid with the device key if its kind asks for it.
+    ///
+    /// # Errors
+    /// [`BlockError`] if the block would break a rule.
+    pub fn sign(
+        self,
+        author: &AuthorSecret,
+        device: &HybridSecret,
+        created_at: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<VerifiedBlock, BlockError> {
+        let header = self.header(author, created_at).encode();
+        let transcript = signature_transcript(self.kind.suite(), Header::id_of(&header));
+        let mut signature = author.sign(&transcript).to_vec();
+        if self.kind.suite() == Suite::Hybrid {
+            signature.extend_from_slice(&device.sign_ml_dsa(&transcript, rng));
+        }
+        ParsedBlock::parse(RawBlock { header, signature, content: self.content }).map(VerifiedBlock::just_signed)
+    }
+}

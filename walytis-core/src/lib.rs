@@ -2,12 +2,17 @@
 
 mod block;
 mod bytes;
+pub mod chains;
 pub mod codec;
 mod draft;
 mod keys;
 pub mod limits;
 mod network;
+mod orphans;
+mod outbox;
+mod pending;
 mod store;
+pub mod sync;
 #[cfg(test)]
 mod testing;
 mod transcript;
@@ -23,5 +28,9 @@ pub use keys::{
     ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
 };
 pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
+pub use chains::{ChainError, StoredBlock};
+pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
+pub use outbox::Outbox;
+pub use pending::{BatchNumber, Pending};
 pub use store::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 pub use transcript::Transcript;

@@ -1,0 +1,552 @@
+//! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, Direction, KeyRange, ParsedBlock, Pending,
+    RawBlock, StoreError, Table, VerifiedBlock, codec,
+};
+
+/// (chain number, position) -> [`BlockRow`].
+const BLOCKS: Table = Table::permanent("core.blocks");
+/// (chain number, position) -> the content of a block of kind content; other kinds keep it in their row.
+const CONTENTS: Table = Table::permanent("core.contents");
+/// (chain number, generation, position) -> nothing.
+const ORDER: Table = Table::permanent("core.order");
+/// Block id -> (chain number, position).
+const IDS: Table = Table::hidden("core.ids");
+/// Chain number -> [`ChainRow`].
+const CHAINS: Table = Table::changing("core.chains");
+/// (chain number, author key) -> [`AuthorRow`].
+const AUTHORS: Table = Table { name: "core.authors", keys: crate::Keys::Hidden, rows: crate::Rows::Permanent };
+
+/// Why a chain could not be read or added to.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record in the store is not what was written there.
+    #[error("the store is damaged: a record of {table} cannot be read: {reason}")]
+    Record {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        reason: CodecError,
+    },
+    /// A stored block is not what was written.
+    #[error("the store is damaged: {0}")]
+    Stored(BlockError),
+    /// Two records contradict each other.
+    #[error("the store is damaged: {what} (block {id})")]
+    Inconsistent {
+        /// The block that is concerned.
+        id: BlockId,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A block breaks a rule that needs its ancestors.
+    #[error("block {id} breaks the rules: {rule}")]
+    Rule {
+        /// The block.
+        id: BlockId,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A block was inserted before its ancestors.
+    #[error("block {id} lacks ancestors")]
+    Orphan {
+        /// The block.
+        id: BlockId,
+    },
+}
+
+/// A chain's number in this store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ChainNumber(u32);
+
+/// Where a block is kept. Parents have lower positions than their children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Location {
+    chain: ChainNumber,
+    position: u64,
+}
+
+impl Location {
+    fn key(self) -> [u8; 12] {
+        let mut key = [0; 12];
+        let (chain, position) = key.split_at_mut(4);
+        chain.copy_from_slice(&self.chain.0.to_be_bytes());
+        position.copy_from_slice(&self.position.to_be_bytes());
+        key
+    }
+
+    fn from_key(key: &[u8]) -> Option<Self> {
+        let (chain, position) = key.split_first_chunk::<4>()?;
+        Some(Self {
+            chain: ChainNumber(u32::from_be_bytes(*chain)),
+            position: u64::from_be_bytes(position.try_into().ok()?),
+        })
+    }
+}
+
+fn order_key(chain: ChainNumber, generation: u64, position: u64) -> Vec<u8> {
+    [&chain.0.to_be_bytes()[..], &generation.to_be_bytes(), &position.to_be_bytes()].concat()
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChainRow {
+    id: ChainId,
+    length: u64,
+    /// Heads and their positions, by id.
+    heads: Vec<(BlockId, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuthorRow {
+    id: BlockId,
+    sequence: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlockRow {
+    generation: u64,
+    /// Positions of all parents.
+    parents: Vec<u64>,
+    /// Positions of the heads of operations among the block's ancestors, itself aside.
+    operations: Vec<u64>,
+    #[serde(with = "serde_bytes")]
+    header: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    signature: Vec<u8>,
+    content: Option<serde_bytes::ByteBuf>,
+}
+
+/// A block, and what its ancestors say about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// The block.
+    pub block: VerifiedBlock,
+    /// Its place in the order of arrival on this node, from 0.
+    pub position: u64,
+    /// One more than its parents' highest; 0 in a genesis. Sorting by (generation, id) puts ancestors first.
+    pub generation: u64,
+}
+
+fn read<T: Serialize + for<'de> Deserialize<'de>>(table: Table, bytes: &[u8]) -> Result<T, ChainError> {
+    codec::decode(bytes).map_err(|reason| ChainError::Record { table: table.name, reason })
+}
+
+fn row(view: &Pending, location: Location) -> Result<Option<BlockRow>, ChainError> {
+    view.get(BLOCKS, &location.key())?.map(|bytes| read(BLOCKS, &bytes)).transpose()
+}
+
+fn locate(view: &Pending, id: BlockId) -> Result<Option<Location>, ChainError> {
+    let Some(bytes) = view.get(IDS, &id.0)? else { return Ok(None) };
+    Location::from_key(&bytes).map(Some).ok_or(ChainError::Record { table: IDS.name, reason: CodecError::Malformed })
+}
+
+fn chain_row(view: &Pending, chain: ChainId) -> Result<Option<(ChainNumber, ChainRow)>, ChainError> {
+    match locate(view, chain.into())? {
+        Some(Location { chain: number, position: 0 }) => {
+            let Some(bytes) = view.get(CHAINS, &number.0.to_be_bytes())? else {
+                return Err(ChainError::Inconsistent { id: chain.into(), what: "its chain has no entry" });
+            };
+            Ok(Some((number, read(CHAINS, &bytes)?)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn missing_row(id: BlockId) -> ChainError {
+    ChainError::Inconsistent { id, what: "an index names a block that is not there" }
+}
+
+/// Whether a block is in the set.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn contains(view: &Pending, id: BlockId) -> Result<bool, ChainError> {
+    Ok(locate(view, id)?.is_some())
+}
+
+/// Whether a chain is kept here.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn knows_chain(view: &Pending, chain: ChainId) -> Result<bool, ChainError> {
+    Ok(chain_row(view, chain)?.is_some())
+}
+
+/// Every chain that is kept here, in the order in which they came.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn all_chains(view: &Pending) -> Result<Vec<ChainId>, ChainError> {
+    let rows = view.scan(CHAINS, KeyRange::all(), usize::MAX)?;
+    rows.iter().map(|record| read::<ChainRow>(CHAINS, &record.value).map(|row| row.id)).collect()
+}
+
+/// The heads of a chain, by id: the blocks that no other one names as a parent. Empty if the chain is not kept here.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError> {
+    let row = chain_row(view, chain)?;
+    Ok(row.map(|(_, row)| row.heads.into_iter().map(|(id, _)| id).collect()).unwrap_or_default())
+}
+
+/// How many blocks of a chain are kept here.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn length(view: &Pending, chain: ChainId) -> Result<u64, ChainError> {
+    Ok(chain_row(view, chain)?.map_or(0, |(_, row)| row.length))
+}
+
+/// An author's last block on a chain with its sequence number; of a fork, the branch that came last.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn previous(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Option<(BlockId, u64)>, ChainError> {
+    let Some((number, _)) = chain_row(view, chain)? else { return Ok(None) };
+    let Some(bytes) = view.get(AUTHORS, &author_key(number, author))? else { return Ok(None) };
+    let row: AuthorRow = read(AUTHORS, &bytes)?;
+    Ok(Some((row.id, row.sequence)))
+}
+
+fn author_key(chain: ChainNumber, author: AuthorKey) -> Vec<u8> {
+    [&chain.0.to_be_bytes()[..], &author.0].concat()
+}
+
+/// Reads a block.
+///
+/// # Errors
+/// [`ChainError`] if the store fails or the record is not the block of this id.
+pub fn block(view: &Pending, id: BlockId) -> Result<Option<StoredBlock>, ChainError> {
+    let Some(location) = locate(view, id)? else { return Ok(None) };
+    let stored = load(view, location)?.ok_or_else(|| missing_row(id))?;
+    if stored.block.id() != id {
+        return Err(ChainError::Inconsistent { id, what: "its record holds another block" });
+    }
+    Ok(Some(stored))
+}
+
+/// Reads the block at a position of a chain, counted from 0 in the order of arrival.
+///
+/// # Errors
+/// [`ChainError`] if the store fails or the record is damaged.
+pub fn block_at(view: &Pending, chain: ChainId, position: u64) -> Result<Option<StoredBlock>, ChainError> {
+    let Some((number, _)) = chain_row(view, chain)? else { return Ok(None) };
+    load(view, Location { chain: number, position })
+}
+
+fn load(view: &Pending, location: Location) -> Result<Option<StoredBlock>, ChainError> {
+    let Some(row) = row(view, location)? else { return Ok(None) };
+    let content = match row.content {
+        Some(content) => content.into_vec(),
+        None => view.get(CONTENTS, &location.key())?.unwrap_or_default(),
+    };
+    let raw = RawBlock { header: row.header, signature: row.signature, content };
+    let parsed = ParsedBlock::parse(raw).map_err(ChainError::Stored)?;
+    Ok(Some(StoredBlock {
+        block: VerifiedBlock::from_store(parsed),
+        position: location.position,
+        generation: row.generation,
+    }))
+}
+
+/// The parents of a block that are not in the set. A block of a chain that is not kept here lacks its genesis.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn missing_parents(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockId>, ChainError> {
+    let mut missing = Vec::new();
+    for parent in block.header().all_parents() {
+        if locate(view, parent)?.is_none() {
+            missing.push(parent);
+        }
+    }
+    Ok(missing)
+}
+
+/// The heads of operations among the ancestors of a block that is not inserted yet: what its validity rests on.
+///
+/// # Errors
+/// [`ChainError::Orphan`] if a parent is not in the set.
+pub fn operations_before(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockId>, ChainError> {
+    if block.header().genesis.is_some() {
+        return Ok(Vec::new());
+    }
+    let Some((chain, _)) = chain_row(view, block.chain())? else {
+        return Err(ChainError::Orphan { id: block.id() });
+    };
+    let parents = parent_positions(view, chain, block)?;
+    let heads = operations_above(view, chain, &parents)?;
+    ids_of(view, chain, &heads)
+}
+
+/// The heads of operations in the whole set of a chain.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn operation_heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError> {
+    let Some((number, row)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+    let heads: Vec<u64> = row.heads.iter().map(|(_, position)| *position).collect();
+    let operations = operations_above(view, number, &heads)?;
+    ids_of(view, number, &operations)
+}
+
+/// The operations that these operations have as nearest ones among their ancestors.
+///
+/// # Errors
+/// [`ChainError`] if the store fails or the block is not in the set.
+pub fn operation_parents(view: &Pending, id: BlockId) -> Result<Vec<BlockId>, ChainError> {
+    let location = locate(view, id)?.ok_or(ChainError::Orphan { id })?;
+    let row = row(view, location)?.ok_or_else(|| missing_row(id))?;
+    ids_of(view, location.chain, &row.operations)
+}
+
+fn ids_of(view: &Pending, chain: ChainNumber, positions: &[u64]) -> Result<Vec<BlockId>, ChainError> {
+    let mut ids = Vec::with_capacity(positions.len());
+    for position in positions {
+        let found = row(view, Location { chain, position: *position })?;
+        let header = found.map(|row| row.header).ok_or_else(|| missing_row(BlockId([0; 32])))?;
+        ids.push(crate::Header::id_of(&header));
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+fn parent_positions(view: &Pending, chain: ChainNumber, block: &ParsedBlock) -> Result<Vec<u64>, ChainError> {
+    let mut positions = Vec::new();
+    for parent in block.header().all_parents() {
+        let location = locate(view, parent)?.ok_or(ChainError::Orphan { id: block.id() })?;
+        if location.chain != chain {
+            return Err(ChainError::Rule { id: block.id(), rule: "parents are on the block's own chain" });
+        }
+        positions.push(location.position);
+    }
+    positions.sort_unstable();
+    Ok(positions)
+}
+
+/// The heads of operations among blocks and their ancestors.
+fn operations_above(view: &Pending, chain: ChainNumber, blocks: &[u64]) -> Result<Vec<u64>, ChainError> {
+    let mut candidates = BTreeSet::new();
+    for position in blocks {
+        let id = BlockId([0; 32]);
+        let row = row(view, Location { chain, position: *position })?.ok_or_else(|| missing_row(id))?;
+        let kind = crate::Header::decode(&row.header).map_err(ChainError::Stored)?.kind;
+        if kind == BlockKind::Operation {
+            candidates.insert(*position);
+        } else {
+            candidates.extend(row.operations);
+        }
+    }
+    if candidates.len() < 2 {
+        return Ok(candidates.into_iter().collect());
+    }
+    // Walk down from all candidates at once, highest position first; whatever is met below another one is no head.
+    let lowest = candidates.first().copied().unwrap_or_default();
+    let mut below: BTreeSet<u64> = BTreeSet::new();
+    let mut open: BTreeSet<u64> = candidates.clone();
+    while let Some(position) = open.pop_last() {
+        if position < lowest {
+            break;
+        }
+        let id = BlockId([0; 32]);
+        let row = row(view, Location { chain, position })?.ok_or_else(|| missing_row(id))?;
+        for ancestor in row.operations {
+            if below.insert(ancestor) {
+                open.insert(ancestor);
+            }
+        }
+    }
+    Ok(candidates.difference(&below).copied().collect())
+}
+
+/// Adds a verified block whose ancestors are in the set. Adding one that is there already changes nothing.
+///
+/// Whether its author may write it is not decided here: that is the identities' rule, asked before.
+///
+/// # Errors
+/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong.
+pub fn insert(view: &mut Pending, block: &VerifiedBlock) -> Result<StoredBlock, ChainError> {
+    if let Some(known) = self::block(view, block.id())? {
+        return Ok(known);
+    }
+    let header = block.header();
+    let (number, mut chain) = if header.genesis.is_some() {
+        let last = view.scan(CHAINS, KeyRange::all().descending(), 1)?;
+        let last = last.first().and_then(|record| Some(u32::from_be_bytes(record.key.as_slice().try_into().ok()?)));
+        let number = ChainNumber(last.map_or(0, |last| last.saturating_add(1)));
+        (number, ChainRow { id: block.chain(), length: 0, heads: Vec::new() })
+    } else {
+        chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: block.id() })?
+    };
+    let parents = parent_positions(view, number, block)?;
+    check_sequence(view, block)?;
+    let operations = operations_above(view, number, &parents)?;
+    let mut generation = 0;
+    for parent in &parents {
+        let found = row(view, Location { chain: number, position: *parent })?.ok_or_else(|| missing_row(block.id()))?;
+        generation = generation.max(found.generation.saturating_add(1));
+    }
+
+    let location = Location { chain: number, position: chain.length };
+    let raw = block.raw();
+    let inline = header.kind != BlockKind::Content;
+    if !inline {
+        view.put(CONTENTS, location.key(), raw.content.clone());
+    }
+    let row = BlockRow {
+        generation,
+        parents: parents.clone(),
+        operations,
+        header: raw.header.clone(),
+        signature: raw.signature.clone(),
+        content: inline.then(|| serde_bytes::ByteBuf::from(raw.content.clone())),
+    };
+    view.put(BLOCKS, location.key(), codec::encode(&row));
+    view.put(IDS, block.id().0, location.key());
+    view.put(ORDER, order_key(number, generation, location.position), []);
+    chain.heads.retain(|(_, position)| !parents.contains(position));
+    chain.heads.push((block.id(), location.position));
+    chain.heads.sort_unstable();
+    chain.length = chain.length.saturating_add(1);
+    view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
+    let author = AuthorRow { id: block.id(), sequence: header.sequence };
+    view.put(AUTHORS, author_key(number, header.author), codec::encode(&author));
+    Ok(StoredBlock { block: block.clone(), position: location.position, generation })
+}
+
+fn check_sequence(view: &Pending, block: &ParsedBlock) -> Result<(), ChainError> {
+    let header = block.header();
+    let Some(own) = header.previous else { return Ok(()) };
+    let previous = self::block(view, own)?.ok_or(ChainError::Orphan { id: block.id() })?;
+    let before = previous.block.header();
+    if before.author != header.author {
+        return Err(ChainError::Rule { id: block.id(), rule: "the previous block is by the same author" });
+    }
+    if before.sequence.checked_add(1) != Some(header.sequence) {
+        return Err(ChainError::Rule { id: block.id(), rule: "the sequence number follows the previous block's" });
+    }
+    Ok(())
+}
+
+/// The positions, ascending, of blocks that are neither among `known` nor ancestors of one of them. Ids that are not in
+/// the set are passed over. The cost grows with the answer and the blocks above the known ones, not with the chain.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<Vec<u64>, ChainError> {
+    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+    // Position -> whether it is known. Positions above their children's never occur, so the highest is always final.
+    let mut open: BTreeMap<u64, bool> = row_of_chain.heads.iter().map(|(_, position)| (*position, false)).collect();
+    for id in known {
+        if let Some(location) = locate(view, *id)? && location.chain == number {
+            open.insert(location.position, true);
+        }
+    }
+    let mut unknown = open.values().filter(|known| !**known).count();
+    let mut found = Vec::new();
+    while unknown > 0 {
+        let Some((position, known)) = open.pop_last() else { break };
+        if !known {
+            unknown = unknown.saturating_sub(1);
+            found.push(position);
+        }
+        let row = row(view, Location { chain: number, position })?.ok_or_else(|| missing_row(chain.into()))?;
+        for parent in row.parents {
+            match open.get_mut(&parent) {
+                None => {
+                    open.insert(parent, known);
+                    unknown = unknown.saturating_add(usize::from(!known));
+                }
+                Some(before) if known && !*before => {
+                    *before = true;
+                    unknown = unknown.saturating_sub(1);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// Ids by which another node can find what this one lacks: the heads, then blocks further and further back.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn sample(view: &Pending, chain: ChainId, limit: usize) -> Result<Vec<BlockId>, ChainError> {
+    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+    let mut ids: Vec<BlockId> = row_of_chain.heads.iter().take(limit / 2).map(|(id, _)| *id).collect();
+    let mut back = 1_u64;
+    while ids.len() < limit {
+        let Some(position) = row_of_chain.length.checked_sub(back) else { break };
+        let found = row(view, Location { chain: number, position })?.ok_or_else(|| missing_row(chain.into()))?;
+        let id = crate::Header::id_of(&found.header);
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+        back = back.saturating_mul(2);
+    }
+    Ok(ids)
+}
+
+/// The blocks of one or more generations in the order that is the same on all nodes with equal sets: by generation, then
+/// id. Begins at `from` and ends with the generation in which `limit` is reached; returns the generation to go on with.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn in_order(
+    view: &Pending,
+    chain: ChainId,
+    from: u64,
+    limit: usize,
+) -> Result<(Vec<StoredBlock>, Option<u64>), ChainError> {
+    let Some((number, _)) = chain_row(view, chain)? else { return Ok((Vec::new(), None)) };
+    let mut blocks: Vec<StoredBlock> = Vec::new();
+    let mut start = order_key(number, from, 0);
+    let end = ChainNumber(number.0.saturating_add(1)).0.to_be_bytes();
+    loop {
+        let range = KeyRange {
+            start: Bound::Included(&start),
+            end: Bound::Excluded(&end[..]),
+            direction: Direction::Ascending,
+        };
+        let page = view.scan(ORDER, range, limit.max(1))?;
+        let Some(last) = page.last() else {
+            sort(&mut blocks);
+            return Ok((blocks, None));
+        };
+        start = last.key.clone();
+        start.push(0);
+        for record in &page {
+            let Some((generation, position)) = record.key.get(4..).and_then(|key| key.split_first_chunk::<8>()) else {
+                return Err(ChainError::Record { table: ORDER.name, reason: CodecError::Malformed });
+            };
+            let generation = u64::from_be_bytes(*generation);
+            let full = blocks.len() >= limit;
+            if full && blocks.last().is_some_and(|block| block.generation != generation) {
+                sort(&mut blocks);
+                return Ok((blocks, Some(generation)));
+            }
+            let position = position.try_into().map(u64::from_be_bytes);
+            let position =
+                position.map_err(|_| ChainError::Record { table: ORDER.name, reason: CodecError::Malformed })?;
+            let stored = load(view, Location { chain: number, position })?;
+            blocks.push(stored.ok_or_else(|| missing_row(chain.into()))?);
+        }
+    }
+}
+
+fn sort(blocks: &mut [StoredBlock]) {
+    blocks.sort_by_key(|stored| (stored.generation, stored.block.id()));
+}

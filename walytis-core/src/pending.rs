@@ -1,0 +1,169 @@
+//! What engines read and write: the store, seen through the batches that are on their way to it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+
+/// The number of a batch, counted from 1 in each run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchNumber(pub u64);
+
+/// A row's newest value that is not durable yet; `None` if it was removed.
+type Rows = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+
+/// A store seen through batches that are not durable yet, and through the step that is being written.
+///
+/// **Invariant:** a step is seen whole or not at all: [`Pending::discard`] leaves no trace of it, and
+/// [`Pending::close_step`] makes one batch of it. Batches become durable in the order of their numbers.
+pub struct Pending {
+    store: Arc<dyn Store>,
+    step: Rows,
+    batch: Batch,
+    waiting: BTreeMap<Table, BTreeMap<Vec<u8>, (BatchNumber, Option<Vec<u8>>)>>,
+    batches: VecDeque<(BatchNumber, Vec<(Table, Vec<u8>)>)>,
+    last: BatchNumber,
+}
+
+impl Pending {
+    /// A view of a store, with nothing under way.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            step: BTreeMap::new(),
+            batch: Batch::new(),
+            waiting: BTreeMap::new(),
+            batches: VecDeque::new(),
+            last: BatchNumber(0),
+        }
+    }
+
+    /// Reads a row as it will be once everything under way is durable.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(value) = self.step.get(&table).and_then(|rows| rows.get(key)) {
+            return Ok(value.clone());
+        }
+        if let Some((_, value)) = self.waiting.get(&table).and_then(|rows| rows.get(key)) {
+            return Ok(value.clone());
+        }
+        self.store.get(table, key)
+    }
+
+    /// Reads the rows of a range as they will be, at most `limit` of them.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    pub fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        if table.keys == Keys::Hidden {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bounds = (range.start, range.end);
+        let mut changed: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        if let Some(rows) = self.waiting.get(&table) {
+            for (key, (_, value)) in rows.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(bounds) {
+                changed.insert(key, value.as_deref());
+            }
+        }
+        if let Some(rows) = self.step.get(&table) {
+            for (key, value) in rows.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(bounds) {
+                changed.insert(key, value.as_deref());
+            }
+        }
+        if changed.is_empty() {
+            return self.store.scan(table, range, limit);
+        }
+        // Of the rows read, at most `changed` ones are replaced or removed, so `limit` of the merged ones are the first.
+        let durable = self.store.scan(table, range, limit.saturating_add(changed.len()))?;
+        let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = durable.into_iter().map(|row| (row.key, row.value)).collect();
+        for (key, value) in changed {
+            match value {
+                Some(value) => drop(merged.insert(key.to_vec(), value.to_vec())),
+                None => drop(merged.remove(key)),
+            }
+        }
+        let rows = merged.into_iter().map(|(key, value)| Record { key, value });
+        Ok(match range.direction {
+            Direction::Ascending => rows.take(limit).collect(),
+            Direction::Descending => rows.rev().take(limit).collect(),
+        })
+    }
+
+    /// Writes a row in the open step.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        let (key, value) = (key.into(), value.into());
+        self.step.entry(table).or_default().insert(key.clone(), Some(value.clone()));
+        self.batch.put(table, key, value);
+    }
+
+    /// Removes a row in the open step.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        let key = key.into();
+        self.step.entry(table).or_default().insert(key.clone(), None);
+        self.batch.delete(table, key);
+    }
+
+    /// Closes the open step. If it changed anything, its batch is to be committed under the number returned.
+    pub fn close_step(&mut self) -> Option<(BatchNumber, Batch)> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let number = BatchNumber(self.last.0.saturating_add(1));
+        self.last = number;
+        let batch = std::mem::take(&mut self.batch);
+        for (table, rows) in std::mem::take(&mut self.step) {
+            let waiting = self.waiting.entry(table).or_default();
+            for (key, value) in rows {
+                waiting.insert(key, (number, value));
+            }
+        }
+        let keys = batch.changes().iter().map(|change: &Change| (change.table(), change.key().to_vec())).collect();
+        self.batches.push_back((number, keys));
+        Some((number, batch))
+    }
+
+    /// Forgets the open step.
+    pub fn discard(&mut self) {
+        self.step.clear();
+        self.batch = Batch::new();
+    }
+
+    /// The newest batch that is not durable yet, if any.
+    #[must_use]
+    pub fn barrier(&self) -> Option<BatchNumber> {
+        self.batches.back().map(|(number, _)| *number)
+    }
+
+    /// Notes that all batches up to `number` are durable: the store itself now answers for their rows.
+    pub fn committed(&mut self, number: BatchNumber) {
+        while self.batches.front().is_some_and(|(first, _)| *first <= number) {
+            let Some((first, keys)) = self.batches.pop_front() else { break };
+            for (table, key) in keys {
+                let Some(rows) = self.waiting.get_mut(&table) else { continue };
+                if rows.get(&key).is_some_and(|(newest, _)| *newest <= first) {
+                    rows.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Notes that a batch could not be written: it and every later one are forgotten.
+    pub fn failed(&mut self) {
+        self.discard();
+        self.waiting.clear();
+        self.batches.clear();
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("batches", &self.batches.len()).field("last", &self.last).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! What nodes say to each other about the blocks of a chain. The layer above decides to whom, and seals it.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::{BlockId, ChainId, RawBlock};
+
+/// The most ids in one message: heads, a sample, or blocks asked for.
+pub const IDS_MAX: usize = 256;
+
+/// Bytes of blocks after which a portion of an exchange is sent and the next is asked for: large enough that a round
+/// trip is small beside it, small enough that a receiver's memory and other traffic do not suffer.
+pub const PORTION_BYTES: usize = 256 * 1024;
+
+/// A block on its way, with all that its receiver needs to judge it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireBlock {
+    /// The block.
+    pub block: RawBlock,
+    /// What the layer above sends along: sealed content, or the wraps of an epoch.
+    pub attachment: Option<ByteBuf>,
+    /// The blocks of other chains that are ancestors of this one, parents first.
+    pub foreign: Vec<RawBlock>,
+}
+
+impl WireBlock {
+    /// About how many bytes the block takes in a message.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let raw = |block: &RawBlock| block.header.len() + block.signature.len() + block.content.len() + 16;
+        raw(&self.block) + self.attachment.as_ref().map_or(0, |bytes| bytes.len()) + self.foreign.iter().map(raw).sum::<usize>()
+    }
+}
+
+/// One message about a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncMessage {
+    /// These are my heads. Sent on connecting, and when they have changed by what did not come from the receiver.
+    Heads {
+        /// The chain.
+        chain: ChainId,
+        /// At most [`IDS_MAX`] heads.
+        heads: Vec<BlockId>,
+    },
+    /// Send me what is not below these; answered by `Portion`.
+    Pull {
+        /// The chain.
+        chain: ChainId,
+        /// Some blocks that I hold: heads, and others further back. At most [`IDS_MAX`].
+        have: Vec<BlockId>,
+    },
+    /// Send me the next portion of the exchange that my last `Pull` began.
+    More {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// A part of the answer to `Pull`, parents first.
+    Portion {
+        /// The chain.
+        chain: ChainId,
+        /// The blocks.
+        blocks: Vec<WireBlock>,
+        /// How many blocks are still to come in this exchange.
+        left: u64,
+    },
+    /// A new block, sent without being asked for.
+    Push {
+        /// The chain.
+        chain: ChainId,
+        /// The block.
+        block: WireBlock,
+    },
+    /// Send me these blocks; answered by a `Push` for each that is held.
+    Want {
+        /// The chain.
+        chain: ChainId,
+        /// At most [`IDS_MAX`] ids.
+        ids: Vec<BlockId>,
+    },
+    /// Send me the attachments of these blocks; answered by an `Attachment` for each that may be given.
+    WantAttachments {
+        /// The chain.
+        chain: ChainId,
+        /// At most [`IDS_MAX`] ids.
+        ids: Vec<BlockId>,
+    },
+    /// The attachment of a block.
+    Attachment {
+        /// The chain.
+        chain: ChainId,
+        /// The block.
+        id: BlockId,
+        /// The attachment.
+        attachment: ByteBuf,
+    },
+}
+
+impl SyncMessage {
+    /// The chain that the message is about.
+    #[must_use]
+    pub const fn chain(&self) -> ChainId {
+        match self {
+            Self::Heads { chain, .. }
+            | Self::Pull { chain, .. }
+            | Self::More { chain }
+            | Self::Portion { chain, .. }
+            | Self::Push { chain, .. }
+            | Self::Want { chain, .. }
+            | Self::WantAttachments { chain, .. }
+            | Self::Attachment { chain, .. } => *chain,
+        }
+    }
+
+    /// Whether every list keeps to its bound.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        match self {
+            Self::Heads { heads: ids, .. }
+            | Self::Pull { have: ids, .. }
+            | Self::Want { ids, .. }
+            | Self::WantAttachments { ids, .. } => ids.len() <= IDS_MAX,
+            _ => true,
+        }
+    }
+}

@@ -1,1 +1,15 @@
 #![doc = include_str!("../README.md")]
+
+mod check;
+mod content;
+mod engine;
+mod message;
+mod records;
+
+pub use check::{CheckReport, check};
+pub use content::{CONTENT_VERSION, ContentError, OpenContent, PrivateBody, SealedPlace};
+pub use engine::{
+    Answer, Command, Cursor, Delivery, Effect, Engine, EngineError, Entry, EntryContent, Event, GroupDetails,
+    GroupSummary, Identity, MemberDetails, Page, Progress, Status, Ticket, Timer,
+};
+pub use message::{ADDRESSES_MAX, Attachment, JoinRefusal, JoinRequest, Message};

@@ -1,0 +1,261 @@
+//! Taking in what peers send: parsed, judged over its ancestors, and only then stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
+use walytis_core::sync::WireBlock;
+use walytis_core::{
+    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, StoreError,
+    chains,
+};
+use walytis_identities::{EpochContext, Operation, Refusal, WriteError, accept_wraps, keyring};
+
+use super::event::{Delivery, EngineError};
+use super::{Engine, Fresh};
+use crate::content::{OpenContent, PrivateBody, SealedPlace};
+use crate::message::Attachment;
+use crate::records;
+
+/// What became of a block that a peer sent.
+enum Taken {
+    /// It is in the set now.
+    New,
+    /// It was there before.
+    Known,
+    /// It waits for its parents.
+    Orphan(BTreeSet<BlockId>),
+    /// It is of a format that is newer than this program: the rest goes on without it.
+    Newer,
+}
+
+/// Why a block was not taken in: our own store's failure, or what the peer sent.
+enum Trouble {
+    Ours(EngineError),
+    Theirs,
+}
+
+impl From<EngineError> for Trouble {
+    fn from(error: EngineError) -> Self {
+        if error.is_fatal() { Self::Ours(error) } else { Self::Theirs }
+    }
+}
+
+impl From<ChainError> for Trouble {
+    fn from(error: ChainError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl Engine {
+    /// Takes in a block and whatever waited for it. Returns `false` if the peer sent what no honest one sends; then its
+    /// connection is ended.
+    pub(super) fn take_in(&mut self, from: Option<PeerId>, chain: ChainId, wire: WireBlock) -> Result<bool, EngineError> {
+        let mut open = vec![(from, wire)];
+        while let Some((from, wire)) = open.pop() {
+            let savepoint = self.parts.view.savepoint();
+            let id = walytis_core::Header::id_of(&wire.block.header);
+            match self.try_take_in(chain, &wire) {
+                Ok(Taken::New) => {
+                    self.fresh.push(Fresh { chain, id, from });
+                    for (sender, (orphan_chain, orphan)) in self.orphans.arrived(id) {
+                        if orphan_chain == chain {
+                            open.push((Some(sender), orphan));
+                        }
+                    }
+                }
+                Ok(Taken::Known | Taken::Newer) => {}
+                Ok(Taken::Orphan(missing)) => {
+                    let Some(peer) = from else { continue };
+                    let bytes = wire.bytes();
+                    self.orphans.add(peer, id, (chain, wire), bytes, missing);
+                    // What is missing comes with the peer's answer to a pull: it holds the block's ancestors.
+                    if let Some(known) = self.peers.get_mut(&peer) {
+                        known.announced.insert(chain, vec![id]);
+                    }
+                    self.pull_if_behind(chain)?;
+                }
+                Err(Trouble::Ours(error)) => return Err(error),
+                Err(Trouble::Theirs) => {
+                    self.parts.view.rollback(savepoint);
+                    self.parts.fold.forget();
+                    if let Some(peer) = from {
+                        self.misbehaved(peer);
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn try_take_in(&mut self, chain: ChainId, wire: &WireBlock) -> Result<Taken, Trouble> {
+        let block = match ParsedBlock::parse(wire.block.clone()) {
+            Ok(block) => block,
+            Err(BlockError::Codec(CodecError::Version { .. }) | BlockError::Unknown { .. }) => return Ok(Taken::Newer),
+            Err(_) => return Err(Trouble::Theirs),
+        };
+        let id = block.id();
+        if block.chain() != chain {
+            return Err(Trouble::Theirs);
+        }
+        if chains::contains(&self.parts.view, id)? {
+            if let Some(attachment) = &wire.attachment
+                && self.missing.contains(chain, id)
+            {
+                self.complete(chain, id, attachment)?;
+            }
+            return Ok(Taken::Known);
+        }
+        let missing = chains::missing_parents(&self.parts.view, &block)?;
+        if !missing.is_empty() {
+            return Ok(Taken::Orphan(missing.into_iter().collect()));
+        }
+        self.take_in_foreign(&block, &wire.foreign)?;
+        let judged = match self.parts.fold.judge(&self.parts.view, block) {
+            Ok(judged) => judged,
+            Err(error) if error.is_ours() => return Err(Trouble::Ours(WriteError::Refused(error).into())),
+            Err(_) => return Err(Trouble::Theirs),
+        };
+        if judged.block.header().kind == BlockKind::Private {
+            let body = PrivateBody::decode(judged.block.content()).map_err(|_| Trouble::Theirs)?;
+            if !judged.membership.epochs.contains_key(&body.epoch) {
+                return Err(Trouble::Theirs);
+            }
+            records::count_sealed(&mut self.parts.view, body.epoch)?;
+        }
+        chains::insert(&mut self.parts.view, &judged.block)?;
+        self.attach(chain, &judged.block, wire.attachment.as_ref().map(|bytes| bytes.as_slice()))?;
+        Ok(Taken::New)
+    }
+
+    /// Takes in the blocks of other chains that a block names, if they are exactly ancestors of what it names.
+    fn take_in_foreign(&mut self, block: &ParsedBlock, foreign: &[RawBlock]) -> Result<(), Trouble> {
+        if foreign.len() > FOREIGN_ANCESTORS_MAX {
+            return Err(Trouble::Theirs);
+        }
+        let mut parsed = Vec::new();
+        for raw in foreign {
+            parsed.push(ParsedBlock::parse(raw.clone()).map_err(|_| Trouble::Theirs)?);
+        }
+        let by_id: BTreeMap<BlockId, &ParsedBlock> = parsed.iter().map(|block| (block.id(), block)).collect();
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<BlockId> = block.header().foreign.iter().map(|head| head.block).collect();
+        while let Some(id) = open.pop() {
+            let Some(ancestor) = by_id.get(&id) else { continue };
+            if reached.insert(id) {
+                open.extend(ancestor.header().all_parents());
+                open.extend(ancestor.header().foreign.iter().map(|head| head.block));
+            }
+        }
+        if reached.len() != parsed.len() {
+            return Err(Trouble::Theirs);
+        }
+        for ancestor in parsed {
+            if chains::contains(&self.parts.view, ancestor.id())? {
+                continue;
+            }
+            match self.parts.fold.judge(&self.parts.view, ancestor) {
+                Ok(judged) => drop(chains::insert(&mut self.parts.view, &judged.block)?),
+                Err(error) if Refusal::is_ours(&error) => return Err(Trouble::Ours(WriteError::Refused(error).into())),
+                Err(_) => return Err(Trouble::Theirs),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what came beside a new block, or notes that it is missing.
+    fn attach(&mut self, chain: ChainId, block: &ParsedBlock, attachment: Option<&[u8]>) -> Result<(), Trouble> {
+        let id = block.id();
+        let expects = match block.header().kind {
+            BlockKind::Private => true,
+            BlockKind::Operation => matches!(Operation::decode(block.content()), Ok(Operation::BeginEpoch(_))),
+            _ => false,
+        };
+        match (expects, attachment) {
+            (false, None) => Ok(()),
+            (false, Some(_)) => Err(Trouble::Theirs),
+            (true, None) => {
+                self.missing.add(&mut self.parts.view, chain, id);
+                Ok(())
+            }
+            (true, Some(bytes)) => {
+                self.missing.add(&mut self.parts.view, chain, id);
+                if self.complete(chain, id, bytes)? { Ok(()) } else { Err(Trouble::Theirs) }
+            }
+        }
+    }
+
+    /// Keeps the attachment of a block that lacks it. Returns `false` if it cannot be what an honest member sends.
+    pub(super) fn complete(&mut self, chain: ChainId, id: BlockId, attachment: &[u8]) -> Result<bool, EngineError> {
+        let Some(stored) = chains::block(&self.parts.view, id)? else { return Ok(false) };
+        let kind = stored.block.header().kind;
+        let found = match Attachment::decode(attachment) {
+            Ok(Attachment::Open(bytes)) if kind == BlockKind::Private => {
+                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(false) };
+                match OpenContent::decode(&bytes, &body) {
+                    Ok(content) => content,
+                    Err(_) => return Ok(false),
+                }
+            }
+            Ok(Attachment::Sealed(bytes)) if kind == BlockKind::Private => {
+                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(false) };
+                match self.open_sealed(chain, id, &body, &bytes)? {
+                    Some(Ok(content)) => content,
+                    Some(Err(())) => return Ok(false),
+                    // The epoch cannot be read here: another member gives the content over a session.
+                    None => return Ok(true),
+                }
+            }
+            Ok(Attachment::Wraps(bytes)) if kind == BlockKind::Operation => {
+                return self.complete_epoch(chain, id, stored.block.content(), &bytes);
+            }
+            _ => return Ok(false),
+        };
+        records::put_content(&mut self.parts.view, id, &found);
+        self.missing.found(&mut self.parts.view, chain, id);
+        // A block that entered the set in this step is delivered with its content; an older one was delivered without.
+        if !self.fresh.iter().any(|fresh| fresh.id == id) && self.was_delivered(&stored)? {
+            self.deliver(&stored, Delivery::Content)?;
+        }
+        Ok(true)
+    }
+
+    fn open_sealed(
+        &mut self,
+        chain: ChainId,
+        id: BlockId,
+        body: &PrivateBody,
+        sealed: &[u8],
+    ) -> Result<Option<Result<OpenContent, ()>>, EngineError> {
+        let Some(seed) = keyring::epoch(&self.parts.view, body.epoch)? else { return Ok(None) };
+        let membership = self.parts.membership(chain)?;
+        let Some(epoch) = membership.epochs.get(&body.epoch) else { return Ok(None) };
+        let key = seed.epoch_key(&EpochContext::new(chain, &epoch.view));
+        let place = SealedPlace { chain, block: id, epoch: body.epoch };
+        Ok(Some(OpenContent::open(sealed, &key, &place, body).map_err(|_| ())))
+    }
+
+    fn complete_epoch(
+        &mut self,
+        chain: ChainId,
+        id: BlockId,
+        operation: &[u8],
+        wraps: &[u8],
+    ) -> Result<bool, EngineError> {
+        let Ok(Operation::BeginEpoch(begin)) = Operation::decode(operation) else { return Ok(false) };
+        match accept_wraps(&mut self.parts.view, &mut self.parts.fold, chain, id, &begin, wraps) {
+            Ok(_) => {
+                self.missing.found(&mut self.parts.view, chain, id);
+                Ok(true)
+            }
+            Err(WriteError::Wrap(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

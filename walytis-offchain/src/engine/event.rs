@@ -1,0 +1,472 @@
+//! What goes into the engine, and what comes out of it.
+
+use walytis_core::{
+    Address, Batch, BatchNumber, BlockId, ChainError, ChainId, Dialer, PeerId, StoreError,
+};
+use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
+
+use crate::content::ContentError;
+use crate::message::JoinRefusal;
+
+/// Names a question, so that its answer finds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What an application asks for. A group is named by its local name or its DID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Makes a group. Answered by [`Answer::Group`].
+    NewGroup {
+        /// Its local name.
+        name: String,
+        /// What newcomers may read.
+        history: History,
+    },
+    /// Lists the groups. Answered by [`Answer::Groups`].
+    Groups,
+    /// Describes a group. Answered by [`Answer::GroupDetails`].
+    Group {
+        /// The group.
+        group: String,
+    },
+    /// Opens an invitation. Answered by [`Answer::Invitation`].
+    Invite {
+        /// The group.
+        group: String,
+        /// How many may come in by it.
+        uses: u32,
+    },
+    /// Joins a group. Answered by [`Answer::Group`] once all that the inviter had is here; [`Effect::Progress`] before.
+    Join {
+        /// The invitation code.
+        code: String,
+        /// The group's local name; `None` picks one.
+        name: Option<String>,
+    },
+    /// Adds a private block. Answered by [`Answer::Posted`] once it is durable.
+    Post {
+        /// The group.
+        group: String,
+        /// Its topics.
+        topics: Vec<Vec<u8>>,
+        /// Its content.
+        content: Vec<u8>,
+    },
+    /// Lists private blocks in the order that is the same on all nodes with equal sets. Answered by [`Answer::Page`].
+    List {
+        /// The group.
+        group: String,
+        /// Behind which entry to begin; `None` for the first.
+        after: Option<Cursor>,
+        /// Only blocks that arrived before this position; `None` for all.
+        below: Option<u64>,
+        /// Only blocks with this topic.
+        topic: Option<Vec<u8>>,
+    },
+    /// Lists private blocks in the order of their arrival here. Answered by [`Answer::Page`], whose `next` is `None`.
+    Since {
+        /// The group.
+        group: String,
+        /// The first position.
+        from: u64,
+        /// How many entries at most; a page also ends after about 1 MiB of content.
+        limit: usize,
+    },
+    /// Delivers private blocks as they arrive from now on, each after its parents. Answered by [`Answer::Subscribed`],
+    /// then [`Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
+    Subscribe {
+        /// The group.
+        group: String,
+    },
+    /// Ends a subscription. Answered by [`Answer::Done`].
+    Unsubscribe {
+        /// The ticket of its [`Command::Subscribe`].
+        subscription: Ticket,
+    },
+    /// Says how the node is. Answered by [`Answer::Status`].
+    Status,
+    /// Connects to an address now, and again whenever the connection is lost. Answered by [`Answer::Done`].
+    Connect {
+        /// The address.
+        address: Address,
+    },
+}
+
+/// A place in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The generation of the last entry seen.
+    pub generation: u64,
+    /// Its id.
+    pub id: BlockId,
+}
+
+/// What the engine is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The network is there: dial whom we remember.
+    Online,
+    /// The node accepts connections at this address.
+    Listening(Address),
+    /// A peer can be sent frames.
+    Connected {
+        /// The peer.
+        peer: PeerId,
+        /// Who opened the connection.
+        dialer: Dialer,
+        /// The address, if we dialled it.
+        address: Option<Address>,
+    },
+    /// A peer is gone.
+    Disconnected(PeerId),
+    /// A frame of a peer.
+    Frame {
+        /// The peer.
+        peer: PeerId,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// Dialling an address did not work.
+    DialFailed(Address),
+    /// An application asks for something.
+    Command {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// What it asks for.
+        command: Command,
+    },
+    /// All batches up to this one are durable.
+    Committed(BatchNumber),
+    /// A batch could not be written.
+    CommitFailed(StoreError),
+    /// A timer that was asked for is due.
+    Timer(Timer),
+}
+
+/// What a timer is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Timer {
+    /// Dial a member again.
+    RedialPeer(PeerId),
+    /// Dial an address again that a person gave.
+    RedialAddress(Address),
+    /// Tell peers which heads are new.
+    Announce,
+    /// A peer owes a portion of an exchange.
+    Pull {
+        /// The chain.
+        chain: ChainId,
+        /// Which exchange, so that a later one is not ended.
+        exchange: u64,
+    },
+    /// A join has gone on for long without a sign of life.
+    Join {
+        /// The group.
+        group: ChainId,
+        /// Which sign of life was the last when the timer was set.
+        seen: u64,
+    },
+    /// Speak to a peer again that misbehaved.
+    Forgive(PeerId),
+}
+
+/// What the shell has to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Make a batch durable, then say so; batches in the order of their numbers.
+    Commit {
+        /// Its number.
+        number: BatchNumber,
+        /// Its changes.
+        batch: Batch,
+    },
+    /// Send a frame.
+    Send {
+        /// To whom.
+        peer: PeerId,
+        /// The frame.
+        frame: Vec<u8>,
+    },
+    /// End the connections to a peer.
+    Disconnect(PeerId),
+    /// Dial an address.
+    Dial(Address),
+    /// Give the timer back after so many milliseconds.
+    Timer {
+        /// How long, measured by a clock that does not jump.
+        after_ms: u64,
+        /// What to give back.
+        timer: Timer,
+    },
+    /// Answer a command.
+    Reply {
+        /// Whose.
+        ticket: Ticket,
+        /// The answer.
+        answer: Result<Answer, EngineError>,
+    },
+    /// Hand something to the application that subscribed.
+    Delivered {
+        /// The ticket of its [`Command::Subscribe`].
+        subscription: Ticket,
+        /// What arrived.
+        delivery: Delivery,
+    },
+    /// A command goes on.
+    Progress {
+        /// Whose.
+        ticket: Ticket,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// The store failed, so nothing can be done any more. Opening it anew helps once the cause is gone.
+    Stopped(EngineError),
+}
+
+/// How far a join is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Inviters are being dialled.
+    Dialling,
+    /// An inviter answered, and is asked for admission.
+    Asking,
+    /// The group's blocks are arriving.
+    Receiving {
+        /// How many are here.
+        blocks: u64,
+        /// How many the inviter still has.
+        left: u64,
+    },
+}
+
+/// One private block as an application sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The block.
+    pub id: BlockId,
+    /// Its place in a listing.
+    pub generation: u64,
+    /// Its place in the order of arrival here.
+    pub position: u64,
+    /// The member who wrote it.
+    pub author: ChainId,
+    /// The member's device.
+    pub device: ChainId,
+    /// Its author's clock, in milliseconds since 1970. Informative.
+    pub created_at_ms: u64,
+    /// Topics and content; `None` while the content is on its way.
+    pub content: Option<EntryContent>,
+}
+
+/// The content of an [`Entry`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct EntryContent {
+    /// The topics, in their author's order.
+    pub topics: Vec<Vec<u8>>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for EntryContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EntryContent").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a subscription hands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// A block, after its parents. Its content may still be on its way.
+    Block(Entry),
+    /// The content of a block that was delivered without it.
+    Content(Entry),
+}
+
+/// A group in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSummary {
+    /// The group.
+    pub group: ChainId,
+    /// Its local name.
+    pub name: String,
+    /// How many private blocks and operations are here.
+    pub blocks: u64,
+    /// How many blocks lack their content.
+    pub missing: u64,
+    /// How many members it has.
+    pub members: u64,
+}
+
+/// A member, as [`GroupDetails`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDetails {
+    /// The member's identity.
+    pub identity: ChainId,
+    /// What it may do.
+    pub role: Role,
+    /// Its devices: identity, and the key by which the transport knows each.
+    pub devices: Vec<(ChainId, PeerId)>,
+}
+
+/// All about a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDetails {
+    /// The summary.
+    pub summary: GroupSummary,
+    /// The members, seniors first.
+    pub members: Vec<MemberDetails>,
+    /// The epoch under which this device would seal now; `None` if the next block begins a new one.
+    pub epoch: Option<BlockId>,
+    /// What newcomers may read.
+    pub history: History,
+    /// The heads of the chain.
+    pub heads: Vec<BlockId>,
+}
+
+/// How the node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Where it accepts connections.
+    pub addresses: Vec<Address>,
+    /// Peers with whom a session is open.
+    pub peers: Vec<PeerId>,
+    /// Its groups.
+    pub groups: Vec<GroupSummary>,
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// What a command is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// A group was made or joined.
+    Group(GroupSummary),
+    /// The groups.
+    Groups(Vec<GroupSummary>),
+    /// All about a group.
+    GroupDetails(GroupDetails),
+    /// The text of an invitation. Whoever has it can join.
+    Invitation(String),
+    /// A block is durable.
+    Posted(BlockId),
+    /// A part of a listing.
+    Page(Page),
+    /// Blocks from this position on will be delivered.
+    Subscribed {
+        /// The position.
+        from: u64,
+    },
+    /// How the node is.
+    Status(Status),
+    /// It is done.
+    Done,
+}
+
+/// Why a command could not be carried out.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// No group has this name.
+    #[error("there is no group {0:?} here: `group list` shows those that are")]
+    UnknownGroup(String),
+    /// Another group has this name.
+    #[error("a group is called {0:?} already: choose another name")]
+    NameTaken(String),
+    /// The text cannot be a name.
+    #[error("a group's name has 1 to 64 characters, none of them a control character, and does not begin with \"did:\"")]
+    BadName,
+    /// This device may not do that.
+    #[error("only who manages the group may do that: ask its founder")]
+    NotManager,
+    /// This device may not write there.
+    #[error("this device may not write in the group")]
+    NotWriter,
+    /// An invitation needs addresses, and the node has none.
+    #[error("an invitation carries this node's addresses, and it has none yet: run `serve` once, then invite")]
+    NoAddresses,
+    /// An invitation needs uses.
+    #[error("an invitation has at least one use")]
+    NoUses,
+    /// The invitation code cannot be read.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// This device's user is a member already.
+    #[error("you are a member of that group already; here it is called {0:?}")]
+    AlreadyMember(String),
+    /// The same join is under way.
+    #[error("this group is being joined already")]
+    AlreadyJoining,
+    /// No inviter could be reached.
+    #[error("no inviter answers: ask one to run `serve`, and check that its address can be reached from here")]
+    NoInviter,
+    /// An inviter said no.
+    #[error("not admitted: {0}")]
+    Refused(JoinRefusal),
+    /// The inviter went away.
+    #[error("the inviter went away before everything had arrived: run the same command again")]
+    Interrupted,
+    /// The content is too large.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// Writing did not work.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Reading did not work.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A membership could not be computed.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// The store failed earlier, so the node has stopped.
+    #[error("the node has stopped: {0}")]
+    Stopped(String),
+    /// The store holds an identity already.
+    #[error("this store holds an identity already")]
+    IdentityExists,
+    /// This store holds no identity.
+    #[error("this store holds no identity yet")]
+    NoIdentity,
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        Self::Chain(ChainError::Store(error))
+    }
+}
+
+impl From<walytis_identities::KeyringError> for EngineError {
+    fn from(error: walytis_identities::KeyringError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+impl EngineError {
+    /// Whether the store is the reason: then nothing more can be done with it.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        let chain = |error: &ChainError| !matches!(error, ChainError::Rule { .. } | ChainError::Orphan { .. });
+        match self {
+            Self::Chain(error) | Self::Fold(FoldError::Chain(error)) => chain(error),
+            Self::Write(WriteError::Chain(error) | WriteError::Fold(FoldError::Chain(error))) => chain(error),
+            Self::Write(WriteError::Refused(refusal)) => Refusal::is_ours(refusal),
+            Self::Write(WriteError::Keyring(error)) => {
+                !matches!(error, walytis_identities::KeyringError::Missing(_))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Completing chains: heads, pulls and portions, and attachments that are missing.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde_bytes::ByteBuf;
+use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WireBlock};
+use walytis_core::{BlockId, BlockKind, ChainId, PeerId, RawBlock, StoredBlock, chains};
+use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
+use walytis_identities::{Device, History, Role, wraps};
+
+use super::event::{Effect, EngineError, Timer};
+use super::{Engine, Pull};
+use crate::content::PrivateBody;
+use crate::message::{Attachment, Message};
+use crate::records;
+
+/// How long a peer may take for a portion before another one is asked.
+const PULL_MS: u64 = 10_000;
+/// How long changes are gathered before other peers hear of them.
+const ANNOUNCE_MS: u64 = 20;
+/// How many blocks further back than the heads are named when pulling.
+const SAMPLE: usize = 64;
+
+impl Engine {
+    /// A session is open: each side tells its heads of the chains that both are in, and asks for what it lacks.
+    pub(super) fn session_ready(&mut self, peer: PeerId) -> Result<(), EngineError> {
+        for (group, _) in self.names.clone() {
+            if self.device_of(peer, group)?.is_some() {
+                self.tell_heads(peer, group)?;
+                self.ask_missing(peer, group);
+            }
+        }
+        if self.joins.values().any(|join| join.wants(peer)) { self.greet(peer) } else { Ok(()) }
+    }
+
+    fn tell_heads(&mut self, peer: PeerId, chain: ChainId) -> Result<(), EngineError> {
+        let mut heads = chains::heads(&self.parts.view, chain)?;
+        heads.truncate(IDS_MAX);
+        self.tell(peer, &Message::Sync(SyncMessage::Heads { chain, heads }));
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, peer: PeerId, message: SyncMessage) -> Result<(), EngineError> {
+        let chain = message.chain();
+        let device = self.device_of(peer, chain)?;
+        // While we join, we know nobody on the chain yet, and the one who admitted us is believed nothing unverified.
+        let joining = self.joins.get(&chain).is_some_and(|join| join.receives_from(peer));
+        match (message, device) {
+            (SyncMessage::Portion { blocks, left, .. }, device) if joining || device.is_some() => {
+                self.portion(peer, chain, blocks, left)
+            }
+            (SyncMessage::Heads { heads, .. }, Some(_)) => {
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    known.announced.insert(chain, heads);
+                }
+                self.pull_if_behind(chain)
+            }
+            (SyncMessage::Pull { have, .. }, Some(device)) => self.serve(peer, chain, &have, &device),
+            (SyncMessage::More { .. }, Some(device)) => self.serve_more(peer, chain, &device),
+            (SyncMessage::Push { block, .. }, Some(_)) => self.pushed(peer, chain, block),
+            (SyncMessage::WantAttachments { ids, .. }, Some(device)) => {
+                self.serve_attachments(peer, chain, &ids, &device)
+            }
+            (SyncMessage::Attachment { id, attachment, .. }, Some(_)) => {
+                self.attachment_arrived(peer, chain, id, &attachment)
+            }
+            // Not a member here, or not yet known as one: it is served nothing, and told nothing.
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts an exchange with a peer that told of heads that are not here, unless one is under way.
+    pub(super) fn pull_if_behind(&mut self, chain: ChainId) -> Result<(), EngineError> {
+        if self.pulls.contains_key(&chain) {
+            return Ok(());
+        }
+        let mut from = None;
+        for (peer, known) in &self.peers {
+            for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
+                if !chains::contains(&self.parts.view, *head)? {
+                    from = Some(*peer);
+                }
+            }
+        }
+        match from {
+            Some(peer) => self.pull(chain, peer),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn pull(&mut self, chain: ChainId, peer: PeerId) -> Result<(), EngineError> {
+        if self.pulls.contains_key(&chain) {
+            return Ok(());
+        }
+        let have = chains::sample(&self.parts.view, chain, SAMPLE)?;
+        self.tell(peer, &Message::Sync(SyncMessage::Pull { chain, have }));
+        self.await_portion(chain, peer);
+        Ok(())
+    }
+
+    fn await_portion(&mut self, chain: ChainId, peer: PeerId) {
+        self.exchanges = self.exchanges.wrapping_add(1);
+        let exchange = self.exchanges;
+        self.pulls.insert(chain, Pull { peer, exchange });
+        self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::Pull { chain, exchange } });
+    }
+
+    pub(super) fn pull_timed_out(&mut self, chain: ChainId, exchange: u64) -> Result<(), EngineError> {
+        if self.pulls.get(&chain).is_none_or(|pull| pull.exchange != exchange) {
+            return Ok(());
+        }
+        if let Some(pull) = self.pulls.remove(&chain)
+            && let Some(known) = self.peers.get_mut(&pull.peer)
+        {
+            // It does not answer: what it told is worth nothing until it tells again.
+            known.announced.remove(&chain);
+        }
+        self.pull_if_behind(chain)
+    }
+
+    fn portion(
+        &mut self,
+        peer: PeerId,
+        chain: ChainId,
+        blocks: Vec<WireBlock>,
+        left: u64,
+    ) -> Result<(), EngineError> {
+        if self.pulls.get(&chain).is_none_or(|pull| pull.peer != peer) {
+            return Ok(());
+        }
+        let empty = blocks.is_empty();
+        if left > 0 && !empty {
+            // The next portion travels while this one is verified.
+            self.tell(peer, &Message::Sync(SyncMessage::More { chain }));
+            self.await_portion(chain, peer);
+        } else {
+            self.pulls.remove(&chain);
+        }
+        for block in blocks {
+            if !self.take_in(Some(peer), chain, block)? {
+                self.pulls.remove(&chain);
+                return Ok(());
+            }
+        }
+        self.join_progressed(chain, left)?;
+        if left == 0 || empty {
+            self.join_complete(peer, chain)?;
+            if empty && let Some(known) = self.peers.get_mut(&peer) {
+                known.announced.remove(&chain);
+            }
+            self.ask_missing(peer, chain);
+            self.pull_if_behind(chain)?;
+        }
+        Ok(())
+    }
+
+    fn pushed(&mut self, peer: PeerId, chain: ChainId, block: WireBlock) -> Result<(), EngineError> {
+        self.take_in(Some(peer), chain, block).map(|_| ())
+    }
+
+    fn serve(
+        &mut self,
+        peer: PeerId,
+        chain: ChainId,
+        have: &[BlockId],
+        device: &Device,
+    ) -> Result<(), EngineError> {
+        let positions: VecDeque<u64> = chains::difference(&self.parts.view, chain, have)?.into();
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.transfers.insert(chain, positions);
+        }
+        self.serve_more(peer, chain, device)
+    }
+
+    fn serve_more(&mut self, peer: PeerId, chain: ChainId, device: &Device) -> Result<(), EngineError> {
+        let mut positions =
+            self.peers.get_mut(&peer).and_then(|known| known.transfers.remove(&chain)).unwrap_or_default();
+        let mut blocks = Vec::new();
+        let mut bytes = 0_usize;
+        while bytes < PORTION_BYTES {
+            let Some(position) = positions.pop_front() else { break };
+            let Some(stored) = chains::block_at(&self.parts.view, chain, position)? else { continue };
+            let wire = self.wire(chain, &stored, device)?;
+            let size = wire.bytes();
+            // A portion with a large block behind others would not fit into a frame.
+            if !blocks.is_empty() && bytes.saturating_add(size) > 2 * PORTION_BYTES {
+                positions.push_front(position);
+                break;
+            }
+            bytes = bytes.saturating_add(size);
+            blocks.push(wire);
+        }
+        let left = u64::try_from(positions.len()).unwrap_or(u64::MAX);
+        if left > 0
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.transfers.insert(chain, positions);
+        }
+        self.tell(peer, &Message::Sync(SyncMessage::Portion { chain, blocks, left }));
+        Ok(())
+    }
+
+    /// A block with what the device on the other side may have of it.
+    fn wire(&mut self, chain: ChainId, stored: &StoredBlock, device: &Device) -> Result<WireBlock, EngineError> {
+        let attachment = self.attachment_for(chain, stored, device)?.map(|bytes| ByteBuf::from(bytes.encode()));
+        let foreign = self.foreign_of(stored)?;
+        Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
+    }
+
+    /// What this device may be given beside a block: content as the group's policy grants it, and wraps.
+    fn attachment_for(
+        &mut self,
+        chain: ChainId,
+        stored: &StoredBlock,
+        device: &Device,
+    ) -> Result<Option<Attachment>, EngineError> {
+        let id = stored.block.id();
+        match stored.block.header().kind {
+            BlockKind::Private => {
+                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(None) };
+                if !self.may_read(chain, &body, device)? {
+                    return Ok(None);
+                }
+                let content = records::content(&self.parts.view, id, &body)?;
+                Ok(content.map(|content| Attachment::Open(ByteBuf::from(content.encode()))))
+            }
+            BlockKind::Operation => {
+                Ok(wraps(&self.parts.view, id)?.map(|bytes| Attachment::Wraps(ByteBuf::from(bytes))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn may_read(&mut self, chain: ChainId, body: &PrivateBody, device: &Device) -> Result<bool, EngineError> {
+        if device.role < Role::Read {
+            return Ok(false);
+        }
+        let membership = self.parts.membership(chain)?;
+        match membership.history {
+            History::All => Ok(true),
+            History::SinceJoin => {
+                let Some(epoch) = membership.epochs.get(&body.epoch) else { return Ok(false) };
+                let readers = self.parts.fold.at(&self.parts.view, chain, &epoch.view)?.readers();
+                Ok(device.leaf.as_ref().is_some_and(|leaf| readers.contains_key(&leaf.id())))
+            }
+        }
+    }
+
+    /// The blocks of other chains that are ancestors of an operation, parents first.
+    pub(super) fn foreign_of(&self, stored: &StoredBlock) -> Result<Vec<RawBlock>, EngineError> {
+        let mut done = BTreeSet::new();
+        let mut found = Vec::new();
+        // Each entry is met twice: first to open what it rests on, then to be written behind that.
+        let mut open: Vec<(BlockId, bool)> =
+            stored.block.header().foreign.iter().map(|head| (head.block, false)).collect();
+        while let Some((id, opened)) = open.pop() {
+            if done.contains(&id) || found.len() >= FOREIGN_ANCESTORS_MAX {
+                continue;
+            }
+            let Some(ancestor) = chains::block(&self.parts.view, id)? else { continue };
+            if opened {
+                done.insert(id);
+                found.push(ancestor.block.raw().clone());
+            } else {
+                open.push((id, true));
+                let header = ancestor.block.header();
+                open.extend(header.all_parents().map(|parent| (parent, false)));
+                open.extend(header.foreign.iter().map(|head| (head.block, false)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn serve_attachments(
+        &mut self,
+        peer: PeerId,
+        chain: ChainId,
+        ids: &[BlockId],
+        device: &Device,
+    ) -> Result<(), EngineError> {
+        for id in ids {
+            let Some(stored) = chains::block(&self.parts.view, *id)? else { continue };
+            if stored.block.chain() != chain {
+                continue;
+            }
+            if let Some(attachment) = self.attachment_for(chain, &stored, device)? {
+                let attachment = ByteBuf::from(attachment.encode());
+                self.tell(peer, &Message::Sync(SyncMessage::Attachment { chain, id: *id, attachment }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a member for attachments that are missing here.
+    pub(super) fn ask_missing(&mut self, peer: PeerId, chain: ChainId) {
+        let ids: Vec<BlockId> = self.missing.of(chain).take(IDS_MAX).collect();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if ids.is_empty() || known.asked.get(&chain).is_some_and(|asked| *asked > 0) {
+            return;
+        }
+        known.asked.insert(chain, ids.len());
+        self.tell(peer, &Message::Sync(SyncMessage::WantAttachments { chain, ids }));
+    }
+
+    fn attachment_arrived(
+        &mut self,
+        peer: PeerId,
+        chain: ChainId,
+        id: BlockId,
+        attachment: &[u8],
+    ) -> Result<(), EngineError> {
+        if let Some(asked) = self.peers.get_mut(&peer).and_then(|known| known.asked.get_mut(&chain)) {
+            *asked = asked.saturating_sub(1);
+        }
+        // What was not asked for is not looked at.
+        if self.missing.contains(chain, id) && !self.complete(chain, id, attachment)? {
+            self.misbehaved(peer);
+            return Ok(());
+        }
+        if self.peers.get(&peer).is_some_and(|known| known.asked.get(&chain) == Some(&0)) {
+            self.ask_missing(peer, chain);
+        }
+        Ok(())
+    }
+
+    /// Notes that everybody but `from` has to hear of a chain's new heads.
+    pub(super) fn announce_later(&mut self, chain: ChainId, from: Option<PeerId>) -> Result<(), EngineError> {
+        let open: Vec<PeerId> =
+            self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
+        let idle = self.announcing.is_empty();
+        for peer in open {
+            if Some(peer) != from && self.device_of(peer, chain)?.is_some() {
+                self.announcing.insert((peer, chain));
+            }
+        }
+        if idle && !self.announcing.is_empty() {
+            self.outgoing.push(Effect::Timer { after_ms: ANNOUNCE_MS, timer: Timer::Announce });
+        }
+        Ok(())
+    }
+
+    pub(super) fn announce(&mut self) -> Result<(), EngineError> {
+        for (peer, chain) in std::mem::take(&mut self.announcing) {
+            if self.device_of(peer, chain)?.is_some() {
+                self.tell_heads(peer, chain)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a new block of ours, whole, to every member that is there.
+    pub(super) fn push_block(
+        &mut self,
+        chain: ChainId,
+        stored: &StoredBlock,
+        attachment: Option<&Attachment>,
+    ) -> Result<(), EngineError> {
+        let open: Vec<PeerId> =
+            self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let block = WireBlock {
+            block: stored.block.raw().clone(),
+            attachment: attachment.map(|attachment| ByteBuf::from(attachment.encode())),
+            foreign: self.foreign_of(stored)?,
+        };
+        for peer in open {
+            if self.device_of(peer, chain)?.is_some() {
+                self.tell(peer, &Message::Sync(SyncMessage::Push { chain, block: block.clone() }));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! Sessions with peers: who begins, what is answered, and how frames are told apart.
+
+use walytis_core::{Hash, HybridKey, PeerId};
+use walytis_identities::session::{
+    self, Directory, Initiator, Purpose, Ready, Responder, Session, SessionError, Stays, choose,
+};
+use walytis_identities::{InvitationId, Membership};
+
+use super::Engine;
+use super::event::{Effect, EngineError};
+use super::peer::{HANDSHAKES_MAX, Handshake, Open};
+use crate::message::{FrameKind, Message};
+
+/// What our groups say about devices and invitations, gathered before a flight is answered.
+struct View {
+    devices: Vec<(PeerId, HybridKey)>,
+    invitations: Vec<(walytis_core::ChainId, Hash)>,
+}
+
+impl Directory for View {
+    fn device(&self, key: &Hash, peer: &PeerId) -> Option<HybridKey> {
+        self.devices.iter().find(|(known, device)| known == peer && device.id() == *key).map(|(_, device)| device.clone())
+    }
+
+    fn invites(&self, group: &walytis_core::ChainId, invitation: &InvitationId) -> bool {
+        self.invitations.contains(&(*group, invitation.0))
+    }
+}
+
+impl Engine {
+    /// The memberships of all groups that are named here.
+    pub(super) fn memberships(&mut self) -> Result<Vec<std::sync::Arc<Membership>>, EngineError> {
+        let groups: Vec<_> = self.names.iter().map(|(group, _)| *group).collect();
+        groups.into_iter().map(|group| self.parts.membership(group)).collect()
+    }
+
+    fn view_of(&mut self, peer: PeerId) -> Result<View, EngineError> {
+        let mut view = View { devices: Vec::new(), invitations: Vec::new() };
+        for membership in self.memberships()? {
+            let devices = membership.devices.values().filter(|device| device.peer == peer);
+            view.devices.extend(devices.map(|device| (peer, device.key.clone())));
+            view.invitations.extend(membership.invitations.keys().map(|id| (membership.identity, *id)));
+        }
+        Ok(view)
+    }
+
+    /// Begins a session with a connected peer, if there is a reason to.
+    pub(super) fn greet(&mut self, peer: PeerId) -> Result<(), EngineError> {
+        if self.shunned.contains(&peer) {
+            return Ok(());
+        }
+        let Some(known) = self.peers.get(&peer) else { return Ok(()) };
+        if !matches!(known.handshake, Handshake::None) {
+            return Ok(());
+        }
+        let joining = self.joins.iter().find(|(_, join)| join.wants(peer)).map(|(group, _)| *group);
+        let open = known.open.is_some();
+        let begun = if let Some(group) = joining {
+            self.begin_join(group, peer)
+        } else if open {
+            return Ok(());
+        } else {
+            let Some(key) = self.view_of(peer)?.devices.into_iter().next().map(|(_, key)| key) else { return Ok(()) };
+            let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+            Initiator::member(me, peer, key, Vec::new(), &mut *self.parts.rng).ok()
+        };
+        let Some((initiator, flight)) = begun else { return Ok(()) };
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.handshake = Handshake::Begun(Box::new(initiator), flight.clone());
+        }
+        self.send_flight(peer, FrameKind::Flight1, &flight);
+        Ok(())
+    }
+
+    fn send_flight(&mut self, peer: PeerId, kind: FrameKind, flight: &[u8]) {
+        let mut frame = vec![kind as u8];
+        frame.extend_from_slice(flight);
+        self.outgoing.push(Effect::Send { peer, frame });
+    }
+
+    pub(super) fn frame(&mut self, peer: PeerId, bytes: &[u8]) -> Result<(), EngineError> {
+        if !self.peers.contains_key(&peer) || self.shunned.contains(&peer) {
+            return Ok(());
+        }
+        let Some((kind, rest)) = bytes.split_first() else {
+            self.misbehaved(peer);
+            return Ok(());
+        };
+        match FrameKind::from_byte(*kind) {
+            Some(FrameKind::Flight1) => self.flight1(peer, rest),
+            Some(FrameKind::Flight2) => self.flight2(peer, rest),
+            Some(FrameKind::Flight3) => self.flight3(peer, rest),
+            Some(FrameKind::Data) => self.data(peer, rest),
+            None => {
+                self.misbehaved(peer);
+                Ok(())
+            }
+        }
+    }
+
+    fn flight1(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
+        let me = self.device.peer();
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        known.handshakes = known.handshakes.saturating_add(1);
+        if known.handshakes > HANDSHAKES_MAX {
+            self.misbehaved(peer);
+            return Ok(());
+        }
+        let digest = Hash(*blake3::hash(flight).as_bytes());
+        if known.answered == Some(digest) {
+            return Ok(());
+        }
+        match std::mem::take(&mut known.handshake) {
+            Handshake::Begun(initiator, ours) if choose(&me, &peer) == Stays::Mine => {
+                // Ours stays. The peer may have passed it over because it did not know us then, as it does now.
+                known.handshake = Handshake::Begun(initiator, ours.clone());
+                self.send_flight(peer, FrameKind::Flight1, &ours);
+                return Ok(());
+            }
+            // One attempt at a time: what was begun or answered before is given up.
+            _ => {}
+        }
+        let view = self.view_of(peer)?;
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        match Responder::answer(me, peer, flight, &view, &mut *self.parts.rng) {
+            Ok((responder, answer)) => {
+                if let Some(known) = self.peers.get_mut(&peer) {
+                    known.handshake = Handshake::Answered(Box::new(responder));
+                    known.answered = Some(digest);
+                }
+                self.send_flight(peer, FrameKind::Flight2, &answer);
+            }
+            // It may be a member of whom we have not heard yet. It is told nothing, and greeted once we have.
+            Err(SessionError::UnknownDevice { .. }) => {}
+            Err(_) => self.misbehaved(peer),
+        }
+        Ok(())
+    }
+
+    fn flight2(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        let Handshake::Begun(initiator, _) = std::mem::take(&mut known.handshake) else { return Ok(()) };
+        let ready = match initiator.receive(peer, flight) {
+            Ok(ready) => ready,
+            Err(_) => {
+                self.misbehaved(peer);
+                return Ok(());
+            }
+        };
+        let remote = ready.remote().clone();
+        let group = self.joins.iter().find(|(_, join)| join.asks(peer)).map(|(group, _)| *group);
+        let first = match group {
+            Some(group) => match self.join_request(group, &ready)? {
+                Some(request) => request,
+                None => return Ok(()),
+            },
+            None => self.hello(),
+        };
+        self.finish(peer, ready, remote, &first)
+    }
+
+    fn finish(&mut self, peer: PeerId, ready: Ready, remote: HybridKey, first: &Message) -> Result<(), EngineError> {
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let Ok((flight, session)) = ready.finish(me, &first.encode(), &mut *self.parts.rng) else {
+            self.misbehaved(peer);
+            return Ok(());
+        };
+        self.send_flight(peer, FrameKind::Flight3, &flight);
+        let joining = matches!(first, Message::Join(_));
+        self.opened(peer, session, remote);
+        if joining { Ok(()) } else { self.session_ready(peer) }
+    }
+
+    fn flight3(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        let Handshake::Answered(responder) = std::mem::take(&mut known.handshake) else { return Ok(()) };
+        let remote = responder.remote().clone();
+        let Ok((session, first)) = responder.receive(peer, flight) else {
+            self.misbehaved(peer);
+            return Ok(());
+        };
+        let purpose = session.purpose().clone();
+        let hash = *session.hash();
+        self.opened(peer, session, remote);
+        match (purpose, Message::decode(&first)) {
+            (Purpose::Join { group, invitation }, Ok(Message::Join(request))) => {
+                self.admit(peer, group, invitation, hash, &request)
+            }
+            (Purpose::Member, Ok(hello @ Message::Hello { .. })) => {
+                let greeting = self.hello();
+                self.tell(peer, &greeting);
+                self.message(peer, hello)?;
+                self.session_ready(peer)
+            }
+            _ => {
+                self.misbehaved(peer);
+                Ok(())
+            }
+        }
+    }
+
+    fn opened(&mut self, peer: PeerId, session: Session, remote: HybridKey) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let before = known.open.take();
+        let number = before.as_ref().map_or(0, |open| open.number.wrapping_add(1));
+        known.open = Some(Open { session, older: before.map(|open| open.session), number, remote });
+    }
+
+    fn data(&mut self, peer: PeerId, rest: &[u8]) -> Result<(), EngineError> {
+        let Some(open) = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut()) else { return Ok(()) };
+        let Some((number, sealed)) = rest.split_first() else {
+            self.misbehaved(peer);
+            return Ok(());
+        };
+        let opened = if *number == open.number {
+            open.older = None;
+            open.session.open(sealed)
+        } else {
+            open.older.as_mut().map_or(Err(SessionError::Over), |older| older.open(sealed))
+        };
+        match opened.map(|bytes| Message::decode(&bytes)) {
+            Ok(Ok(message)) => self.message(peer, message),
+            Ok(Err(_)) | Err(_) => {
+                self.misbehaved(peer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Seals a message for a peer. Without a session nothing is sent.
+    pub(super) fn tell(&mut self, peer: PeerId, message: &Message) {
+        let Some(open) = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut()) else { return };
+        let Ok(sealed) = open.session.seal(&message.encode()) else { return };
+        let mut frame = vec![FrameKind::Data as u8, open.number];
+        frame.extend_from_slice(&sealed);
+        self.outgoing.push(Effect::Send { peer, frame });
+    }
+
+    fn message(&mut self, peer: PeerId, message: Message) -> Result<(), EngineError> {
+        match message {
+            Message::Hello { addresses } => {
+                let now = self.parts.now;
+                Ok(self.book.learn(&mut self.parts.view, peer, &addresses, now)?)
+            }
+            Message::Sync(sync) => self.sync(peer, sync),
+            Message::Joined => self.joined(peer),
+            Message::JoinRefused(reason) => {
+                self.join_refused(peer, reason);
+                Ok(())
+            }
+            // Requests to join come with a handshake, never later.
+            Message::Join(_) => {
+                self.misbehaved(peer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Speaks to connected peers that have become known since.
+    pub(super) fn greet_known(&mut self) -> Result<(), EngineError> {
+        let waiting: Vec<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.open.is_none() && matches!(known.handshake, Handshake::None))
+            .map(|(peer, _)| *peer)
+            .collect();
+        waiting.into_iter().try_for_each(|peer| self.greet(peer))
+    }
+
+    /// The device on the other side of a session, as a chain's current membership has it. Asked for each request.
+    pub(super) fn device_of(
+        &mut self,
+        peer: PeerId,
+        chain: walytis_core::ChainId,
+    ) -> Result<Option<std::sync::Arc<walytis_identities::Device>>, EngineError> {
+        let Some(remote) = self.peers.get(&peer).and_then(|known| known.open.as_ref()).map(|open| open.remote.clone())
+        else {
+            return Ok(None);
+        };
+        if self.name_of(chain).is_none() {
+            return Ok(None);
+        }
+        let membership = self.parts.membership(chain)?;
+        let found = membership.device_of_peer(&peer).map(|(_, device)| std::sync::Arc::clone(device));
+        Ok(found.filter(|device| device.key == remote))
+    }
+}

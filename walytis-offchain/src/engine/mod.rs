@@ -1,0 +1,276 @@
+//! The engine: a pure state machine that keeps a device's identities and groups, and speaks to other devices.
+//!
+//! Events go in, effects come out; the shell turns sockets, commits and timers into events and back.
+//!
+//! **Invariant:** an effect that tells anybody anything leaves only when everything that the engine knew when it
+//! decided on it is durable.
+
+mod accept;
+mod command;
+mod connect;
+mod event;
+mod exchange;
+mod handshake;
+mod join;
+mod peer;
+mod publish;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use walytis_core::sync::WireBlock;
+use walytis_core::{Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, Timestamp};
+use walytis_identities::{Desk, Fold, LocalDevice, Membership, keyring};
+use zeroize::Zeroizing;
+
+pub use event::{
+    Answer, Command, Cursor, Delivery, Effect, EngineError, Entry, EntryContent, Event, GroupDetails, GroupSummary,
+    MemberDetails, Page, Progress, Status, Ticket, Timer,
+};
+
+use crate::records::{self, AddressBook, Missing};
+use join::Joining;
+use peer::Peer;
+
+/// Who this node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's identity.
+    pub user: ChainId,
+    /// The device's identity.
+    pub device: ChainId,
+    /// The key by which the transport knows the device.
+    pub peer: PeerId,
+}
+
+/// What every part of the engine reads and writes with.
+struct Parts {
+    view: Pending,
+    fold: Fold,
+    now: Timestamp,
+    rng: Box<dyn CryptoRng + Send>,
+}
+
+impl Parts {
+    fn desk(&mut self) -> Desk<'_> {
+        Desk { view: &mut self.view, fold: &mut self.fold, now: self.now, rng: &mut *self.rng }
+    }
+
+    fn membership(&mut self, chain: ChainId) -> Result<Arc<Membership>, EngineError> {
+        Ok(self.fold.current(&self.view, chain)?)
+    }
+}
+
+/// A block that has just entered the set, and who sent it.
+struct Fresh {
+    chain: ChainId,
+    id: BlockId,
+    from: Option<PeerId>,
+}
+
+/// An application that wants to hear of a group's blocks.
+struct Subscription {
+    group: ChainId,
+}
+
+/// The exchange by which a chain is being completed. There is one at a time for a chain.
+struct Pull {
+    peer: PeerId,
+    exchange: u64,
+}
+
+/// A device, its groups and its peers. See the module's documentation.
+pub struct Engine {
+    parts: Parts,
+    device: LocalDevice,
+    names: Vec<(ChainId, String)>,
+    /// The epoch in use, and the heads of operations for which that was found.
+    epochs: BTreeMap<ChainId, (Vec<BlockId>, BlockId)>,
+    missing: Missing,
+    book: AddressBook,
+    listening: Vec<Address>,
+    dials: BTreeMap<Timer, u32>,
+    peers: BTreeMap<PeerId, Peer>,
+    shunned: BTreeSet<PeerId>,
+    joins: BTreeMap<ChainId, Joining>,
+    pulls: BTreeMap<ChainId, Pull>,
+    exchanges: u64,
+    orphans: Orphans<(ChainId, WireBlock)>,
+    announcing: BTreeSet<(PeerId, ChainId)>,
+    subscriptions: BTreeMap<Ticket, Subscription>,
+    fresh: Vec<Fresh>,
+    outgoing: Vec<Effect>,
+    outbox: Outbox<Effect>,
+    online: bool,
+    stopped: Option<String>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("device", &self.device).field("peers", &self.peers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Makes a device and its user in an empty store, in one commit.
+    ///
+    /// # Errors
+    /// [`EngineError::IdentityExists`] if the store holds an identity already, or the store's own error.
+    pub fn create(
+        store: &Arc<dyn Store>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Identity, EngineError> {
+        let mut view = Pending::new(Arc::clone(store));
+        if keyring::device(&view)?.is_some() {
+            return Err(EngineError::IdentityExists);
+        }
+        let mut fold = Fold::default();
+        let device = LocalDevice::create(&mut Desk { view: &mut view, fold: &mut fold, now, rng })?;
+        if let Some((_, batch)) = view.close_step() {
+            store.commit(&batch)?;
+        }
+        Ok(Identity { user: device.user, device: device.identity, peer: device.peer() })
+    }
+
+    /// Opens the engine on a store that holds an identity.
+    ///
+    /// # Errors
+    /// [`EngineError::NoIdentity`] if it holds none, or the store's own error.
+    pub fn open(
+        store: Arc<dyn Store>,
+        now: Timestamp,
+        rng: Box<dyn CryptoRng + Send>,
+    ) -> Result<Self, EngineError> {
+        let view = Pending::new(store);
+        let device = keyring::device(&view)?.ok_or(EngineError::NoIdentity)?;
+        let names = records::names(&view)?;
+        let missing = Missing::load(&view)?;
+        let book = AddressBook::load(&view)?;
+        Ok(Self {
+            parts: Parts { view, fold: Fold::default(), now, rng },
+            device,
+            names,
+            epochs: BTreeMap::new(),
+            missing,
+            book,
+            listening: Vec::new(),
+            dials: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            shunned: BTreeSet::new(),
+            joins: BTreeMap::new(),
+            pulls: BTreeMap::new(),
+            exchanges: 0,
+            orphans: Orphans::default(),
+            announcing: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
+            fresh: Vec::new(),
+            outgoing: Vec::new(),
+            outbox: Outbox::default(),
+            online: false,
+            stopped: None,
+        })
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { user: self.device.user, device: self.device.identity, peer: self.device.peer() }
+    }
+
+    /// The secret of the key by which the transport knows the device: an Ed25519 seed.
+    #[must_use]
+    pub fn transport_seed(&self) -> Zeroizing<[u8; 32]> {
+        self.device.transport.clone()
+    }
+
+    /// The addresses on which this node listened last.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn remembered_listening(&self) -> Result<Vec<Address>, EngineError> {
+        Ok(records::listening(&self.parts.view)?)
+    }
+
+    /// Takes an event and adds what is to be done to `out`, in order.
+    pub fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Effect>) {
+        self.parts.now = now;
+        if let Some(reason) = &self.stopped {
+            if let Event::Command { ticket, .. } = event {
+                out.push(Effect::Reply { ticket, answer: Err(EngineError::Stopped(reason.clone())) });
+            }
+            return;
+        }
+        if let Err(error) = self.dispatch(event).and_then(|()| self.publish()) {
+            self.stop(error, out);
+            return;
+        }
+        if let Some((number, batch)) = self.parts.view.close_step() {
+            out.push(Effect::Commit { number, batch });
+        }
+        let barrier = self.parts.view.barrier();
+        for effect in self.outgoing.drain(..) {
+            self.outbox.push(barrier, effect);
+        }
+        while let Some(effect) = self.outbox.next_ready() {
+            out.push(effect);
+        }
+    }
+
+    /// What leaves this function as an error is our own store's failure: everything that a peer or a person can cause is
+    /// dealt with inside.
+    fn dispatch(&mut self, event: Event) -> Result<(), EngineError> {
+        match event {
+            Event::Online => self.go_online(),
+            Event::Listening(address) => self.listening_on(address),
+            Event::Connected { peer, dialer, address } => self.connected(peer, dialer, address),
+            Event::Disconnected(peer) => self.disconnected(peer),
+            Event::Frame { peer, bytes } => self.frame(peer, &bytes),
+            Event::DialFailed(address) => self.dial_failed(&address),
+            Event::Command { ticket, command } => self.command(ticket, command),
+            Event::Committed(number) => {
+                self.parts.view.committed(number);
+                self.outbox.committed(number);
+                Ok(())
+            }
+            Event::CommitFailed(error) => Err(error.into()),
+            Event::Timer(timer) => self.timer(timer),
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) -> Result<(), EngineError> {
+        match timer {
+            Timer::RedialPeer(_) | Timer::RedialAddress(_) => self.redial(timer),
+            Timer::Announce => self.announce(),
+            Timer::Pull { chain, exchange } => self.pull_timed_out(chain, exchange),
+            Timer::Join { group, seen } => self.join_timed_out(group, seen),
+            Timer::Forgive(peer) => {
+                self.shunned.remove(&peer);
+                self.greet(peer)
+            }
+        }
+    }
+
+    fn stop(&mut self, error: EngineError, out: &mut Vec<Effect>) {
+        self.parts.view.failed();
+        self.outgoing.clear();
+        // Whoever waits for what was not written must not believe that it was.
+        let reason = error.to_string();
+        for effect in self.outbox.take_held() {
+            if let Effect::Reply { ticket, .. } = effect {
+                out.push(Effect::Reply { ticket, answer: Err(EngineError::Stopped(reason.clone())) });
+            }
+        }
+        self.stopped = Some(reason);
+        out.push(Effect::Stopped(error));
+    }
+
+    fn reply(&mut self, ticket: Ticket, answer: Result<Answer, EngineError>) {
+        self.outgoing.push(Effect::Reply { ticket, answer });
+    }
+
+    fn name_of(&self, group: ChainId) -> Option<&str> {
+        self.names.iter().find(|(chain, _)| *chain == group).map(|(_, name)| name.as_str())
+    }
+}

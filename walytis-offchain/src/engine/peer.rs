@@ -1,0 +1,58 @@
+//! What the engine knows about a connected peer.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use walytis_core::{BlockId, ChainId, Hash, HybridKey};
+use walytis_identities::session::{Initiator, Responder, Session};
+
+/// How many handshakes a peer may begin on one connection. Each costs us signatures.
+pub(super) const HANDSHAKES_MAX: u32 = 16;
+
+/// A handshake under way.
+#[derive(Default)]
+pub(super) enum Handshake {
+    #[default]
+    None,
+    /// We began it, with this first flight.
+    Begun(Box<Initiator>, Vec<u8>),
+    /// The peer began it, and we answered.
+    Answered(Box<Responder>),
+}
+
+/// A session, with its number on this connection.
+pub(super) struct Open {
+    pub(super) session: Session,
+    /// The session that it replaced, until the peer has noticed.
+    pub(super) older: Option<Session>,
+    pub(super) number: u8,
+    pub(super) remote: HybridKey,
+}
+
+/// A connected peer.
+pub(super) struct Peer {
+    pub(super) handshake: Handshake,
+    pub(super) open: Option<Open>,
+    pub(super) handshakes: u32,
+    /// The first flight that was answered last: a copy of it is passed over.
+    pub(super) answered: Option<Hash>,
+    /// The heads that it told last, by chain.
+    pub(super) announced: BTreeMap<ChainId, Vec<BlockId>>,
+    /// What it is being sent: positions still to come.
+    pub(super) transfers: BTreeMap<ChainId, VecDeque<u64>>,
+    /// How many attachments it was asked for and has not sent.
+    pub(super) asked: BTreeMap<ChainId, usize>,
+}
+
+impl Peer {
+    pub(super) fn new() -> Self {
+        Self {
+            handshake: Handshake::None,
+            open: None,
+            handshakes: 0,
+            answered: None,
+            announced: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+}

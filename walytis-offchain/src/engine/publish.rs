@@ -1,0 +1,92 @@
+//! Telling of what has just entered the set: applications that subscribed, and peers that do not know it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use walytis_core::{BlockKind, ChainId, PeerId, StoredBlock, chains};
+
+use super::event::{Delivery, Effect, EngineError, Entry, EntryContent, Ticket};
+use super::Engine;
+use crate::content::PrivateBody;
+use crate::records;
+
+impl Engine {
+    /// The end of each step.
+    pub(super) fn publish(&mut self) -> Result<(), EngineError> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut chains_of: BTreeMap<ChainId, BTreeSet<Option<PeerId>>> = BTreeMap::new();
+        let mut operations = false;
+        for block in &fresh {
+            let Some(stored) = chains::block(&self.parts.view, block.id)? else { continue };
+            match stored.block.header().kind {
+                BlockKind::Private => self.deliver(&stored, Delivery::Block)?,
+                BlockKind::Operation => operations = true,
+                _ => {}
+            }
+            chains_of.entry(block.chain).or_default().insert(block.from);
+        }
+        for (chain, senders) in chains_of {
+            // Blocks of our own were pushed; what one peer sent is told to all others, what several sent to all.
+            let mut senders = senders.into_iter().filter(Option::is_some);
+            if let Some(first) = senders.next() {
+                let only = if senders.next().is_some() { None } else { first };
+                self.announce_later(chain, only)?;
+            }
+        }
+        if operations { self.greet_known() } else { Ok(()) }
+    }
+
+    /// Whether subscribers have seen a block: those of this run have, if it was there when they subscribed or since.
+    pub(super) fn was_delivered(&self, stored: &StoredBlock) -> Result<bool, EngineError> {
+        let chain = stored.block.chain();
+        Ok(self.subscriptions.values().any(|subscription| subscription.group == chain))
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        stored: &StoredBlock,
+        delivery: fn(Entry) -> Delivery,
+    ) -> Result<(), EngineError> {
+        let chain = stored.block.chain();
+        let listeners: Vec<Ticket> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, subscription)| subscription.group == chain)
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        if listeners.is_empty() {
+            return Ok(());
+        }
+        let Some(entry) = self.entry(stored)? else { return Ok(()) };
+        for subscription in listeners {
+            self.outgoing.push(Effect::Delivered { subscription, delivery: delivery(entry.clone()) });
+        }
+        Ok(())
+    }
+
+    /// A private block as applications see it; `None` for other kinds.
+    pub(super) fn entry(&mut self, stored: &StoredBlock) -> Result<Option<Entry>, EngineError> {
+        let block = &stored.block;
+        if block.header().kind != BlockKind::Private {
+            return Ok(None);
+        }
+        let Ok(body) = PrivateBody::decode(block.content()) else { return Ok(None) };
+        let membership = self.parts.membership(block.chain())?;
+        let device = membership.devices.get(&block.header().author);
+        let content = records::content(&self.parts.view, block.id(), &body)?;
+        Ok(Some(Entry {
+            id: block.id(),
+            generation: stored.generation,
+            position: stored.position,
+            author: device.and_then(|device| device.member()).unwrap_or(ChainId::ZERO),
+            device: device.and_then(|device| device.identity()).unwrap_or(ChainId::ZERO),
+            created_at_ms: block.header().created_at_ms,
+            content: content.map(|content| EntryContent {
+                topics: content.topics().map(<[u8]>::to_vec).collect(),
+                bytes: content.content().to_vec(),
+            }),
+        }))
+    }
+}

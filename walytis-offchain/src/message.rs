@@ -1,0 +1,138 @@
+//! What devices say to each other inside a session.
+
+use serde::{Deserialize, Serialize};
+use walytis_core::codec::{self, CodecError};
+use walytis_core::sync::SyncMessage;
+use walytis_core::{Address, HybridKey, HybridSignature, RawBlock};
+use walytis_identities::SignedBinding;
+
+/// The version of messages. Sessions with another version are not spoken.
+const MESSAGE_VERSION: u8 = 1;
+
+/// The most addresses that a device is believed to have.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Frames outside of a session, and the frames of sessions: the first byte says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Flight1 = 1,
+    Flight2 = 2,
+    Flight3 = 3,
+    Data = 4,
+}
+
+impl FrameKind {
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Flight1),
+            2 => Some(Self::Flight2),
+            3 => Some(Self::Flight3),
+            4 => Some(Self::Data),
+            _ => None,
+        }
+    }
+}
+
+/// What a joiner asks with. It travels with the handshake's third flight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// The joiner's keys for the group, signed by its device.
+    pub joiner: SignedBinding,
+    /// The invitation's public key.
+    pub invitation: HybridKey,
+    /// By the invitation's key, over the join transcript.
+    pub proof: HybridSignature,
+    /// The joiner's identity chains, parents first.
+    pub identities: Vec<RawBlock>,
+}
+
+/// Why a joiner was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinRefusal {
+    /// The invitation was used as often as it allows.
+    #[error("the invitation is spent: ask for a new one")]
+    Spent,
+    /// The invitation has expired by the inviter's clock.
+    #[error("the invitation has expired: ask for a new one")]
+    Expired,
+    /// What the joiner sent does not hold.
+    #[error("the inviter found the request not valid")]
+    Invalid,
+    /// The inviter cannot admit anybody, for a reason of its own.
+    #[error("the inviter cannot admit anybody now: try again later, or another inviter")]
+    Unable,
+}
+
+/// One message inside a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Where I can be dialled.
+    Hello {
+        /// At most [`ADDRESSES_MAX`] addresses.
+        addresses: Vec<Address>,
+    },
+    /// About a chain's blocks.
+    Sync(SyncMessage),
+    /// Admit me.
+    Join(Box<JoinRequest>),
+    /// You are a member.
+    Joined,
+    /// You are not admitted.
+    JoinRefused(JoinRefusal),
+}
+
+impl Message {
+    /// The message's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![MESSAGE_VERSION];
+        bytes.extend_from_slice(&codec::encode(self));
+        bytes
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::expect_version(bytes, MESSAGE_VERSION)?;
+        let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
+        let bounded = match &message {
+            Self::Hello { addresses } => {
+                addresses.len() <= ADDRESSES_MAX
+                    && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
+            }
+            Self::Sync(sync) => sync.is_bounded(),
+            _ => true,
+        };
+        if bounded { Ok(message) } else { Err(CodecError::Malformed) }
+    }
+}
+
+/// What travels beside a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attachment {
+    /// Private content, sealed under its epoch.
+    Sealed(serde_bytes::ByteBuf),
+    /// Private content in the clear, with what proves it; inside a session, to a member that may read it.
+    Open(serde_bytes::ByteBuf),
+    /// The wraps of an epoch.
+    Wraps(serde_bytes::ByteBuf),
+}
+
+impl Attachment {
+    /// The attachment's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads an attachment.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are not one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes)
+    }
+}

@@ -1,0 +1,169 @@
+//! The overlay's own tables: content, what is missing of it, names, and remembered addresses.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use walytis_core::codec;
+use walytis_core::{
+    Address, BlockId, ChainError, ChainId, KeyRange, Keys, PeerId, Pending, Rows, StoreError, Table, Timestamp,
+};
+
+use crate::content::{OpenContent, PrivateBody};
+use crate::message::ADDRESSES_MAX;
+
+/// Block id -> open content.
+const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, rows: Rows::Permanent };
+/// Epoch -> how many contents are sealed under it, as 8 bytes.
+const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Permanent };
+/// A running number -> (group, block) whose attachment is missing.
+const MISSING: Table = Table::changing("offchain.missing");
+/// One row each: names, the address book, own listening addresses.
+const NOTES: Table = Table::changing("offchain.notes");
+
+const NAMES: &[u8] = &[0];
+const PEERS: &[u8] = &[1];
+const LISTENING: &[u8] = &[2];
+
+/// How many peers are remembered; the one seen longest ago makes room.
+const PEERS_MAX: usize = 1024;
+
+fn read<T: Serialize + for<'de> Deserialize<'de>>(table: Table, bytes: &[u8]) -> Result<T, ChainError> {
+    codec::decode(bytes).map_err(|reason| ChainError::Record { table: table.name, reason })
+}
+
+pub(crate) fn put_content(view: &mut Pending, id: BlockId, content: &OpenContent) {
+    view.put(CONTENTS, id.0, content.encode());
+}
+
+/// The content of a private block, checked against its block's commitment each time that it is read.
+pub(crate) fn content(view: &Pending, id: BlockId, body: &PrivateBody) -> Result<Option<OpenContent>, ChainError> {
+    let Some(bytes) = view.get(CONTENTS, &id.0)? else { return Ok(None) };
+    OpenContent::decode(&bytes, body)
+        .map(Some)
+        .map_err(|_| ChainError::Inconsistent { id, what: "its content is not the one that it commits to" })
+}
+
+/// How many contents in the set are sealed under an epoch.
+pub(crate) fn sealed_under(view: &Pending, epoch: BlockId) -> Result<u64, StoreError> {
+    let row = view.get(SEALED, &epoch.0)?;
+    Ok(row.and_then(|bytes| bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes))
+}
+
+pub(crate) fn count_sealed(view: &mut Pending, epoch: BlockId) -> Result<(), StoreError> {
+    let sealed = sealed_under(view, epoch)?.saturating_add(1);
+    view.put(SEALED, epoch.0, sealed.to_le_bytes());
+    Ok(())
+}
+
+/// Blocks whose attachments are not here yet.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    rows: BTreeMap<(ChainId, BlockId), u64>,
+    next: u64,
+}
+
+impl Missing {
+    pub(crate) fn load(view: &Pending) -> Result<Self, ChainError> {
+        let mut missing = Self::default();
+        for record in view.scan(MISSING, KeyRange::all(), usize::MAX)? {
+            let number = record.key.as_slice().try_into().map(u64::from_be_bytes).unwrap_or_default();
+            missing.rows.insert(read(MISSING, &record.value)?, number);
+            missing.next = missing.next.max(number.saturating_add(1));
+        }
+        Ok(missing)
+    }
+
+    pub(crate) fn add(&mut self, view: &mut Pending, group: ChainId, id: BlockId) {
+        if self.rows.contains_key(&(group, id)) {
+            return;
+        }
+        view.put(MISSING, self.next.to_be_bytes(), codec::encode(&(group, id)));
+        self.rows.insert((group, id), self.next);
+        self.next = self.next.saturating_add(1);
+    }
+
+    pub(crate) fn found(&mut self, view: &mut Pending, group: ChainId, id: BlockId) {
+        if let Some(number) = self.rows.remove(&(group, id)) {
+            view.delete(MISSING, number.to_be_bytes());
+        }
+    }
+
+    pub(crate) fn of(&self, group: ChainId) -> impl Iterator<Item = BlockId> + '_ {
+        let from = (group, BlockId([0; 32]));
+        self.rows.range(from..).take_while(move |((chain, _), _)| *chain == group).map(|((_, id), _)| *id)
+    }
+
+    pub(crate) fn contains(&self, group: ChainId, id: BlockId) -> bool {
+        self.rows.contains_key(&(group, id))
+    }
+}
+
+/// Local names of groups, in the order in which they were given.
+pub(crate) fn names(view: &Pending) -> Result<Vec<(ChainId, String)>, ChainError> {
+    let row = view.get(NOTES, NAMES)?;
+    row.map(|bytes| read(NOTES, &bytes)).transpose().map(Option::unwrap_or_default)
+}
+
+pub(crate) fn put_names(view: &mut Pending, names: &[(ChainId, String)]) {
+    view.put(NOTES, NAMES, codec::encode(names));
+}
+
+/// The addresses on which this node listened last.
+pub(crate) fn listening(view: &Pending) -> Result<Vec<Address>, ChainError> {
+    let row = view.get(NOTES, LISTENING)?;
+    row.map(|bytes| read(NOTES, &bytes)).transpose().map(Option::unwrap_or_default)
+}
+
+pub(crate) fn put_listening(view: &mut Pending, addresses: &[Address]) {
+    view.put(NOTES, LISTENING, codec::encode(addresses));
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Known {
+    addresses: Vec<Address>,
+    last_seen_ms: u64,
+}
+
+/// Where members were reached, or said that they can be.
+#[derive(Debug, Default)]
+pub(crate) struct AddressBook {
+    peers: BTreeMap<PeerId, Known>,
+}
+
+impl AddressBook {
+    pub(crate) fn load(view: &Pending) -> Result<Self, ChainError> {
+        let row = view.get(NOTES, PEERS)?;
+        let peers = row.map(|bytes| read::<Vec<(PeerId, Known)>>(NOTES, &bytes)).transpose()?.unwrap_or_default();
+        Ok(Self { peers: peers.into_iter().collect() })
+    }
+
+    /// Notes what a peer said or where it was reached; addresses of other peers are passed over.
+    pub(crate) fn learn(
+        &mut self,
+        view: &mut Pending,
+        peer: PeerId,
+        addresses: &[Address],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let known = self.peers.entry(peer).or_insert(Known { addresses: Vec::new(), last_seen_ms: 0 });
+        known.last_seen_ms = now.0;
+        for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
+            known.addresses.retain(|old| old != address);
+            known.addresses.insert(0, address.clone());
+        }
+        known.addresses.truncate(ADDRESSES_MAX);
+        if self.peers.len() > PEERS_MAX {
+            let oldest = self.peers.iter().min_by_key(|(_, known)| known.last_seen_ms).map(|(peer, _)| *peer);
+            if let Some(oldest) = oldest {
+                self.peers.remove(&oldest);
+            }
+        }
+        let rows: Vec<(&PeerId, &Known)> = self.peers.iter().collect();
+        view.put(NOTES, PEERS, codec::encode(&rows));
+        Ok(())
+    }
+
+    pub(crate) fn addresses(&self, peer: &PeerId) -> &[Address] {
+        self.peers.get(peer).map(|known| known.addresses.as_slice()).unwrap_or_default()
+    }
+}

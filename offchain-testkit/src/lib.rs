@@ -1,1 +1,11 @@
 #![doc = include_str!("../README.md")]
+
+pub mod network_contract;
+
+mod memory_store;
+mod store_contract;
+mod world;
+
+pub use memory_store::{MemoryStore, Snapshot};
+pub use store_contract::{Opener, store_contract};
+pub use world::{NodeId, World, WorldConfig};

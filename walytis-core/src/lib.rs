@@ -31,6 +31,6 @@ pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
 pub use chains::{ChainError, StoredBlock};
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;
-pub use pending::{BatchNumber, Pending};
+pub use pending::{BatchNumber, Pending, Savepoint};
 pub use store::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 pub use transcript::Transcript;

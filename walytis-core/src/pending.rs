@@ -10,6 +10,10 @@ use crate::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError,
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchNumber(pub u64);
 
+/// A point within a step; see [`Pending::savepoint`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savepoint(usize);
+
 /// A row's newest value that is not durable yet; `None` if it was removed.
 type Rows = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
 
@@ -127,6 +131,28 @@ impl Pending {
         let keys = batch.changes().iter().map(|change: &Change| (change.table(), change.key().to_vec())).collect();
         self.batches.push_back((number, keys));
         Some((number, batch))
+    }
+
+    /// A point of the open step to which [`Pending::rollback`] can return.
+    #[must_use]
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint(self.batch.changes().len())
+    }
+
+    /// Takes back what the open step wrote after a savepoint of the same step.
+    pub fn rollback(&mut self, savepoint: Savepoint) {
+        if savepoint.0 == self.batch.changes().len() {
+            return;
+        }
+        let mut kept = std::mem::take(&mut self.batch);
+        kept.truncate(savepoint.0);
+        self.step.clear();
+        for change in kept.into_changes() {
+            match change {
+                Change::Put { table, key, value } => self.put(table, key, value),
+                Change::Delete { table, key } => self.delete(table, key),
+            }
+        }
     }
 
     /// Forgets the open step.

@@ -196,6 +196,17 @@ impl Batch {
         self.changes.extend(later.changes);
     }
 
+    /// Drops all changes but the first `length`.
+    pub fn truncate(&mut self, length: usize) {
+        self.changes.truncate(length);
+    }
+
+    /// The changes, in order, by value.
+    #[must_use]
+    pub fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
     /// The changes, in order.
     #[must_use]
     pub fn changes(&self) -> &[Change] {

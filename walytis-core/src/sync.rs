@@ -70,13 +70,6 @@ pub enum SyncMessage {
         /// The block.
         block: WireBlock,
     },
-    /// Send me these blocks; answered by a `Push` for each that is held.
-    Want {
-        /// The chain.
-        chain: ChainId,
-        /// At most [`IDS_MAX`] ids.
-        ids: Vec<BlockId>,
-    },
     /// Send me the attachments of these blocks; answered by an `Attachment` for each that may be given.
     WantAttachments {
         /// The chain.
@@ -105,7 +98,6 @@ impl SyncMessage {
             | Self::More { chain }
             | Self::Portion { chain, .. }
             | Self::Push { chain, .. }
-            | Self::Want { chain, .. }
             | Self::WantAttachments { chain, .. }
             | Self::Attachment { chain, .. } => *chain,
         }
@@ -117,7 +109,6 @@ impl SyncMessage {
         match self {
             Self::Heads { heads: ids, .. }
             | Self::Pull { have: ids, .. }
-            | Self::Want { ids, .. }
             | Self::WantAttachments { ids, .. } => ids.len() <= IDS_MAX,
             _ => true,
         }

@@ -139,6 +139,9 @@ impl Engine {
 
     fn flight2(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !matches!(known.handshake, Handshake::Begun(..)) {
+            return Ok(());
+        }
         let Handshake::Begun(initiator, _) = std::mem::take(&mut known.handshake) else { return Ok(()) };
         let ready = match initiator.receive(peer, flight) {
             Ok(ready) => ready,
@@ -173,6 +176,9 @@ impl Engine {
 
     fn flight3(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !matches!(known.handshake, Handshake::Answered(_)) {
+            return Ok(());
+        }
         let Handshake::Answered(responder) = std::mem::take(&mut known.handshake) else { return Ok(()) };
         let remote = responder.remote().clone();
         let Ok((session, first)) = responder.receive(peer, flight) else {

@@ -1,0 +1,78 @@
+//! The limits of a network, with their reasons.
+
+use std::time::Duration;
+
+/// Settings of a network. The defaults suit a node that talks to tens of peers.
+///
+/// ```
+/// let mut config = offchain_net::NetConfig::default();
+/// config.incoming_max = 16; // A phone.
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NetConfig {
+    /// How many connections from others may be open at once. A stranger can hold at most 7 MiB of our memory with each
+    /// (its windows full and a frame incomplete), so the default of 128 bounds strangers to 900 MiB at the very worst.
+    pub incoming_max: u32,
+    /// How many connections that we dialled may be open at once. Counted apart from those of others, so that strangers
+    /// cannot take the places that we need for reaching our own peers.
+    pub outgoing_max: u32,
+    /// How long a connection may last without carrying the frame stream, in milliseconds. It ends connections that
+    /// speak another protocol, and the spare ones when two nodes have dialled each other at once.
+    pub open_timeout_ms: u64,
+    /// How long a peer may make no progress, in milliseconds, while bytes to it wait or a frame of it is incomplete.
+    /// Then it is disconnected, so that sending never hangs for ever.
+    pub stall_timeout_ms: u64,
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        Self { incoming_max: 128, outgoing_max: 128, open_timeout_ms: 20_000, stall_timeout_ms: 60_000 }
+    }
+}
+
+impl NetConfig {
+    pub(crate) fn open_timeout(&self) -> Duration {
+        Duration::from_millis(self.open_timeout_ms)
+    }
+
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        Duration::from_millis(self.stall_timeout_ms)
+    }
+}
+
+/// Connections per peer: TCP and QUIC, each dialled by both sides at once. Honest nodes never need more.
+pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+
+/// Handshakes of others under way. One costs a millisecond of work and a socket, and ends after [`HANDSHAKE_TIMEOUT`]
+/// at the latest. As many as this, so that a few sleepy strangers do not keep everybody else out.
+pub(crate) const HANDSHAKES_INCOMING_MAX: u32 = 256;
+
+/// Addresses being dialled at once. More would only compete for the same link; the caller is told, and can try later.
+pub(crate) const HANDSHAKES_OUTGOING_MAX: u32 = 64;
+
+/// How long a connection's handshake may take: several round trips around the world, on a bad link.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Streams that a peer may have open on one connection: the frames, identify and ping need five. Over TCP each may hold
+/// 256 KiB that we have not read, so the 16 of them 4 MiB.
+pub(crate) const STREAMS_MAX: u16 = 16;
+
+/// Bytes in flight to us on one QUIC stream: 100 Mbit/s over a round trip of 300 ms.
+pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Bytes in flight to us on all streams of one QUIC connection: pings pass even while the frames are held up.
+pub(crate) const QUIC_WINDOW_BYTES: u32 = QUIC_STREAM_WINDOW_BYTES + 1024 * 1024;
+
+/// How often QUIC proves a quiet connection alive. Home routers forget a quiet UDP flow after 30 s.
+pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// After how long without a packet QUIC gives a connection up, in milliseconds: two lost keep-alives.
+pub(crate) const QUIC_IDLE_MS: u32 = 60_000;
+
+/// How often a quiet connection is pinged, which finds the peers that vanished without closing a TCP connection. Rare,
+/// so that an idle node sleeps.
+pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(150);
+
+/// How often the listening addresses of a connected peer are asked for again. They are told on connecting.
+pub(crate) const IDENTIFY_INTERVAL: Duration = Duration::from_secs(60 * 60);

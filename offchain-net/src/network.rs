@@ -1,0 +1,104 @@
+//! The handle that callers hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use walytis_core::{Address, Network, NetworkError, NetworkEvent, PeerId};
+
+use crate::config::NetConfig;
+use crate::driver::{Command, Driver};
+use crate::key::TransportKey;
+use crate::queues::{EventReceiver, Events, Registry};
+use crate::transport;
+
+/// Commands that may wait for the driver. Callers wait for the answer to each, so this is how many can call at once
+/// without waiting for a place.
+const COMMANDS_MAX: usize = 16;
+
+/// Why a network could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no tokio runtime here to run on.
+    #[error("a network needs a tokio runtime to run on")]
+    Runtime,
+    /// The key for the Noise handshake could not be signed.
+    #[error("the transport key cannot be used")]
+    Noise(#[source] libp2p::noise::Error),
+}
+
+/// A node's network over libp2p. Clones are handles of the same network; when the last one is dropped, it shuts down.
+#[derive(Clone)]
+pub struct Libp2pNetwork {
+    local: PeerId,
+    commands: mpsc::Sender<Command>,
+    registry: Arc<Registry>,
+    events: Arc<Mutex<EventReceiver>>,
+}
+
+impl Libp2pNetwork {
+    /// Starts a network that listens nowhere and dials nobody yet. Must be called within a tokio runtime, on which it
+    /// then runs.
+    ///
+    /// # Errors
+    /// [`StartError`] if there is no runtime, or the system refuses what a transport needs.
+    pub fn start(key: TransportKey, config: NetConfig) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::Runtime)?;
+        let swarm = transport::swarm(&key.keypair(), &config)?;
+        let local = key.peer();
+        let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let (events, given) = Events::new();
+        let registry = Arc::new(Registry::default());
+        let driver = Driver::new(local, swarm, config, received, events, Arc::clone(&registry));
+        runtime.spawn(driver.run());
+        Ok(Self { local, commands, registry, events: Arc::new(Mutex::new(given)) })
+    }
+
+    /// Ends every connection and closes the listeners. Afterwards [`Network::next`] gives what was still queued and
+    /// then `None`, and everything else says [`NetworkError::Closed`]. Frames under way may be lost.
+    pub async fn close(&self) {
+        let _ = self.ask(Command::Close).await;
+    }
+
+    /// Gives a command to the driver and waits for the answer.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, NetworkError> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| NetworkError::Closed)?;
+        answered.await.map_err(|_| NetworkError::Closed)
+    }
+}
+
+#[async_trait::async_trait]
+impl Network for Libp2pNetwork {
+    fn local_peer(&self) -> PeerId {
+        self.local
+    }
+
+    async fn listen(&self, address: Address) -> Result<(), NetworkError> {
+        self.ask(|answer| Command::Listen { address, answer }).await?
+    }
+
+    async fn dial(&self, address: Address) -> Result<(), NetworkError> {
+        self.ask(|answer| Command::Dial { address, answer }).await?
+    }
+
+    async fn send(&self, peer: PeerId, frame: Vec<u8>) -> Result<(), NetworkError> {
+        self.registry.send(peer, frame).await
+    }
+
+    async fn disconnect(&self, peer: PeerId) {
+        let _ = self.ask(|answer| Command::Disconnect { peer, answer }).await;
+    }
+
+    async fn next(&self) -> Option<NetworkEvent> {
+        // The event's share of the budget is given back here, when the caller takes it.
+        self.events.lock().await.recv().await.map(|(event, _)| event)
+    }
+}
+
+impl fmt::Debug for Libp2pNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Libp2pNetwork({})", self.local)
+    }
+}

@@ -1,0 +1,221 @@
+//! Peers that do not keep to the protocol, made of a bare TCP connection, Noise and Yamux.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+mod common;
+
+use common::{TCP, guarded, key, listen, next, node, node_with, seeds_by_key};
+use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox};
+use libp2p::core::transport::{DialOpts, PortUse};
+use libp2p::core::upgrade::Version;
+use libp2p::core::{Endpoint, Transport};
+use libp2p::futures::{AsyncReadExt, AsyncWriteExt};
+use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, noise, tcp, yamux};
+use offchain_net::{Libp2pNetwork, NetConfig, PROTOCOL};
+use offchain_testkit::network_contract::{connect, exchange};
+use std::future::poll_fn;
+use std::task::Poll;
+use tokio::task::JoinHandle;
+use walytis_core::{Address, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
+
+/// A connection of a peer that does what a test wants.
+struct Raw {
+    muxer: StreamMuxerBox,
+}
+
+impl Raw {
+    async fn dial(seed: u8, address: &Address) -> Self {
+        let keypair = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let mut transport = tcp::tokio::Transport::default()
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise::Config::new(&keypair).unwrap())
+            .multiplex(yamux::Config::default())
+            .boxed();
+        let mut place: Multiaddr = address.as_str().parse().unwrap();
+        place.pop();
+        let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+        let (_, muxer) = transport.dial(place, options).unwrap().await.unwrap();
+        Self { muxer }
+    }
+
+    /// Opens a stream and asks for a protocol, by multistream-select's rules.
+    async fn open(&mut self, protocol: &str) -> SubstreamBox {
+        let mut stream = poll_fn(|cx| {
+            if let Poll::Ready(stream) = self.muxer.poll_outbound_unpin(cx) {
+                return Poll::Ready(stream.unwrap());
+            }
+            assert!(self.muxer.poll_unpin(cx).is_pending());
+            Poll::Pending
+        })
+        .await;
+        let mut messages = Vec::new();
+        for text in ["/multistream/1.0.0", protocol] {
+            messages.push(u8::try_from(text.len() + 1).unwrap());
+            messages.extend_from_slice(text.as_bytes());
+            messages.push(b'\n');
+        }
+        let mut answer = vec![0; messages.len()];
+        let mut negotiation = std::pin::pin!(async {
+            stream.write_all(&messages).await.unwrap();
+            stream.flush().await.unwrap();
+            stream.read_exact(&mut answer).await.unwrap();
+        });
+        poll_fn(|cx| {
+            let _ = self.muxer.poll_unpin(cx);
+            negotiation.as_mut().poll(cx)
+        })
+        .await;
+        assert_eq!(answer, messages, "the node agrees");
+        stream
+    }
+
+    /// Keeps the connection going, without answering, until the other side ends it.
+    fn run(mut self) -> JoinHandle<()> {
+        tokio::spawn(poll_fn(move |cx| {
+            while let Poll::Ready(result) = self.muxer.poll_inbound_unpin(cx) {
+                if result.is_err() {
+                    return Poll::Ready(());
+                }
+            }
+            self.muxer.poll_unpin(cx).map(|_| ())
+        }))
+    }
+}
+
+/// A node that a raw peer with a smaller key can open streams to, with a third node that must not suffer.
+async fn victim(config: NetConfig) -> (Libp2pNetwork, Address, Libp2pNetwork) {
+    let (_, larger) = seeds_by_key();
+    let victim = node_with(larger, config);
+    let address = listen(&victim, TCP).await;
+    let friend = node(3);
+    guarded(connect(&victim, &friend, &address)).await;
+    (victim, address, friend)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_that_are_no_frames_end_the_connection_and_nothing_else() {
+    let (victim, address, friend) = victim(NetConfig::default()).await;
+    let (smaller, _) = seeds_by_key();
+    let peer = key(smaller).peer();
+    let longer = u32::try_from(FRAME_BYTES_MAX).unwrap() + 1;
+    let random: Vec<u8> = (0..5_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0] | 1).collect();
+    let half = [1_000_u32.to_le_bytes().as_slice(), &[7; 500]].concat();
+    let cases: [(&str, &[u8]); 6] = [
+        ("random bytes", &random),
+        ("the greatest length", &[255; 4]),
+        ("a length over the limit", &longer.to_le_bytes()),
+        ("half a frame", &half),
+        ("half a length", &[1, 0]),
+        ("nothing", &[]),
+    ];
+    for (name, bytes) in cases {
+        let mut raw = Raw::dial(smaller, &address).await;
+        let mut stream = raw.open(PROTOCOL).await;
+        let connection = raw.run();
+        let event = guarded(next(&victim)).await;
+        assert!(matches!(event, NetworkEvent::Connected { peer: seen, .. } if seen == peer), "{name}: {event:?}");
+        // The node may have hung up before it took everything.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.close().await;
+        assert_eq!(guarded(next(&victim)).await, NetworkEvent::Disconnected { peer }, "{name}");
+        guarded(connection).await.unwrap();
+        guarded(exchange(&victim, &friend, 10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_stops_halfway_is_disconnected() {
+    let mut config = NetConfig::default();
+    config.stall_timeout_ms = 300;
+    let (victim, address, friend) = victim(config).await;
+    let (smaller, _) = seeds_by_key();
+    let peer = key(smaller).peer();
+
+    let mut raw = Raw::dial(smaller, &address).await;
+    let mut stream = raw.open(PROTOCOL).await;
+    let connection = raw.run();
+    assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Connected { .. }));
+    stream.write_all(&[9, 0, 0, 0, 1, 2]).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Disconnected { peer });
+    guarded(connection).await.unwrap();
+
+    let mut raw = Raw::dial(smaller, &address).await;
+    let _unread = raw.open(PROTOCOL).await;
+    let connection = raw.run();
+    assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Connected { .. }));
+    let refused = guarded(async {
+        loop {
+            if let Err(error) = victim.send(peer, vec![0; FRAME_BYTES_MAX]).await {
+                break error;
+            }
+        }
+    });
+    assert_eq!(refused.await, NetworkError::NotConnected { peer });
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Disconnected { peer });
+    guarded(connection).await.unwrap();
+    guarded(exchange(&victim, &friend, 10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_without_frames_are_closed_in_time() {
+    let mut config = NetConfig::default();
+    config.open_timeout_ms = 1_000;
+    let (victim, address, friend) = victim(config).await;
+    let (smaller, _) = seeds_by_key();
+    let peer = key(smaller).peer();
+
+    // One that opens nothing, one that holds a stream of another protocol, and one with frames.
+    let idle = Raw::dial(smaller, &address).await.run();
+    let mut busy = Raw::dial(smaller, &address).await;
+    let _ping = busy.open("/ipfs/ping/1.0.0").await;
+    let busy = busy.run();
+    let mut good = Raw::dial(smaller, &address).await;
+    let mut stream = good.open(PROTOCOL).await;
+    let good = good.run();
+    assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Connected { .. }));
+    guarded(idle).await.unwrap();
+    guarded(busy).await.unwrap();
+
+    stream.write_all(&[1, 0, 0, 0, 42]).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Frame { peer, bytes: vec![42] });
+    guarded(exchange(&victim, &friend, 10)).await;
+    drop(stream);
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Disconnected { peer });
+    guarded(good).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_stream_replaces_the_older_one() {
+    let (victim, address, _friend) = victim(NetConfig::default()).await;
+    let (smaller, _) = seeds_by_key();
+    let peer = key(smaller).peer();
+    let mut raw = Raw::dial(smaller, &address).await;
+    let _older = raw.open(PROTOCOL).await;
+    assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Connected { .. }));
+    let mut newer = raw.open(PROTOCOL).await;
+    let _connection = raw.run();
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Disconnected { peer });
+    assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Connected { .. }));
+    newer.write_all(&[1, 0, 0, 0, 42]).await.unwrap();
+    newer.flush().await.unwrap();
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Frame { peer, bytes: vec![42] });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_smaller_key_may_open() {
+    let (smaller, larger) = seeds_by_key();
+    let mut config = NetConfig::default();
+    config.open_timeout_ms = 1_000;
+    let node = node_with(smaller, config);
+    let address = listen(&node, TCP).await;
+    let mut raw = Raw::dial(larger, &address).await;
+    let mut stream = raw.open(PROTOCOL).await;
+    let connection = raw.run();
+    let mut byte = [0];
+    assert!(!matches!(guarded(stream.read(&mut byte)).await, Ok(1..)), "the stream is reset");
+    guarded(connection).await.unwrap();
+    let friend = common::node(3);
+    guarded(connect(&node, &friend, &address)).await;
+}

@@ -1,0 +1,304 @@
+use std::fmt;
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
+    TableDefinition, TableError,
+};
+use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+
+use crate::disk::{Disk, FileDisk};
+use crate::frozen_disk::FrozenDisk;
+use crate::guarded::guarded;
+use crate::open_error::OpenError;
+use crate::redb_errors::{io_error, store_error};
+
+/// What redb may keep of the file in memory, in bytes. Its default of 1 GiB would be most of a phone's memory; this
+/// holds the upper levels of a tree of millions of rows, and a whole store of tens of thousands of small ones.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How errors name the store when no single table is concerned.
+const WHOLE: &str = "(whole store)";
+
+/// A store in one redb file.
+///
+/// Each commit is durable when it returns (two-phase, with quick repair: opening after a crash takes the same time
+/// whatever the file's size). One handle has the file at a time. After a commit has failed, the handle takes no more;
+/// reads go on from what was committed before.
+pub struct RedbStore {
+    disk: Arc<dyn Disk>,
+    // `None` only when the file could not be opened anew after a failure.
+    engine: RwLock<Option<Database>>,
+    poisoned: AtomicBool,
+}
+
+impl RedbStore {
+    /// Opens the store in the existing file at `path`.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::Damaged`], [`OpenError::UnknownFormat`],
+    /// [`OpenError::Io`] or [`OpenError::Store`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let disk = FileDisk::open(path).map_err(|error| OpenError::io(path, error))?;
+        if disk.len().map_err(|error| OpenError::io(path, error))? == 0 {
+            let reason = "the file is empty".to_owned();
+            return Err(OpenError::Damaged { what: path.display().to_string(), reason });
+        }
+        Self::on_disk_named(disk, &path.display().to_string())
+    }
+
+    /// Opens the store on a disk; an empty disk becomes an empty store.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`], without [`OpenError::NotFound`].
+    pub fn on_disk(disk: impl Disk) -> Result<Self, OpenError> {
+        Self::on_disk_named(disk, "the store's disk")
+    }
+
+    pub(crate) fn on_disk_named(disk: impl Disk, name: &str) -> Result<Self, OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(disk);
+        match disk.try_lock() {
+            Ok(true) => {}
+            Ok(false) => return Err(OpenError::InUse { what: name.to_owned() }),
+            // No locks on this platform: it is up to the application to open a store once.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(source) => return Err(OpenError::Io { what: name.to_owned(), source }),
+        }
+        match open_engine(Arc::clone(&disk), name) {
+            Ok(database) => {
+                Ok(Self { disk, engine: RwLock::new(Some(database)), poisoned: AtomicBool::new(false) })
+            }
+            Err(error) => {
+                // The opening has failed already: an error of closing would add nothing to it.
+                let _ = disk.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Compares every page with its sum. Takes as long as reading the whole file.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a page is not what was written; otherwise as [`Store::get`].
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = engine else { return Err(unreadable()) };
+        guarded(WHOLE, || match database.check_integrity() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Damaged {
+                table: WHOLE.to_owned(),
+                reason: "sums did not match and redb went back to an earlier state".to_owned(),
+            }),
+            Err(error) => Err(store_error(WHOLE, error)),
+        })
+    }
+
+    fn read<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self.read_once(part, &work) {
+            // An earlier access failed, and redb gives up at the first failure: open it anew, as it is on the disk.
+            Err(StoreError::Poisoned) => {
+                self.freeze();
+                self.read_once(part, &work).map_err(|error| match error {
+                    StoreError::Poisoned => unreadable(),
+                    other => other,
+                })
+            }
+            result => result,
+        }
+    }
+
+    fn read_once<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        match engine.as_ref() {
+            Some(database) => guarded(part, || work(database)),
+            None => Err(unreadable()),
+        }
+    }
+
+    /// Takes no more writes, and goes on reading from the disk as it is.
+    fn freeze(&self) {
+        self.poisoned.store(true, Ordering::Release);
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        close_engine(engine.take());
+        *engine = FrozenDisk::over(Arc::clone(&self.disk))
+            .ok()
+            .and_then(|frozen| open_engine(Arc::new(frozen), WHOLE).ok());
+    }
+}
+
+impl Store for RedbStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(table.name, |database| {
+            let Some(rows) = rows(database, table.name)? else { return Ok(None) };
+            let value = rows.get(key).map_err(|error| store_error(table.name, error))?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        if table.keys == Keys::Hidden {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        if range.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        self.read(table.name, |database| {
+            let Some(rows) = rows(database, table.name)? else { return Ok(Vec::new()) };
+            let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (range.start, range.end);
+            let found = rows.range::<&[u8]>(bounds).map_err(|error| store_error(table.name, error))?;
+            let record = |row: Result<_, StorageError>| match row {
+                Ok((key, value)) => Ok(record(&key, &value)),
+                Err(error) => Err(store_error(table.name, error)),
+            };
+            match range.direction {
+                Direction::Ascending => found.take(limit).map(record).collect(),
+                Direction::Descending => found.rev().take(limit).map(record).collect(),
+            }
+        })
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(StoreError::Poisoned);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let written = {
+            let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+            match engine.as_ref() {
+                Some(database) => guarded(WHOLE, || write(database, batch)),
+                None => Err(StoreError::Poisoned),
+            }
+        };
+        if written.is_err() {
+            self.freeze();
+        }
+        written
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        close_engine(self.engine.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        // What was committed is durable; an error here loses nothing, and the system frees the lock with the file.
+        let _ = self.disk.close();
+    }
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").field("poisoned", &self.poisoned).finish_non_exhaustive()
+    }
+}
+
+type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// The table as it was last committed; `None` if nothing was ever written to it.
+fn rows(database: &Database, name: &'static str) -> Result<Option<Rows>, StoreError> {
+    let transaction = database.begin_read().map_err(|error| store_error(name, error))?;
+    match transaction.open_table(definition(name)) {
+        Ok(rows) => Ok(Some(rows)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(store_error(name, error)),
+    }
+}
+
+fn record(key: &redb::AccessGuard<'_, &'static [u8]>, value: &redb::AccessGuard<'_, &'static [u8]>) -> Record {
+    Record { key: key.value().to_vec(), value: value.value().to_vec() }
+}
+
+fn write(database: &Database, batch: &Batch) -> Result<(), StoreError> {
+    let mut transaction = database.begin_write().map_err(|error| store_error(WHOLE, error))?;
+    transaction.set_durability(Durability::Immediate).map_err(|error| store_error(WHOLE, error))?;
+    transaction.set_quick_repair(true);
+    // Opening a table costs more than a change of a row. The order of changes counts within a table only.
+    let mut changes: Vec<&Change> = batch.changes().iter().collect();
+    changes.sort_by_key(|change| change.table().name);
+    for of_one_table in changes.chunk_by(|left, right| left.table().name == right.table().name) {
+        let Some(first) = of_one_table.first() else { continue };
+        let name = first.table().name;
+        let mut rows = transaction.open_table(definition(name)).map_err(|error| store_error(name, error))?;
+        for change in of_one_table {
+            match change {
+                Change::Put { key, value, .. } => rows.insert(key.as_slice(), value.as_slice()).map(drop),
+                Change::Delete { key, .. } => rows.remove(key.as_slice()).map(drop),
+            }
+            .map_err(|error| store_error(name, error))?;
+        }
+    }
+    transaction.commit().map_err(|error| store_error(WHOLE, error))
+}
+
+const fn definition(name: &'static str) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Database, OpenError> {
+    let mut unknown = None;
+    let opened = guarded(name, || {
+        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend { disk }).map_err(|error| match error {
+            DatabaseError::Storage(StorageError::Io(error)) => io_error(name, &error),
+            error => {
+                if let DatabaseError::UpgradeRequired(number) = error {
+                    unknown = Some(u32::from(number));
+                }
+                store_error(name, error)
+            }
+        })
+    });
+    match unknown {
+        Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number }),
+        None => opened.map_err(OpenError::from),
+    }
+}
+
+fn close_engine(database: Option<Database>) {
+    // Closing writes redb's lists of free pages, which save time at the next opening. Nothing acknowledged hangs on it.
+    let _ = guarded(WHOLE, || {
+        drop(database);
+        Ok(())
+    });
+}
+
+fn unreadable() -> StoreError {
+    StoreError::Disk { reason: "the disk failed earlier and could not be opened anew for reading".to_owned() }
+}
+
+/// Our disk as redb wants it. The store itself holds the disk's lock for longer than redb has it open, so redb is told
+/// that there are none.
+struct Backend {
+    disk: Arc<dyn Disk>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backend")
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, bytes: u64) -> Result<(), io::Error> {
+        self.disk.set_len(bytes)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        self.disk.sync()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), io::Error> {
+        self.disk.write(offset, bytes)
+    }
+}

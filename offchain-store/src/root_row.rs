@@ -1,0 +1,72 @@
+//! The one row that guards the changing tables.
+
+use std::collections::BTreeMap;
+
+use walytis_core::{StoreError, Table};
+
+use crate::names::lasting;
+use crate::sealer::{Digest, FORMAT, NONCE_BYTES, Sealer};
+
+/// The table that holds the root row, and nothing else.
+pub(crate) const TABLE: Table = Table::changing("offchain-store.root");
+/// The root row's key.
+pub(crate) const KEY: &[u8] = b"root";
+
+/// The digest of every changing table that was ever written to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RootRow {
+    /// How many batches changed a guarded row.
+    pub(crate) batch: u64,
+    pub(crate) digests: BTreeMap<&'static str, Digest>,
+}
+
+/// Why a root row cannot be used.
+#[derive(Debug)]
+pub(crate) enum RootFault {
+    UnknownFormat(u8),
+    Damaged(StoreError),
+}
+
+impl RootRow {
+    /// The row as it is kept: its format in clear, then its content, sealed.
+    pub(crate) fn seal(&self, sealer: &Sealer, nonce: [u8; NONCE_BYTES]) -> Result<Vec<u8>, StoreError> {
+        let mut content = Vec::new();
+        content.extend_from_slice(&self.batch.to_le_bytes());
+        for (name, digest) in &self.digests {
+            content.push(name.len() as u8);
+            content.extend_from_slice(name.as_bytes());
+            content.extend_from_slice(&digest.to_bytes());
+        }
+        let sealed = sealer.seal(TABLE.name, KEY, &content, nonce)?;
+        let mut kept = Vec::with_capacity(1 + sealed.len());
+        kept.push(FORMAT);
+        kept.extend_from_slice(&sealed);
+        Ok(kept)
+    }
+
+    /// Reads a kept row.
+    pub(crate) fn open(sealer: &Sealer, kept: &[u8]) -> Result<Self, RootFault> {
+        let (format, sealed) = kept.split_first().ok_or_else(|| damaged("the root row is empty"))?;
+        if *format != FORMAT {
+            return Err(RootFault::UnknownFormat(*format));
+        }
+        let content = sealer.open(TABLE.name, KEY, sealed.to_vec()).map_err(RootFault::Damaged)?;
+        Self::read(&content).ok_or_else(|| damaged("the root row is not well formed"))
+    }
+
+    fn read(content: &[u8]) -> Option<Self> {
+        let (batch, mut rest) = content.split_first_chunk()?;
+        let mut digests = BTreeMap::new();
+        while let Some((name_bytes, after)) = rest.split_first() {
+            let (name, after) = after.split_at_checked(usize::from(*name_bytes))?;
+            let (digest, after) = after.split_first_chunk()?;
+            digests.insert(lasting(std::str::from_utf8(name).ok()?), Digest::from_bytes(digest));
+            rest = after;
+        }
+        Some(Self { batch: u64::from_le_bytes(*batch), digests })
+    }
+}
+
+fn damaged(reason: &str) -> RootFault {
+    RootFault::Damaged(StoreError::Damaged { table: TABLE.name.to_owned(), reason: reason.to_owned() })
+}

@@ -1,0 +1,279 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::SysRng;
+use rand_core::{CryptoRng, Rng, TryRng, UnwrapErr};
+use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
+
+use crate::open_error::OpenError;
+use crate::redb_store::RedbStore;
+use crate::root_row::{self, RootFault, RootRow};
+use crate::sealer::{Digest, NONCE_BYTES, Sealer};
+use crate::secrets::RootKey;
+
+/// How many rows of a changing table are held at a time while it is compared with its digest.
+const CHECKED_ROWS: usize = 1024;
+
+/// Where a sealed store's nonces come from. Each must be drawn anew: a simulator gives every opening its own seed.
+pub type Random = Box<dyn CryptoRng + Send>;
+
+/// The system's random source, asked anew for each batch, so that neither a fork nor a restored snapshot of the process
+/// repeats a nonce.
+///
+/// # Errors
+/// [`OpenError::Random`] if the system gives no randomness. A source that works now and fails later stops the program:
+/// nothing may be sealed with a nonce that is not random.
+pub fn system_random() -> Result<Random, OpenError> {
+    SysRng.try_next_u64().map_err(|_| OpenError::Random)?;
+    Ok(Box::new(UnwrapErr(SysRng)))
+}
+
+/// A store whose values, and whose hidden keys, the store below does not learn.
+///
+/// Each value is sealed with XChaCha20-Poly1305 under a random nonce, bound to the store, its table and its key: a value
+/// that was changed, or put in another place, is [`StoreError::Damaged`] when it is read. A record grows by 40 bytes.
+///
+/// Ordered keys stay in clear. The id at the end of a key of a table with [`Keys::Hidden`] (its last 32 bytes; all of a
+/// shorter key) is kept as keyed digests, and what stands before it in clear.
+///
+/// Tables with [`Rows::Changing`] are guarded as a whole: a row that is old, missing or put back is found on opening.
+/// Not found are a missing row of a table with [`Rows::Permanent`], which whoever reads it must miss, and an old copy of
+/// the whole store below.
+pub struct SealedStore<S> {
+    below: S,
+    sealer: Sealer,
+    random: Mutex<Random>,
+    // Held during a commit, so that the root rows follow one another as the batches do.
+    guard: Mutex<Guard>,
+}
+
+struct Guard {
+    root: RootRow,
+    poisoned: bool,
+}
+
+impl<S: Store> SealedStore<S> {
+    /// Begins a sealed store on `below`, which must not hold one yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] if there is one, [`OpenError::Damaged`] or [`OpenError::Store`].
+    pub fn create(below: S, root_key: &RootKey, random: Random) -> Result<Self, OpenError> {
+        if below.get(root_row::TABLE, root_row::KEY)?.is_some() {
+            return Err(OpenError::Exists { what: "a sealed store".to_owned() });
+        }
+        let store = Self::new(below, root_key, RootRow::default(), random);
+        let mut batch = Batch::new();
+        let sealed = store.guard().root.seal(&store.sealer, store.nonce())?;
+        batch.put(root_row::TABLE, root_row::KEY, sealed);
+        store.below.commit(&batch)?;
+        Ok(store)
+    }
+
+    /// Opens the sealed store on `below`, and compares every changing table with its digest.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`] if there is none, [`OpenError::Damaged`] if a changing table is not as it was left or
+    /// the root key is another store's, [`OpenError::UnknownFormat`] or [`OpenError::Store`].
+    pub fn open(below: S, root_key: &RootKey, random: Random) -> Result<Self, OpenError> {
+        let kept = below.get(root_row::TABLE, root_row::KEY)?;
+        let kept = kept.ok_or_else(|| OpenError::NotFound { what: "root row of a sealed store".to_owned() })?;
+        let sealer = Sealer::new(root_key);
+        let root = RootRow::open(&sealer, &kept).map_err(|fault| match fault {
+            RootFault::UnknownFormat(number) => {
+                OpenError::UnknownFormat { what: root_row::TABLE.name.to_owned(), number: u32::from(number) }
+            }
+            RootFault::Damaged(error) => OpenError::from(error),
+        })?;
+        let store = Self::new(below, root_key, root, random);
+        store.check_changing_tables()?;
+        Ok(store)
+    }
+
+    /// How many batches have changed a row of a changing table since the store was created.
+    #[must_use]
+    pub fn guarded_batches(&self) -> u64 {
+        self.guard().root.batch
+    }
+
+    fn new(below: S, root_key: &RootKey, root: RootRow, random: Random) -> Self {
+        let guard = Mutex::new(Guard { root, poisoned: false });
+        Self { below, sealer: Sealer::new(root_key), random: Mutex::new(random), guard }
+    }
+
+    fn check_changing_tables(&self) -> Result<(), StoreError> {
+        for (&name, &expected) in &self.guard().root.digests {
+            if self.table_digest(name)? != expected {
+                let reason = "its rows are not those that were left: one is old, missing or was put back".to_owned();
+                return Err(StoreError::Damaged { table: name.to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn table_digest(&self, name: &'static str) -> Result<Digest, StoreError> {
+        let mut sum = Digest::default();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let start = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let range = KeyRange { start, end: Bound::Unbounded, direction: Direction::Ascending };
+            let rows = self.below.scan(Table::changing(name), range, CHECKED_ROWS)?;
+            for row in &rows {
+                sum.add(self.sealer.row_digest(name, &row.key, &row.value));
+            }
+            match rows.into_iter().last() {
+                Some(last) => after = Some(last.key),
+                None => return Ok(sum),
+            }
+        }
+    }
+
+    /// The batch as it is kept, and the root row that it leaves if it changes a guarded row.
+    fn sealed(&self, root: &RootRow, batch: &Batch) -> Result<(Batch, Option<RootRow>), StoreError> {
+        let mut kept = Batch::new();
+        let mut nonces = self.nonces(batch.changes().len() + 1).into_iter();
+        let mut nonce = || nonces.next().unwrap_or_else(|| self.nonce());
+        let mut next_root: Option<RootRow> = None;
+        // What each guarded row of the batch is, as of the changes so far.
+        let mut rows: BTreeMap<(&str, Vec<u8>), Option<Digest>> = BTreeMap::new();
+        for change in batch.changes() {
+            let table = change.table();
+            let key = self.sealer.kept_key(table, change.key()).into_owned();
+            let value = match change {
+                Change::Put { value, .. } => Some(self.sealer.seal(table.name, &key, value, nonce())?),
+                Change::Delete { .. } => None,
+            };
+            if table.rows == Rows::Changing {
+                let next_root = next_root.get_or_insert_with(|| root.clone());
+                let sum = match next_root.digests.entry(table.name) {
+                    Entry::Occupied(sum) => sum.into_mut(),
+                    Entry::Vacant(place) => {
+                        self.check_unused(table)?;
+                        place.insert(Digest::default())
+                    }
+                };
+                let row = match rows.entry((table.name, key.clone())) {
+                    Entry::Occupied(row) => row.into_mut(),
+                    Entry::Vacant(place) => {
+                        let old = self.below.get(below_table(table), &key)?;
+                        place.insert(old.map(|old| self.sealer.row_digest(table.name, &key, &old)))
+                    }
+                };
+                let new = value.as_deref().map(|value| self.sealer.row_digest(table.name, &key, value));
+                if let Some(old) = std::mem::replace(row, new) {
+                    sum.subtract(old);
+                }
+                if let Some(new) = new {
+                    sum.add(new);
+                }
+            }
+            match value {
+                Some(value) => kept.put(below_table(table), key, value),
+                None => kept.delete(below_table(table), key),
+            }
+        }
+        if let Some(next_root) = &mut next_root {
+            next_root.batch = next_root.batch.wrapping_add(1);
+            kept.put(root_row::TABLE, root_row::KEY, next_root.seal(&self.sealer, nonce())?);
+        }
+        Ok((kept, next_root))
+    }
+
+    /// A changing table that the root row does not know must have no rows.
+    fn check_unused(&self, table: Table) -> Result<(), StoreError> {
+        if self.below.scan(below_table(table), KeyRange::all(), 1)?.is_empty() {
+            Ok(())
+        } else {
+            let reason = "it has rows, but the root row does not know it".to_owned();
+            Err(StoreError::Damaged { table: table.name.to_owned(), reason })
+        }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nonce(&self) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0; NONCE_BYTES];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut nonce);
+        nonce
+    }
+
+    /// One call of the random source for a whole batch: asking the system costs more than its bytes.
+    fn nonces(&self, count: usize) -> Vec<[u8; NONCE_BYTES]> {
+        let mut nonces = vec![[0; NONCE_BYTES]; count];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(nonces.as_flattened_mut());
+        nonces
+    }
+}
+
+impl SealedStore<RedbStore> {
+    /// Compares every page of the file with its sum: finds what reading would find, and missing rows too. Takes as long
+    /// as reading the whole file.
+    ///
+    /// # Errors
+    /// As [`RedbStore::check`].
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        self.below.check()
+    }
+}
+
+impl<S: Store> Store for SealedStore<S> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = self.sealer.kept_key(table, key);
+        match self.below.get(below_table(table), &key)? {
+            Some(sealed) => self.sealer.open(table.name, &key, sealed).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        if table.keys == Keys::Hidden {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        let mut rows = self.below.scan(below_table(table), range, limit)?;
+        for row in &mut rows {
+            row.value = self.sealer.open(table.name, &row.key, std::mem::take(&mut row.value))?;
+        }
+        Ok(rows)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut guard = self.guard();
+        if guard.poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let committed = self.sealed(&guard.root, batch).and_then(|(kept, next_root)| {
+            self.below.commit(&kept)?;
+            Ok(next_root)
+        });
+        match committed {
+            Ok(next_root) => {
+                if let Some(next_root) = next_root {
+                    guard.root = next_root;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                guard.poisoned = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<S> fmt::Debug for SealedStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedStore").finish_non_exhaustive()
+    }
+}
+
+/// The table as the store below sees it: kept keys are bytes like any others.
+const fn below_table(table: Table) -> Table {
+    Table { name: table.name, keys: Keys::Ordered, rows: table.rows }
+}

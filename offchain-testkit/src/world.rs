@@ -1,0 +1,454 @@
+//! A simulated world: production engines over in-memory stores, a network of our own, and a virtual clock.
+//!
+//! One thread, one queue of events, one generator a node. The same seed and the same calls give the same trace hash.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use walytis_core::{Address, Dialer, PeerId, Store, StoreError, Timestamp};
+use walytis_offchain::{Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, Progress, Ticket};
+
+use crate::MemoryStore;
+
+/// The virtual clock's start: what wall clocks in the world show then, in milliseconds since 1970.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+
+/// A node of the world, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// How the world behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorldConfig {
+    /// What everything random follows from.
+    pub seed: u64,
+    /// The shortest way of a frame, in microseconds.
+    pub latency_min_us: u64,
+    /// The longest way of a frame, in microseconds. Frames of one direction keep their order.
+    pub latency_max_us: u64,
+    /// How long a commit takes, in microseconds.
+    pub commit_us: u64,
+}
+
+impl WorldConfig {
+    /// A calm world: 0.1 to 5 ms between nodes, 0.4 ms a commit.
+    #[must_use]
+    pub const fn calm(seed: u64) -> Self {
+        Self { seed, latency_min_us: 100, latency_max_us: 5_000, commit_us: 400 }
+    }
+}
+
+/// What is due at a time. `life` names the run of a node that it is for: what was due for an earlier one is lost.
+struct Due {
+    node: NodeId,
+    life: u64,
+    event: Event,
+}
+
+struct SimNode {
+    engine: Option<Engine>,
+    store: Arc<MemoryStore>,
+    identity: Identity,
+    life: u64,
+    skew_ms: i64,
+    links: BTreeSet<NodeId>,
+    last_arrival_us: BTreeMap<NodeId, u64>,
+    answers: BTreeMap<Ticket, Result<Answer, EngineError>>,
+    deliveries: Vec<(Ticket, Delivery)>,
+    progress: Vec<(Ticket, Progress)>,
+    stopped: Option<EngineError>,
+}
+
+/// The world. See the module's documentation.
+pub struct World {
+    config: WorldConfig,
+    rng: ChaCha20Rng,
+    now_us: u64,
+    sequence: u64,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    due: BTreeMap<u64, Due>,
+    nodes: Vec<SimNode>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    tickets: u64,
+    trace: blake3::Hasher,
+    frames: Vec<Vec<u8>>,
+    frames_sent: u64,
+    bytes_sent: u64,
+    keep_frames: bool,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("now_us", &self.now_us).field("nodes", &self.nodes.len()).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// An empty world.
+    #[must_use]
+    pub fn new(config: WorldConfig) -> Self {
+        Self {
+            config,
+            rng: ChaCha20Rng::seed_from_u64(config.seed),
+            now_us: 0,
+            sequence: 0,
+            queue: BinaryHeap::new(),
+            due: BTreeMap::new(),
+            nodes: Vec::new(),
+            cut: BTreeSet::new(),
+            tickets: 0,
+            trace: blake3::Hasher::new(),
+            frames: Vec::new(),
+            frames_sent: 0,
+            bytes_sent: 0,
+            keep_frames: false,
+        }
+    }
+
+    /// From now on keeps every frame that is sent, for [`World::frames`].
+    pub fn keep_frames(&mut self) {
+        self.keep_frames = true;
+    }
+
+    /// Every frame kept, as it was handed to the transport.
+    #[must_use]
+    pub fn frames(&self) -> &[Vec<u8>] {
+        &self.frames
+    }
+
+    /// How many frames were sent, and how many bytes they had.
+    #[must_use]
+    pub const fn traffic(&self) -> (u64, u64) {
+        (self.frames_sent, self.bytes_sent)
+    }
+
+    /// Adds a node with a new identity in a store of its own, and starts it.
+    ///
+    /// # Errors
+    /// The engine's error; a new store has none.
+    pub fn add_node(&mut self) -> Result<NodeId, EngineError> {
+        let node = NodeId(self.nodes.len());
+        let store = Arc::new(MemoryStore::new());
+        let mut rng = self.node_rng(node, 0);
+        let now = Timestamp(EPOCH_MS);
+        let as_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let identity = Engine::create(&as_store, now, &mut rng)?;
+        self.nodes.push(SimNode {
+            engine: None,
+            store,
+            identity,
+            life: 0,
+            skew_ms: 0,
+            links: BTreeSet::new(),
+            last_arrival_us: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            deliveries: Vec::new(),
+            progress: Vec::new(),
+            stopped: None,
+        });
+        self.start(node)?;
+        Ok(node)
+    }
+
+    fn node_rng(&self, node: NodeId, life: u64) -> ChaCha20Rng {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.config.seed.to_le_bytes());
+        hasher.update(&u64::try_from(node.0).unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(&life.to_le_bytes());
+        ChaCha20Rng::from_seed(*hasher.finalize().as_bytes())
+    }
+
+    /// Starts a node that was stopped, on what its store holds.
+    ///
+    /// # Errors
+    /// The engine's error if the store cannot be opened.
+    pub fn start(&mut self, node: NodeId) -> Result<(), EngineError> {
+        let life = self.node(node).life.saturating_add(1);
+        let rng = Box::new(self.node_rng(node, life));
+        let now = self.clock(node);
+        let known = self.node_mut(node);
+        known.life = life;
+        known.stopped = None;
+        known.store = Arc::new(known.store.reopened());
+        let store: Arc<dyn Store> = Arc::clone(&known.store) as Arc<dyn Store>;
+        known.engine = Some(Engine::open(store, now, rng)?);
+        let address = self.address(node);
+        self.schedule(node, 0, Event::Listening(address));
+        self.schedule(node, 1, Event::Online);
+        Ok(())
+    }
+
+    /// Stops a node at once: what was not committed is lost, and its connections break.
+    pub fn kill(&mut self, node: NodeId) {
+        self.node_mut(node).engine = None;
+        let links: Vec<NodeId> = self.node(node).links.iter().copied().collect();
+        for other in links {
+            self.unlink(node, other);
+        }
+    }
+
+    /// Sets a node's wall clock wrong by so many milliseconds.
+    pub fn skew(&mut self, node: NodeId, skew_ms: i64) {
+        self.node_mut(node).skew_ms = skew_ms;
+    }
+
+    /// Makes the next commits of a node fail: the one after `commits` more, and with it the store's handle.
+    pub fn fail_commit(&mut self, node: NodeId, commits: u64, error: StoreError) {
+        self.node(node).store.fail_commit(commits, error);
+    }
+
+    /// Cuts the way between two nodes.
+    pub fn cut(&mut self, a: NodeId, b: NodeId) {
+        self.cut.insert((a.min(b), a.max(b)));
+        self.unlink(a, b);
+    }
+
+    /// Mends the way between two nodes. Nodes that remember each other dial again by themselves.
+    pub fn mend(&mut self, a: NodeId, b: NodeId) {
+        self.cut.remove(&(a.min(b), a.max(b)));
+    }
+
+    /// Connects two nodes now, as if the first had dialled.
+    pub fn link(&mut self, from: NodeId, to: NodeId) {
+        let address = self.address(to);
+        self.dial(from, address);
+    }
+
+    /// The address of a node.
+    #[must_use]
+    pub fn address(&self, node: NodeId) -> Address {
+        let text = format!("/memory/{}/p2p/{}", node.0, self.node(node).identity.peer);
+        Address::new(text).unwrap_or_else(|| unreachable!("an address of the world is short"))
+    }
+
+    /// Who a node is.
+    #[must_use]
+    pub fn identity(&self, node: NodeId) -> Identity {
+        self.node(node).identity
+    }
+
+    /// A node's store.
+    #[must_use]
+    pub fn store(&self, node: NodeId) -> Arc<MemoryStore> {
+        Arc::clone(&self.node(node).store)
+    }
+
+    /// What was delivered to a node's applications, in order.
+    #[must_use]
+    pub fn deliveries(&self, node: NodeId) -> &[(Ticket, Delivery)] {
+        &self.node(node).deliveries
+    }
+
+    /// What commands of a node reported on their way.
+    #[must_use]
+    pub fn progress(&self, node: NodeId) -> &[(Ticket, Progress)] {
+        &self.node(node).progress
+    }
+
+    /// Why a node stopped by itself, if it did.
+    #[must_use]
+    pub fn stopped(&self, node: NodeId) -> Option<&EngineError> {
+        self.node(node).stopped.as_ref()
+    }
+
+    /// The time, in microseconds since the world began.
+    #[must_use]
+    pub const fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    /// A hash over every event so far: equal runs have equal ones.
+    #[must_use]
+    pub fn trace_hash(&self) -> [u8; 32] {
+        *self.trace.finalize().as_bytes()
+    }
+
+    /// Gives a node a command. Its answer is found by the ticket once it is there.
+    pub fn ask(&mut self, node: NodeId, command: Command) -> Ticket {
+        self.tickets = self.tickets.saturating_add(1);
+        let ticket = Ticket(self.tickets);
+        self.schedule(node, 0, Event::Command { ticket, command });
+        ticket
+    }
+
+    /// The answer to a command, once.
+    pub fn take_answer(&mut self, node: NodeId, ticket: Ticket) -> Option<Result<Answer, EngineError>> {
+        self.node_mut(node).answers.remove(&ticket)
+    }
+
+    /// Gives a node a command and lets the world run until it is answered, at most `limit_ms`. `None` if it is not.
+    pub fn call(&mut self, node: NodeId, command: Command, limit_ms: u64) -> Option<Result<Answer, EngineError>> {
+        let ticket = self.ask(node, command);
+        self.run_until(limit_ms, |world| world.node(node).answers.contains_key(&ticket));
+        self.take_answer(node, ticket)
+    }
+
+    /// Gives a node any event, now: what a hostile network could.
+    pub fn inject(&mut self, node: NodeId, event: Event) {
+        self.schedule(node, 0, event);
+    }
+
+    /// Lets so many milliseconds pass.
+    pub fn run_for(&mut self, ms: u64) {
+        self.run_until(ms, |_| false);
+    }
+
+    /// Lets the world run until `done`, at most `limit_ms`. Returns whether it was done.
+    pub fn run_until(&mut self, limit_ms: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now_us.saturating_add(limit_ms.saturating_mul(1_000));
+        loop {
+            if done(self) {
+                return true;
+            }
+            match self.queue.peek() {
+                Some(Reverse((time, _))) if *time <= end => {}
+                _ => {
+                    self.now_us = end;
+                    return done(self);
+                }
+            }
+            let Some(Reverse((time, sequence))) = self.queue.pop() else { return false };
+            self.now_us = time;
+            if let Some(due) = self.due.remove(&sequence) {
+                self.happen(due);
+            }
+        }
+    }
+
+    fn node(&self, node: NodeId) -> &SimNode {
+        self.nodes.get(node.0).unwrap_or_else(|| unreachable!("node {} is not of this world", node.0))
+    }
+
+    fn node_mut(&mut self, node: NodeId) -> &mut SimNode {
+        self.nodes.get_mut(node.0).unwrap_or_else(|| unreachable!("node {} is not of this world", node.0))
+    }
+
+    fn clock(&self, node: NodeId) -> Timestamp {
+        let now = EPOCH_MS.saturating_add(self.now_us / 1_000);
+        Timestamp(now.saturating_add_signed(self.node(node).skew_ms))
+    }
+
+    fn schedule(&mut self, node: NodeId, after_us: u64, event: Event) {
+        self.sequence = self.sequence.saturating_add(1);
+        let life = self.node(node).life;
+        self.queue.push(Reverse((self.now_us.saturating_add(after_us), self.sequence)));
+        self.due.insert(self.sequence, Due { node, life, event });
+    }
+
+    fn happen(&mut self, due: Due) {
+        let Due { node, life, event } = due;
+        self.trace.update(&self.now_us.to_le_bytes());
+        self.trace.update(format!("{node:?} {event:?}").as_bytes());
+        let now = self.clock(node);
+        let known = self.node_mut(node);
+        if known.life != life {
+            return;
+        }
+        if let Event::Frame { peer, .. } = &event {
+            let peer = *peer;
+            if !self.linked(node, peer) {
+                return;
+            }
+        }
+        let known = self.node_mut(node);
+        let Some(engine) = &mut known.engine else { return };
+        let mut effects = Vec::new();
+        engine.handle(now, event, &mut effects);
+        for effect in effects {
+            self.carry_out(node, effect);
+        }
+    }
+
+    fn linked(&self, node: NodeId, peer: PeerId) -> bool {
+        self.node(node).links.iter().any(|other| self.node(*other).identity.peer == peer)
+    }
+
+    fn find(&self, peer: PeerId) -> Option<NodeId> {
+        self.nodes.iter().position(|node| node.identity.peer == peer).map(NodeId)
+    }
+
+    fn carry_out(&mut self, node: NodeId, effect: Effect) {
+        match effect {
+            Effect::Commit { number, batch } => {
+                let event = match self.node(node).store.commit(&batch) {
+                    Ok(()) => Event::Committed(number),
+                    Err(error) => Event::CommitFailed(error),
+                };
+                self.schedule(node, self.config.commit_us, event);
+            }
+            Effect::Send { peer, frame } => self.send(node, peer, frame),
+            Effect::Disconnect(peer) => {
+                if let Some(other) = self.find(peer) {
+                    self.unlink(node, other);
+                }
+            }
+            Effect::Dial(address) => self.dial(node, address),
+            Effect::Timer { after_ms, timer } => {
+                self.schedule(node, after_ms.saturating_mul(1_000), Event::Timer(timer));
+            }
+            Effect::Reply { ticket, answer } => drop(self.node_mut(node).answers.insert(ticket, answer)),
+            Effect::Delivered { subscription, delivery } => {
+                self.node_mut(node).deliveries.push((subscription, delivery));
+            }
+            Effect::Progress { ticket, progress } => self.node_mut(node).progress.push((ticket, progress)),
+            Effect::Stopped(error) => {
+                self.kill(node);
+                self.node_mut(node).stopped = Some(error);
+            }
+            _ => unreachable!("an effect that the world does not know"),
+        }
+    }
+
+    fn send(&mut self, from: NodeId, peer: PeerId, frame: Vec<u8>) {
+        let Some(to) = self.find(peer) else { return };
+        if !self.node(from).links.contains(&to) {
+            return;
+        }
+        self.frames_sent = self.frames_sent.saturating_add(1);
+        self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
+        if self.keep_frames {
+            self.frames.push(frame.clone());
+        }
+        let spread = self.config.latency_max_us.saturating_sub(self.config.latency_min_us).saturating_add(1);
+        let way = self.config.latency_min_us.saturating_add(self.rng.next_u64() % spread);
+        let arrival = self.now_us.saturating_add(way);
+        let last = self.node_mut(to).last_arrival_us.entry(from).or_insert(0);
+        *last = arrival.max(last.saturating_add(1));
+        let after = last.saturating_sub(self.now_us);
+        let sender = self.node(from).identity.peer;
+        self.schedule(to, after, Event::Frame { peer: sender, bytes: frame });
+    }
+
+    fn dial(&mut self, from: NodeId, address: Address) {
+        let to = address.peer().and_then(|peer| self.find(peer));
+        let open = to.filter(|to| {
+            let cut = self.cut.contains(&(from.min(*to), from.max(*to)));
+            *to != from && !cut && self.node(*to).engine.is_some() && self.node(from).engine.is_some()
+        });
+        let Some(to) = open else {
+            self.schedule(from, 1_000, Event::DialFailed(address));
+            return;
+        };
+        if !self.node_mut(from).links.insert(to) {
+            return;
+        }
+        self.node_mut(to).links.insert(from);
+        let (ours, theirs) = (self.node(from).identity.peer, self.node(to).identity.peer);
+        let way = self.config.latency_min_us;
+        self.schedule(from, way, Event::Connected { peer: theirs, dialer: Dialer::Us, address: Some(address) });
+        self.schedule(to, way, Event::Connected { peer: ours, dialer: Dialer::Peer, address: None });
+    }
+
+    fn unlink(&mut self, a: NodeId, b: NodeId) {
+        if !self.node_mut(a).links.remove(&b) {
+            return;
+        }
+        self.node_mut(b).links.remove(&a);
+        let (of_a, of_b) = (self.node(a).identity.peer, self.node(b).identity.peer);
+        self.schedule(a, 0, Event::Disconnected(of_b));
+        self.schedule(b, 0, Event::Disconnected(of_a));
+    }
+}

@@ -1,0 +1,347 @@
+//! The fold: from a set of operations to the membership that it means.
+//!
+//! **Invariant:** the result depends on the set alone, not on the order in which blocks arrived, nor on any clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use walytis_core::{
+    AuthorKey, BlockId, ChainError, ChainId, ForeignHead, HybridKey, ParsedBlock, Pending, chains,
+};
+
+use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
+use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
+use crate::Role;
+
+/// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
+const MEMBERSHIPS_MAX: usize = 512;
+/// How many decoded operations are remembered.
+const OPERATIONS_MAX: usize = 4096;
+
+/// Why a membership could not be computed.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FoldError {
+    /// The store failed or is damaged.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// An operation in the set cannot be read.
+    #[error("operation {id} cannot be read: {reason}")]
+    Operation {
+        /// The block.
+        id: BlockId,
+        /// Why.
+        reason: OperationError,
+    },
+    /// The set holds no genesis of this chain.
+    #[error("chain {0} is not known here")]
+    UnknownChain(ChainId),
+    /// A device's path through identities does not lead to a key.
+    #[error("no path leads from member {member} to its device")]
+    Path {
+        /// The member.
+        member: ChainId,
+    },
+}
+
+/// One operation, as the fold needs it.
+pub(crate) struct Step {
+    pub(crate) id: BlockId,
+    pub(crate) generation: u64,
+    pub(crate) author: AuthorKey,
+    pub(crate) foreign: Vec<ForeignHead>,
+    pub(crate) operation: Operation,
+}
+
+/// Computes memberships and remembers them. It reads operations of any chain through the view that it is given.
+#[derive(Default)]
+pub struct Fold {
+    memberships: BTreeMap<(ChainId, Vec<BlockId>), Arc<Membership>>,
+    steps: BTreeMap<BlockId, Arc<Step>>,
+}
+
+impl std::fmt::Debug for Fold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fold").field("memberships", &self.memberships.len()).finish_non_exhaustive()
+    }
+}
+
+impl Fold {
+    /// The membership in the whole set of a chain.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the store fails or the chain is not known.
+    pub fn current(&mut self, view: &Pending, chain: ChainId) -> Result<Arc<Membership>, FoldError> {
+        let heads = chains::operation_heads(view, chain)?;
+        self.at(view, chain, &heads)
+    }
+
+    /// The membership in these operations of a chain and their ancestors.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the store fails or the operations are not in the set.
+    pub fn at(
+        &mut self,
+        view: &Pending,
+        chain: ChainId,
+        operations: &[BlockId],
+    ) -> Result<Arc<Membership>, FoldError> {
+        let mut key: Vec<BlockId> = operations.to_vec();
+        key.sort_unstable();
+        key.dedup();
+        if let Some(known) = self.memberships.get(&(chain, key.clone())) {
+            return Ok(Arc::clone(known));
+        }
+        let membership = Arc::new(self.compute(view, chain, &key)?);
+        if self.memberships.len() >= MEMBERSHIPS_MAX {
+            self.memberships.clear();
+        }
+        self.memberships.insert((chain, key), Arc::clone(&membership));
+        Ok(membership)
+    }
+
+    /// Forgets what was computed over blocks that turned out not to be written.
+    pub fn forget(&mut self) {
+        self.memberships.clear();
+        self.steps.clear();
+    }
+
+    fn compute(&mut self, view: &Pending, chain: ChainId, heads: &[BlockId]) -> Result<Membership, FoldError> {
+        // One operation on top of a set that is known already: the set's other operations are all its ancestors, so it
+        // is the last in causal order, and can be applied alone.
+        if let [head] = heads {
+            let before = chains::operation_parents(view, *head)?;
+            if let Some(known) = self.memberships.get(&(chain, before)) {
+                let mut membership = Membership::clone(known);
+                let step = self.step(view, *head)?;
+                self.apply(view, &mut membership, &step)?;
+                return Ok(membership);
+            }
+        }
+        let steps = self.collect(view, heads)?;
+        let mut steps = steps.into_iter();
+        let first = steps.next().ok_or(FoldError::UnknownChain(chain))?;
+        let Operation::Genesis(genesis) = &first.operation else { return Err(FoldError::UnknownChain(chain)) };
+        let mut membership = self.founded(view, chain, &first, genesis)?;
+        let steps: Vec<Arc<Step>> = steps.collect();
+        let surplus = self.surplus(view, chain, &steps)?;
+        for step in steps.iter().filter(|step| !surplus.contains(&step.id)) {
+            self.apply(view, &mut membership, step)?;
+        }
+        Ok(membership)
+    }
+
+    /// These operations and their ancestors in causal order: by generation, then id.
+    fn collect(&mut self, view: &Pending, heads: &[BlockId]) -> Result<Vec<Arc<Step>>, FoldError> {
+        let mut open: Vec<BlockId> = heads.to_vec();
+        let mut found: BTreeMap<(u64, BlockId), Arc<Step>> = BTreeMap::new();
+        let mut seen: BTreeSet<BlockId> = heads.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            let step = self.step(view, id)?;
+            found.insert((step.generation, id), step);
+            for parent in chains::operation_parents(view, id)? {
+                if seen.insert(parent) {
+                    open.push(parent);
+                }
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    fn step(&mut self, view: &Pending, id: BlockId) -> Result<Arc<Step>, FoldError> {
+        if let Some(known) = self.steps.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        let stored = chains::block(view, id)?.ok_or(ChainError::Orphan { id })?;
+        let step = Arc::new(read_step(&stored.block, stored.generation)?);
+        if self.steps.len() >= OPERATIONS_MAX {
+            self.steps.clear();
+        }
+        self.steps.insert(id, Arc::clone(&step));
+        Ok(step)
+    }
+
+    /// Admissions beyond the uses of their invitation: those stand whose admitters rank first, one's own by
+    /// generation, then id.
+    fn surplus(
+        &mut self,
+        view: &Pending,
+        chain: ChainId,
+        steps: &[Arc<Step>],
+    ) -> Result<BTreeSet<BlockId>, FoldError> {
+        let mut uses = BTreeMap::new();
+        let mut admissions: BTreeMap<_, Vec<&Arc<Step>>> = BTreeMap::new();
+        for step in steps {
+            match &step.operation {
+                Operation::OpenInvitation(open) => drop(uses.insert(open.invitation, open.uses)),
+                Operation::Admit(admit) => admissions.entry(admit.invitation.id()).or_default().push(step),
+                _ => {}
+            }
+        }
+        let mut surplus = BTreeSet::new();
+        for (invitation, steps) in admissions {
+            let uses = usize::try_from(uses.get(&invitation).copied().unwrap_or_default()).unwrap_or(usize::MAX);
+            if steps.len() <= uses {
+                continue;
+            }
+            let mut ranked: Vec<(Rank, u64, BlockId)> = Vec::new();
+            for step in steps {
+                let before = chains::operation_parents(view, step.id)?;
+                let seen = self.at(view, chain, &before)?;
+                ranked.push((rank_of(&seen, &step.author), step.generation, step.id));
+            }
+            ranked.sort();
+            surplus.extend(ranked.into_iter().skip(uses).map(|(_, _, id)| id));
+        }
+        Ok(surplus)
+    }
+
+    /// The membership right after a genesis.
+    pub(crate) fn founded(
+        &mut self,
+        view: &Pending,
+        chain: ChainId,
+        step: &Step,
+        genesis: &Genesis,
+    ) -> Result<Membership, FoldError> {
+        let mut membership = Membership {
+            identity: chain,
+            purpose: genesis.purpose,
+            history: genesis.history,
+            key: None,
+            members: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            invitations: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            named: BTreeMap::new(),
+        };
+        name(&mut membership, &step.foreign);
+        match &genesis.founder {
+            Founder::Key { key, peer } => {
+                membership.key = Some(key.clone());
+                let device = Device {
+                    path: vec![chain],
+                    key: key.clone(),
+                    leaf: None,
+                    peer: *peer,
+                    role: Role::Manage,
+                    bound_by: step.id,
+                };
+                membership.devices.insert(step.author, Arc::new(device));
+            }
+            Founder::Identity(joiner) => {
+                self.seat(view, &mut membership, step, &joiner.binding, Role::Manage, Vec::new())?;
+            }
+        }
+        Ok(membership)
+    }
+
+    fn apply(&mut self, view: &Pending, membership: &mut Membership, step: &Step) -> Result<(), FoldError> {
+        // What rests on an admission that does not stand falls with it: its author is nobody.
+        if !membership.devices.contains_key(&step.author) {
+            return Ok(());
+        }
+        name(membership, &step.foreign);
+        match &step.operation {
+            Operation::Genesis(_) | Operation::Merge => {}
+            Operation::OpenInvitation(open) => {
+                let invitation =
+                    Invitation { role: open.role, uses: open.uses, used: 0, expires_at_ms: open.expires_at_ms };
+                membership.invitations.entry(open.invitation).or_insert(invitation);
+            }
+            Operation::Admit(admit) => self.admit(view, membership, step, admit)?,
+            Operation::BeginEpoch(begin) => {
+                let epoch = Epoch {
+                    maker: step.author,
+                    view: begin.view.clone(),
+                    seed: begin.seed,
+                    wraps: begin.wraps,
+                };
+                membership.epochs.insert(step.id, Arc::new(epoch));
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(
+        &mut self,
+        view: &Pending,
+        membership: &mut Membership,
+        step: &Step,
+        admit: &Admit,
+    ) -> Result<(), FoldError> {
+        let Some(invitation) = membership.invitations.get_mut(&admit.invitation.id()) else { return Ok(()) };
+        invitation.used = invitation.used.saturating_add(1);
+        let role = invitation.role;
+        let mut rank = rank_of(membership, &step.author);
+        rank.push((step.generation, step.id));
+        self.seat(view, membership, step, &admit.joiner.binding, role, rank)
+    }
+
+    /// Seats a member with its first device.
+    fn seat(
+        &mut self,
+        view: &Pending,
+        membership: &mut Membership,
+        step: &Step,
+        binding: &Binding,
+        role: Role,
+        rank: Rank,
+    ) -> Result<(), FoldError> {
+        let (key, path_role) = self.resolve(view, &binding.path, &membership.named)?;
+        let Some(member) = binding.path.first() else { return Ok(()) };
+        membership.members.entry(*member).or_insert(Member { role, admitted_by: step.id, rank });
+        let device = Device {
+            path: binding.path.clone(),
+            key,
+            leaf: binding.leaf.clone(),
+            peer: binding.peer,
+            role: role.min(path_role),
+            bound_by: step.id,
+        };
+        membership.devices.entry(binding.author).or_insert_with(|| Arc::new(device));
+        Ok(())
+    }
+
+    /// Follows a path of identities down to a device: its key, and the least role along the path.
+    pub(crate) fn resolve(
+        &mut self,
+        view: &Pending,
+        path: &[ChainId],
+        named: &BTreeMap<ChainId, BTreeSet<BlockId>>,
+    ) -> Result<(HybridKey, Role), FoldError> {
+        let Some((member, below)) = path.split_first() else {
+            return Err(FoldError::Path { member: ChainId::ZERO });
+        };
+        let lost = || FoldError::Path { member: *member };
+        let heads_in = |named: &BTreeMap<ChainId, BTreeSet<BlockId>>, chain: &ChainId| {
+            named.get(chain).map(|heads| heads.iter().copied().collect::<Vec<_>>()).ok_or_else(lost)
+        };
+        let mut role = Role::Manage;
+        let mut identity = self.at(view, *member, &heads_in(named, member)?)?;
+        for next in below {
+            role = role.min(identity.members.get(next).ok_or_else(lost)?.role);
+            let heads = heads_in(&identity.named, next)?;
+            identity = self.at(view, *next, &heads)?;
+        }
+        Ok((identity.key.clone().ok_or_else(lost)?, role))
+    }
+}
+
+fn name(membership: &mut Membership, foreign: &[ForeignHead]) {
+    for head in foreign {
+        membership.named.entry(head.chain).or_default().insert(head.block);
+    }
+}
+
+fn rank_of(membership: &Membership, author: &AuthorKey) -> Rank {
+    let member = membership.devices.get(author).and_then(|device| device.member());
+    member.and_then(|member| membership.members.get(&member)).map(|member| member.rank.clone()).unwrap_or_default()
+}
+
+pub(crate) fn read_step(block: &ParsedBlock, generation: u64) -> Result<Step, FoldError> {
+    let id = block.id();
+    let operation = Operation::decode(block.content()).map_err(|reason| FoldError::Operation { id, reason })?;
+    let header = block.header();
+    Ok(Step { id, generation, author: header.author, foreign: header.foreign.clone(), operation })
+}

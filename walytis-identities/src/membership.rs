@@ -1,0 +1,132 @@
+//! What the fold over an identity's operations says: who is a member, by which devices, with what rights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use walytis_core::{AuthorKey, BlockId, ChainId, Hash, HybridKey, PeerId};
+
+use crate::{History, LeafKey, Purpose, Role};
+
+/// One of the operations that made a manager, from the founder down: (generation, id). Paths are compared in order, a
+/// prefix before what it begins.
+pub type Rank = Vec<(u64, BlockId)>;
+
+/// A member of an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What it may do.
+    pub role: Role,
+    /// The operation that admitted it.
+    pub admitted_by: BlockId,
+    /// Its seniority; the lowest is the founder.
+    pub rank: Rank,
+}
+
+/// A device of a member, as it acts on one chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Identities from the member down to the device.
+    pub path: Vec<ChainId>,
+    /// The device's key.
+    pub key: HybridKey,
+    /// The key to which epochs are wrapped for it, on chains with content.
+    pub leaf: Option<LeafKey>,
+    /// The key by which the transport knows it.
+    pub peer: PeerId,
+    /// What it may do here: the least along its path.
+    pub role: Role,
+    /// The operation that bound its keys.
+    pub bound_by: BlockId,
+}
+
+impl Device {
+    /// The member that the device acts for.
+    #[must_use]
+    pub fn member(&self) -> Option<ChainId> {
+        self.path.first().copied()
+    }
+
+    /// The device's own identity.
+    #[must_use]
+    pub fn identity(&self) -> Option<ChainId> {
+        self.path.last().copied()
+    }
+}
+
+/// An invitation as the operations left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// The role that it gives.
+    pub role: Role,
+    /// How many may come in by it.
+    pub uses: u32,
+    /// How many have.
+    pub used: u32,
+    /// When managers stop to admit by it.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl Invitation {
+    /// Whether somebody may still come in by it.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.used < self.uses
+    }
+}
+
+/// An epoch that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Who made it.
+    pub maker: AuthorKey,
+    /// The heads of operations whose fold gives its readers.
+    pub view: Vec<BlockId>,
+    /// The hash of its seed.
+    pub seed: Hash,
+    /// The Merkle root over its wraps.
+    pub wraps: Hash,
+}
+
+/// The membership of an identity in one set of operations. Equal sets give equal memberships.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The identity.
+    pub identity: ChainId,
+    /// What its chain is for.
+    pub purpose: Purpose,
+    /// What newcomers may read.
+    pub history: History,
+    /// The key of an identity that is a device.
+    pub key: Option<HybridKey>,
+    /// Members, by identity.
+    pub members: BTreeMap<ChainId, Member>,
+    /// Devices, by the key under which they write here.
+    pub devices: BTreeMap<AuthorKey, Arc<Device>>,
+    /// Invitations, by the id of their key.
+    pub invitations: BTreeMap<Hash, Invitation>,
+    /// Epochs, by the operation that began them.
+    pub epochs: BTreeMap<BlockId, Arc<Epoch>>,
+    /// The heads of other chains that the operations name.
+    pub named: BTreeMap<ChainId, BTreeSet<BlockId>>,
+}
+
+impl Membership {
+    /// The leaf keys of all devices that may read, by id: those for whom an epoch of this view is made.
+    #[must_use]
+    pub fn readers(&self) -> BTreeMap<Hash, LeafKey> {
+        let leaves = self.devices.values().filter_map(|device| device.leaf.clone());
+        leaves.map(|leaf| (leaf.id(), leaf)).collect()
+    }
+
+    /// The device that writes here under this key, if it may do what `role` includes.
+    #[must_use]
+    pub fn device(&self, author: &AuthorKey, role: Role) -> Option<&Arc<Device>> {
+        self.devices.get(author).filter(|device| device.role >= role)
+    }
+
+    /// The device that the transport knows by this key.
+    #[must_use]
+    pub fn device_of_peer(&self, peer: &PeerId) -> Option<(&AuthorKey, &Arc<Device>)> {
+        self.devices.iter().find(|(_, device)| device.peer == *peer)
+    }
+}

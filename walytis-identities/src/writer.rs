@@ -1,0 +1,308 @@
+//! What this device writes: new identities, operations, epochs, and the place of every block.
+
+use rand_core::CryptoRng;
+use walytis_core::limits::PARENTS_MAX;
+use walytis_core::{
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, Draft, ForeignHead, HybridSecret, Keys, Pending,
+    Place, Rows, StoreError, StoredBlock, Table, Timestamp, chains,
+};
+use zeroize::Zeroizing;
+
+use crate::fold::{Fold, FoldError};
+use crate::keyring::{self, KeyringError, LocalDevice};
+use crate::operation::{BeginEpoch, Binding, Founder, Genesis, History, Operation, Purpose, SignedBinding};
+use crate::{EpochContext, EpochSeed, LeafSecret, Refusal, Role, WrapError, Wraps};
+
+/// Block id of an epoch -> its wraps.
+const WRAPS: Table = Table { name: "identities.wraps", keys: Keys::Hidden, rows: Rows::Permanent };
+
+/// Why this device could not write.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// A chain could not be read or added to.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A membership could not be computed.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// A secret is missing or damaged.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The block would break a rule.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The block would not be accepted, by us or by anybody else.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The wraps of an epoch could not be made or opened.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+    /// This device may not do that here.
+    #[error("this device has no right to do that in the group")]
+    NoRight,
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> Self {
+        Self::Chain(ChainError::Store(error))
+    }
+}
+
+/// A block to be written, apart from its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What the block is for.
+    pub kind: BlockKind,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// The heads of other chains that it names.
+    pub foreign: Vec<ForeignHead>,
+}
+
+impl Entry {
+    /// An operation that names no other chain.
+    #[must_use]
+    pub fn operation(operation: &Operation) -> Self {
+        Self { kind: BlockKind::Operation, content: operation.encode(), foreign: Vec::new() }
+    }
+}
+
+/// What everything that is written needs: the view, the fold, the time and randomness.
+pub struct Desk<'a> {
+    /// The store and what is on its way there.
+    pub view: &'a mut Pending,
+    /// The fold over operations.
+    pub fold: &'a mut Fold,
+    /// The wall clock's reading.
+    pub now: Timestamp,
+    /// Fresh randomness.
+    pub rng: &'a mut dyn CryptoRng,
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+fn random32(rng: &mut dyn CryptoRng) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+impl LocalDevice {
+    /// Makes a device identity and a user identity that it manages, each with a chain of its own, and keeps their
+    /// secrets. All of it is one step.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the store fails.
+    pub fn create(desk: &mut Desk<'_>) -> Result<Self, WriteError> {
+        let secret = HybridSecret::generate(desk.rng);
+        let transport = Zeroizing::new(random32(desk.rng));
+        let mut device = Self { identity: ChainId::ZERO, user: ChainId::ZERO, secret, transport };
+        let founder = Founder::Key { key: device.secret.public().clone(), peer: device.peer() };
+        let genesis = Genesis { purpose: Purpose::Identity, founder, history: History::All };
+        let place = random32(desk.rng);
+        let author = AuthorSecret::generate(desk.rng);
+        device.identity = device.found(desk, place, genesis, Vec::new(), &author)?;
+        device.user = device.found_with(desk, vec![device.identity], Purpose::Identity, History::All)?;
+        keyring::put_device(desk.view, &device);
+        Ok(device)
+    }
+
+    /// Makes a group identity that this device's user founds and manages, with its first epoch.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the store fails.
+    pub fn found_group(&self, desk: &mut Desk<'_>, history: History) -> Result<ChainId, WriteError> {
+        let group = self.found_with(desk, vec![self.user, self.identity], Purpose::OwnContent, history)?;
+        self.begin_epoch(desk, group)?;
+        Ok(group)
+    }
+
+    fn found_with(
+        &self,
+        desk: &mut Desk<'_>,
+        path: Vec<ChainId>,
+        purpose: Purpose,
+        history: History,
+    ) -> Result<ChainId, WriteError> {
+        let place = random32(desk.rng);
+        let foreign = heads_of(desk.view, path.first().copied())?;
+        let leaf = (purpose != Purpose::Identity).then(|| LeafSecret::generate(desk.rng));
+        let author = AuthorSecret::generate(desk.rng);
+        let signed = self.bind(path, &place, &author, leaf.as_ref(), desk.rng);
+        let genesis = Genesis { purpose, founder: Founder::Identity(Box::new(signed)), history };
+        let chain = self.found(desk, place, genesis, foreign, &author)?;
+        if let Some(leaf) = leaf {
+            keyring::put_leaf(desk.view, chain, &leaf);
+        }
+        Ok(chain)
+    }
+
+    fn found(
+        &self,
+        desk: &mut Desk<'_>,
+        place: [u8; 32],
+        genesis: Genesis,
+        foreign: Vec<ForeignHead>,
+        author: &AuthorSecret,
+    ) -> Result<ChainId, WriteError> {
+        let content = Operation::Genesis(genesis).encode();
+        let draft = Draft { kind: BlockKind::Operation, place: Place::Genesis(place), foreign, topics: vec![], content };
+        let block = draft.sign(author, &self.secret, desk.now, desk.rng)?;
+        let judged = desk.fold.judge(desk.view, block.parsed().clone())?;
+        let stored = chains::insert(desk.view, &judged.block)?;
+        keyring::put_author(desk.view, stored.block.chain(), author);
+        Ok(stored.block.chain())
+    }
+
+    /// Binds keys of this device for one chain, and signs that.
+    pub fn bind(
+        &self,
+        path: Vec<ChainId>,
+        place: &[u8; 32],
+        author: &AuthorSecret,
+        leaf: Option<&LeafSecret>,
+        rng: &mut dyn CryptoRng,
+    ) -> SignedBinding {
+        let binding = Binding {
+            path,
+            device: self.secret.public().id(),
+            author: author.public(),
+            leaf: leaf.map(|leaf| leaf.public().clone()),
+            peer: self.peer(),
+        };
+        binding.sign(place, &self.secret, rng)
+    }
+
+    /// Where this device's next block on a chain stands: behind the heads. If there are too many, the heads of
+    /// operations come first, then those with the lowest keyed hash, so that authors pick different ones.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the store fails or this device has no key on the chain.
+    pub fn place(&self, desk: &Desk<'_>, chain: ChainId) -> Result<(AuthorSecret, Place), WriteError> {
+        let author = keyring::author(desk.view, chain)?;
+        let previous = chains::previous(desk.view, chain, author.public())?;
+        let mut parents = chains::heads(desk.view, chain)?;
+        if parents.len() > PARENTS_MAX {
+            let operations = chains::operation_heads(desk.view, chain)?;
+            let salt = blake3::derive_key("walytis v1 choice of parents", &author.public().0);
+            parents.retain(|head| !operations.contains(head));
+            parents.sort_by_key(|head| *blake3::keyed_hash(&salt, &head.0).as_bytes());
+            parents.splice(0..0, operations);
+            parents.truncate(PARENTS_MAX);
+        }
+        Ok((author, Place::After { chain, parents, previous }))
+    }
+
+    /// Writes a block behind the heads of a chain.
+    ///
+    /// # Errors
+    /// [`WriteError`] if this device may not, or the store fails.
+    pub fn append(&self, desk: &mut Desk<'_>, chain: ChainId, entry: Entry) -> Result<StoredBlock, WriteError> {
+        let (author, place) = self.place(desk, chain)?;
+        self.append_at(desk, &author, place, entry)
+    }
+
+    /// Writes a block at a place that [`LocalDevice::place`] gave.
+    ///
+    /// # Errors
+    /// [`WriteError`] if this device may not, or the store fails.
+    pub fn append_at(
+        &self,
+        desk: &mut Desk<'_>,
+        author: &AuthorSecret,
+        place: Place,
+        entry: Entry,
+    ) -> Result<StoredBlock, WriteError> {
+        let draft = Draft { kind: entry.kind, place, foreign: entry.foreign, topics: vec![], content: entry.content };
+        let block = draft.sign(author, &self.secret, desk.now, desk.rng)?;
+        if entry.kind == BlockKind::Operation {
+            // Operations are few, and a wrong one cannot be taken back: judge it as everybody else will.
+            desk.fold.judge(desk.view, block.parsed().clone())?;
+        } else {
+            let before = chains::operations_before(desk.view, &block)?;
+            let membership = desk.fold.at(desk.view, block.chain(), &before)?;
+            membership.device(&author.public(), Role::Write).ok_or(WriteError::NoRight)?;
+        }
+        Ok(chains::insert(desk.view, &block)?)
+    }
+
+    /// Begins a new epoch for exactly the readers of the current view, with one wrap for each, and keeps its seed and
+    /// its wraps. Returns the operation that began it.
+    ///
+    /// # Errors
+    /// [`WriteError`] if this device may not write in the group, or the store fails.
+    pub fn begin_epoch(&self, desk: &mut Desk<'_>, group: ChainId) -> Result<BlockId, WriteError> {
+        let mut view = chains::operation_heads(desk.view, group)?;
+        while view.len() > PARENTS_MAX {
+            let (author, mut place) = self.place(desk, group)?;
+            view.truncate(PARENTS_MAX);
+            if let Place::After { parents, .. } = &mut place {
+                *parents = view;
+            }
+            self.append_at(desk, &author, place, Entry::operation(&Operation::Merge))?;
+            view = chains::operation_heads(desk.view, group)?;
+        }
+        let membership = desk.fold.at(desk.view, group, &view)?;
+        let readers: Vec<_> = membership.readers().into_values().collect();
+        let seed = EpochSeed::generate(desk.rng);
+        let context = EpochContext::new(group, &view);
+        let wraps = Wraps::make(&seed, &readers, &context, desk.rng)?;
+        let begin = Operation::BeginEpoch(BeginEpoch { view, seed: seed.hash(), wraps: wraps.root() });
+        let stored = self.append(desk, group, Entry::operation(&begin))?;
+        let epoch = stored.block.id();
+        keyring::put_epoch(desk.view, epoch, &seed);
+        desk.view.put(WRAPS, epoch.0, wraps.encode());
+        Ok(epoch)
+    }
+}
+
+fn heads_of(view: &Pending, chain: Option<ChainId>) -> Result<Vec<ForeignHead>, ChainError> {
+    let Some(chain) = chain else { return Ok(Vec::new()) };
+    Ok(chains::heads(view, chain)?.into_iter().map(|block| ForeignHead { chain, block }).collect())
+}
+
+/// The wraps of an epoch, as they are kept and passed on.
+///
+/// # Errors
+/// [`StoreError`] if the store fails.
+pub fn wraps(view: &Pending, epoch: BlockId) -> Result<Option<Vec<u8>>, StoreError> {
+    view.get(WRAPS, &epoch.0)
+}
+
+/// Takes the wraps of an epoch that another device made: checks them against the operation, keeps them, and opens this
+/// device's own if there is one. Returns whether this device can read the epoch now.
+///
+/// # Errors
+/// [`WriteError::Wrap`] if they are not the ones that the operation names.
+pub fn accept_wraps(
+    view: &mut Pending,
+    fold: &mut Fold,
+    group: ChainId,
+    epoch: BlockId,
+    begin: &BeginEpoch,
+    bytes: &[u8],
+) -> Result<bool, WriteError> {
+    let readers: Vec<_> = fold.at(view, group, &begin.view)?.readers().into_keys().collect();
+    let wraps = Wraps::decode(bytes, &begin.wraps, &readers)?;
+    view.put(WRAPS, epoch.0, bytes);
+    let leaf = match keyring::leaf(view, group) {
+        Ok(leaf) => leaf,
+        Err(KeyringError::Missing(_)) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    if !readers.contains(&leaf.public().id()) {
+        return Ok(false);
+    }
+    // A maker can cheat a reader with a wrap that does not open. That is no reason to refuse the epoch, which others
+    // can read: this device gets the content from them.
+    let opened = wraps.open(&leaf, &EpochContext::new(group, &begin.view), &begin.seed);
+    if let Ok(seed) = &opened {
+        keyring::put_epoch(view, epoch, seed);
+    }
+    Ok(opened.is_ok())
+}

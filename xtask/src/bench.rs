@@ -1,0 +1,205 @@
+//! `cargo xtask bench`: measures the system, and the floor that the machine sets.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Measure the system and its floor, as JSON lines on standard output
+///
+/// Each line is `{"system":...,"metric":...,"n":...,"bytes":...,"value":...,"unit":...,"cpu_s":...}`; `floor` is the
+/// system of what the machine itself allows: a durable commit, a transfer, a signature. Progress and a table go to
+/// standard error. The builds are release builds; nothing else should run meanwhile.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask bench > today.jsonl\n  cargo xtask bench --quick p4 f_")]
+pub(crate) struct Arguments {
+    /// Measure briefly: for trying out, not for quoting
+    #[arg(long)]
+    quick: bool,
+    /// Measure only metrics whose names begin with this
+    #[arg(value_name = "PICK")]
+    picks: Vec<String>,
+}
+
+/// The bench targets: package and target. Each prints JSON lines, and takes `--quick` and the picks.
+const TARGETS: &[(&str, &str)] = &[("offchain-store", "floor"), ("offchain-net", "floor"), ("walytis-cli", "walytis")];
+
+/// What must happen between adding a private block here and seeing it there: a commit on both sides, the transfer, and
+/// one signature with its verification. Each with how often; a name stands for the metric itself or for its `_median`.
+const LATENCY_FLOOR: &[(f64, &str)] = &[(2.0, "f_single_commit"), (1.0, "f_transfer_100B"), (1.0, "f_sign_verify")];
+
+/// The metric that is compared with that floor.
+const LATENCY: &str = "p4_private_latency";
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Measurement {
+    system: String,
+    metric: String,
+    n: u64,
+    bytes: u64,
+    value: f64,
+    unit: String,
+    cpu_s: f64,
+}
+
+impl Measurement {
+    fn read(line: &str) -> Result<Self> {
+        let measurement: Self = serde_json::from_str(line)?;
+        let sound = |value: f64| value.is_finite() && value >= 0.0;
+        ensure!(sound(measurement.value) && sound(measurement.cpu_s), "a value is negative or no number");
+        ensure!(!measurement.metric.is_empty() && !measurement.system.is_empty(), "a name is empty");
+        Ok(measurement)
+    }
+
+    /// The value in milliseconds, if it is a time.
+    fn milliseconds(&self) -> Option<f64> {
+        let factor = match self.unit.as_str() {
+            "s" => 1e3,
+            "ms" => 1.0,
+            "us" => 1e-3,
+            "ns" => 1e-6,
+            _ => return None,
+        };
+        Some(self.value * factor)
+    }
+}
+
+/// Runs every target that exists, and prints the measurements and the table.
+///
+/// # Errors
+/// A target does not exist, fails, or prints a line that is no measurement. The others run all the same.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let mut measurements = Vec::new();
+    let mut troubles = Vec::new();
+    for (package, target) in TARGETS {
+        let exists = workspace.package(package).is_some_and(|package| package.has_target("bench", target));
+        if !exists {
+            troubles.push(format!("{package} has no bench target `{target}`"));
+        } else if let Err(error) = measure(&workspace, package, target, arguments, &mut measurements) {
+            troubles.push(format!("{package}, {target}: {error:#}"));
+        }
+    }
+    eprintln!("\n{}", table(&measurements));
+    if !troubles.is_empty() {
+        bail!("not everything was measured: {}", troubles.join("; "));
+    }
+    Ok(())
+}
+
+fn measure(
+    workspace: &Workspace,
+    package: &str,
+    target: &str,
+    arguments: &Arguments,
+    measurements: &mut Vec<Measurement>,
+) -> Result<()> {
+    let mut command = process::cargo(&workspace.root);
+    command.args(["bench", "--package", package, "--bench", target, "--"]);
+    command.args(arguments.quick.then_some("--quick")).args(&arguments.picks);
+    let line = process::typed(&command);
+    eprintln!("== {line}");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut wrong = Vec::new();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        match Measurement::read(&line) {
+            Ok(measurement) => {
+                println!("{}", serde_json::to_string(&measurement)?);
+                std::io::stdout().flush()?;
+                measurements.push(measurement);
+            }
+            Err(error) if line.trim_start().starts_with('{') => wrong.push(format!("{line} ({error})")),
+            Err(_) => eprintln!("{line}"),
+        }
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "`{line}` ended with {status}");
+    ensure!(wrong.is_empty(), "not a measurement: {}", wrong.join(", "));
+    Ok(())
+}
+
+/// The measurements, and how far the latency is above its floor.
+fn table(measurements: &[Measurement]) -> String {
+    let mut lines = vec![format!("{:<8} {:<30} {:>14} {:<10} {:>8}", "system", "metric", "value", "unit", "CPU s")];
+    for each in measurements {
+        let line = format!(
+            "{:<8} {:<30} {:>14.3} {:<10} {:>8.2}",
+            each.system, each.metric, each.value, each.unit, each.cpu_s
+        );
+        lines.push(line);
+    }
+    lines.push(match latency_ratio(measurements) {
+        Ok((latency, floor)) => {
+            format!("{LATENCY}: {latency:.3} ms, its floor {floor:.3} ms, ratio {:.2}", latency / floor)
+        }
+        Err(missing) => format!("{LATENCY} to its floor: not known without {missing}"),
+    });
+    lines.join("\n")
+}
+
+/// The latency and its floor in milliseconds, or the first metric that is missing.
+fn latency_ratio(measurements: &[Measurement]) -> Result<(f64, f64), &'static str> {
+    let find = |metric: &'static str| {
+        let is_meant = |name: &str| name.strip_prefix(metric).is_some_and(|rest| rest.is_empty() || rest == "_median");
+        let found = measurements.iter().find(|each| is_meant(&each.metric));
+        found.and_then(Measurement::milliseconds).ok_or(metric)
+    };
+    let latency = find(LATENCY)?;
+    let floor = LATENCY_FLOOR.iter().try_fold(0.0, |sum, (times, metric)| Ok(sum + times * find(metric)?))?;
+    Ok((latency, floor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Measurement, table};
+
+    fn line(metric: &str, value: f64, unit: &str) -> String {
+        format!(
+            r#"{{"system":"floor","metric":"{metric}","n":10,"bytes":100,"value":{value:?},"unit":"{unit}","cpu_s":0.5}}"#
+        )
+    }
+
+    #[test]
+    fn a_measurement_is_read_and_written_alike() {
+        let line = line("f_sign_verify", 31.5, "us");
+        let measurement = Measurement::read(&line).expect("a measurement");
+        assert_eq!(serde_json::to_string(&measurement).expect("JSON"), line);
+    }
+
+    #[test]
+    fn what_is_no_measurement_is_refused() {
+        let good = line("m", 1.0, "ms");
+        for (from, to) in
+            [("\"n\":10,", ""), ("\"n\"", "\"m\""), ("1.0", "-1.0"), ("1.0", "1e999"), ("0.5", "\"x\""), ("}", "")]
+        {
+            let bad = good.replace(from, to);
+            assert!(Measurement::read(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_ratio_is_that_to_two_commits_a_transfer_and_a_signature() {
+        let read = |lines: &[String]| -> Vec<Measurement> {
+            lines.iter().map(|line| Measurement::read(line).expect("a measurement")).collect()
+        };
+        let mut lines = vec![
+            line("p4_private_latency_p99", 9.0, "ms"),
+            line("p4_private_latency_median", 2.0, "ms"),
+            line("f_single_commit_median", 0.3, "ms"),
+            line("f_transfer_100B_quic_median", 7.0, "s"),
+            line("f_transfer_100B_median", 0.0001, "s"),
+            line("f_sign_verify", 100.0, "us"),
+        ];
+        assert!(table(&read(&lines)).ends_with("2.000 ms, its floor 0.800 ms, ratio 2.50"));
+        lines.pop();
+        assert!(table(&read(&lines)).ends_with("not known without f_sign_verify"));
+    }
+}

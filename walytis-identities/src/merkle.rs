@@ -137,6 +137,10 @@ mod tests {
         spoil(|proof| proof.siblings.extend([Hash([0; 32]); 20]));
         spoil(|proof| proof.siblings.truncate(1));
         spoil(|proof| proof.siblings.reverse());
+        // A tree of one leaf has no sibling by which a wrong position would show.
+        let one = &leaves[..1];
+        let moved = WrapProof { position: 1, ..proof(one, 0).unwrap() };
+        assert_ne!(moved.root(&one[0]), super::root(one));
     }
 
     #[test]

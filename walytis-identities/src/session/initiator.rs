@@ -27,7 +27,7 @@ pub struct Initiator {
 
 /// Has verified the second flight: the other end has proven its key. What is left is the third flight, with data.
 pub struct Ready {
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     session: Hash,
     purpose: Purpose,
     pub(super) me: Hash,

@@ -7,7 +7,7 @@ use super::super::flight::{
     self, JoinFields, JoinFirst, MemberFirst, Second, initiator_transcript, invitation_transcript, responder_transcript,
 };
 use super::*;
-use crate::{join_transcript, kem};
+use crate::{aead, join_transcript, kem};
 
 /// In the original, a peer had the other one sign a string of its choice.
 #[test]
@@ -185,6 +185,24 @@ fn a_member_without_its_device_key_gets_no_further_than_the_third_flight() {
     ready.me = mallory.key().id();
     let (third, _) = ready.finish(mallory.local(), b"", &mut rng(3)).unwrap();
     assert_eq!(responder.receive(handshake.alice.peer, &third).unwrap_err(), bad_signature(3));
+}
+
+#[test]
+fn a_members_signature_from_one_session_is_refused_in_another() {
+    // Mallory has what Alice signed in a session with her, and Alice's transport key, and runs a handshake as Alice.
+    let (seen, forged) = (Handshake::new(1), Handshake::new(2));
+    let ready = |handshake: &Handshake| {
+        let (initiator, first) = handshake.start();
+        let (responder, second) = handshake.answer(&first).unwrap();
+        (initiator.receive(handshake.bob.peer, &second).unwrap(), responder)
+    };
+    let (theirs, _) = ready(&seen);
+    let signed = initiator_transcript(theirs.session_hash(), b"");
+    let signature = seen.alice.secret.sign(&signed, &mut rng(3)).to_bytes();
+    let (mine, responder) = ready(&forged);
+    let key = mine.schedule.third_key(mine.session_hash());
+    let third = [&[flight::VERSION][..], &aead::seal(&key, 0, &[flight::VERSION], &signature)].concat();
+    assert_eq!(responder.receive(forged.alice.peer, &third).unwrap_err(), bad_signature(3));
 }
 
 #[test]

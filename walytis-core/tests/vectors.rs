@@ -1,0 +1,59 @@
+//! The encodings that `docs/format.md` draws, byte for byte. `vectors.txt` holds what they were when they were settled.
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use walytis_core::{
+    AuthorSecret, BlockKind, Draft, HybridSecret, ParsedBlock, Place, Suite, Timestamp, Transcript, VerifiedBlock,
+};
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+fn sign(draft: Draft) -> VerifiedBlock {
+    let (author, device) = (AuthorSecret::from_seed(&[1; 32]), HybridSecret::from_seed(&[2; 64]));
+    draft.sign(&author, &device, Timestamp(1_700_000_000_000), &mut ChaCha20Rng::from_seed([6; 32])).unwrap()
+}
+
+fn block(kind: BlockKind, place: Place, content: &[u8]) -> VerifiedBlock {
+    sign(Draft { kind, place, foreign: vec![], topics: vec![], content: content.to_vec() })
+}
+
+#[test]
+fn the_format_has_not_changed() {
+    let genesis = block(BlockKind::Operation, Place::Genesis([3; 32]), b"genesis");
+    let place = Place::After {
+        chain: genesis.chain(),
+        parents: vec![genesis.id()],
+        previous: Some((genesis.id(), 0)),
+    };
+    let private = block(BlockKind::Private, place.clone(), b"body");
+    let content = sign(Draft {
+        kind: BlockKind::Content,
+        place,
+        foreign: vec![],
+        topics: vec![b"a".to_vec(), b"".to_vec()],
+        content: b"text".to_vec(),
+    });
+    let device = HybridSecret::from_seed(&[2; 64]);
+    let found = [
+        ("author.key", hex(&AuthorSecret::from_seed(&[1; 32]).public().0)),
+        ("device.key.id", hex(&device.public().id().0)),
+        ("transcript", hex(Transcript::new("test", Suite::Ed25519).field(b"ab").field(b"").as_bytes())),
+        ("genesis.header", hex(&genesis.raw().header)),
+        ("genesis.id", hex(&genesis.id().0)),
+        ("genesis.signature.blake3", hex(blake3::hash(&genesis.raw().signature).as_bytes())),
+        ("private.header", hex(&private.raw().header)),
+        ("private.id", hex(&private.id().0)),
+        ("private.signature", hex(&private.raw().signature)),
+        ("content.header", hex(&content.raw().header)),
+        ("content.id", hex(&content.id().0)),
+    ];
+    let found: Vec<String> = found.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let settled: Vec<&str> = include_str!("vectors.txt").lines().collect();
+    assert_eq!(found, settled, "\n{}\n", found.join("\n"));
+    for block in [genesis, private, content] {
+        let again = ParsedBlock::parse(block.raw().clone()).unwrap();
+        assert!(again.verify(Some(device.public())).is_ok());
+    }
+}

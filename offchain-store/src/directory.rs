@@ -24,11 +24,7 @@ pub const STORE_FILE: &str = "store.redb";
 /// # Errors
 /// [`OpenError::Exists`], [`OpenError::InUse`], [`OpenError::Cost`], [`OpenError::Random`], [`OpenError::Io`] or
 /// [`OpenError::Store`].
-pub fn create(
-    folder: impl AsRef<Path>,
-    unlock: &Unlock,
-    cost: KdfCost,
-) -> Result<SealedStore<RedbStore>, OpenError> {
+pub fn create(folder: impl AsRef<Path>, unlock: &Unlock, cost: KdfCost) -> Result<SealedStore<RedbStore>, OpenError> {
     let folder = folder.as_ref();
     make_folder(folder)?;
     let keys = KeyFile::at(folder.join(KEYS_FILE));
@@ -72,11 +68,6 @@ pub fn open(folder: impl AsRef<Path>, unlock: &Unlock) -> Result<SealedStore<Red
 ///
 /// # Errors
 /// As [`KeyFile::change`], and [`OpenError::Random`].
-pub fn change_unlock(
-    folder: impl AsRef<Path>,
-    old: &Unlock,
-    new: &Unlock,
-    cost: KdfCost,
-) -> Result<(), OpenError> {
+pub fn change_unlock(folder: impl AsRef<Path>, old: &Unlock, new: &Unlock, cost: KdfCost) -> Result<(), OpenError> {
     KeyFile::at(folder.as_ref().join(KEYS_FILE)).change(old, new, cost, &mut *system_random()?)
 }

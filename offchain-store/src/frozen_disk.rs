@@ -1,6 +1,7 @@
 //! A disk as it is now, on which nothing is written any more: writes stay in memory.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,14 +69,15 @@ impl Disk for FrozenDisk {
         check_end(above.bytes, offset, bytes.len())?;
         let below_bytes = above.below_bytes;
         for (page, within, part) in pieces(offset, bytes.len()) {
-            if !above.pages.contains_key(&page) {
-                let mut kept = Box::new([0; PAGE_BYTES]);
-                self.read_below(below_bytes, page_start(page), kept.as_mut_slice())?;
-                above.pages.insert(page, kept);
-            }
-            if let Some(kept) = above.pages.get_mut(&page) {
-                kept[within].copy_from_slice(&bytes[part]);
-            }
+            let kept = match above.pages.entry(page) {
+                Entry::Occupied(kept) => kept.into_mut(),
+                Entry::Vacant(place) => {
+                    let mut kept = Box::new([0; PAGE_BYTES]);
+                    self.read_below(below_bytes, page_start(page), kept.as_mut_slice())?;
+                    place.insert(kept)
+                }
+            };
+            kept[within].copy_from_slice(&bytes[part]);
         }
         Ok(())
     }

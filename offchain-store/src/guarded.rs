@@ -15,6 +15,9 @@ use walytis_core::StoreError;
 /// The panic's message still goes through the process's panic hook. A program built with `panic = "abort"` stops at it.
 pub(crate) fn guarded<T>(part: &str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(StoreError::Damaged { table: part.to_owned(), reason: "a page does not hold what its kind must".to_owned() })
+        Err(StoreError::Damaged {
+            table: part.to_owned(),
+            reason: "a page does not hold what its kind must".to_owned(),
+        })
     })
 }

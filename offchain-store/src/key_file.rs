@@ -94,7 +94,8 @@ impl KeyFile {
         let (disk, slots) = self.open_locked()?;
         let (newest_at, newest) = self.newest(&slots)?;
         let root = self.unwrap_root(newest, old)?;
-        let generation = newest.generation().checked_add(1).ok_or_else(|| self.damaged("its generations are used up"))?;
+        let generation =
+            newest.generation().checked_add(1).ok_or_else(|| self.damaged("its generations are used up"))?;
         let slot = Slot::wrap(&root, new, cost, generation, random)?;
         self.write(&disk, 1 - newest_at, &slot)?;
         self.write(&disk, newest_at, &slot)

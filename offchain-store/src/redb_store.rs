@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
-    TableDefinition, TableError,
+    Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError, TableDefinition, TableError,
 };
 use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
 
@@ -69,9 +68,7 @@ impl RedbStore {
             Err(source) => return Err(OpenError::Io { what: name.to_owned(), source }),
         }
         match open_engine(Arc::clone(&disk), name) {
-            Ok(database) => {
-                Ok(Self { disk, engine: RwLock::new(Some(database)), poisoned: AtomicBool::new(false) })
-            }
+            Ok(database) => Ok(Self { disk, engine: RwLock::new(Some(database)), poisoned: AtomicBool::new(false) }),
             Err(error) => {
                 // The opening has failed already: an error of closing would add nothing to it.
                 let _ = disk.close();
@@ -124,9 +121,8 @@ impl RedbStore {
         self.poisoned.store(true, Ordering::Release);
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         close_engine(engine.take());
-        *engine = FrozenDisk::over(Arc::clone(&self.disk))
-            .ok()
-            .and_then(|frozen| open_engine(Arc::new(frozen), WHOLE).ok());
+        *engine =
+            FrozenDisk::over(Arc::clone(&self.disk)).ok().and_then(|frozen| open_engine(Arc::new(frozen), WHOLE).ok());
     }
 }
 
@@ -150,13 +146,9 @@ impl Store for RedbStore {
             let Some(rows) = rows(database, table.name)? else { return Ok(Vec::new()) };
             let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (range.start, range.end);
             let found = rows.range::<&[u8]>(bounds).map_err(|error| store_error(table.name, error))?;
-            let record = |row: Result<_, StorageError>| match row {
-                Ok((key, value)) => Ok(record(&key, &value)),
-                Err(error) => Err(store_error(table.name, error)),
-            };
             match range.direction {
-                Direction::Ascending => found.take(limit).map(record).collect(),
-                Direction::Descending => found.rev().take(limit).map(record).collect(),
+                Direction::Ascending => records(found.take(limit), table.name, range),
+                Direction::Descending => records(found.rev().take(limit), table.name, range),
             }
         })
     }
@@ -208,8 +200,29 @@ fn rows(database: &Database, name: &'static str) -> Result<Option<Rows>, StoreEr
     }
 }
 
-fn record(key: &redb::AccessGuard<'_, &'static [u8]>, value: &redb::AccessGuard<'_, &'static [u8]>) -> Record {
-    Record { key: key.value().to_vec(), value: value.value().to_vec() }
+type Guard<'a> = redb::AccessGuard<'a, &'static [u8]>;
+
+/// The rows of a scan. On damaged pages redb may walk in circles: rows that leave the range or its order end the scan.
+fn records<'a>(
+    found: impl Iterator<Item = Result<(Guard<'a>, Guard<'a>), StorageError>>,
+    name: &str,
+    range: KeyRange<'_>,
+) -> Result<Vec<Record>, StoreError> {
+    let mut records: Vec<Record> = Vec::new();
+    for row in found {
+        let (key, value) = row.map_err(|error| store_error(name, error))?;
+        let record = Record { key: key.value().to_vec(), value: value.value().to_vec() };
+        let follows = records.last().is_none_or(|last| match range.direction {
+            Direction::Ascending => record.key > last.key,
+            Direction::Descending => record.key < last.key,
+        });
+        if !follows || !range.contains(&record.key) {
+            let reason = "its rows are not in order".to_owned();
+            return Err(StoreError::Damaged { table: name.to_owned(), reason });
+        }
+        records.push(record);
+    }
+    Ok(records)
 }
 
 fn write(database: &Database, batch: &Batch) -> Result<(), StoreError> {
@@ -241,13 +254,15 @@ const fn definition(name: &'static str) -> TableDefinition<'static, &'static [u8
 fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Database, OpenError> {
     let mut unknown = None;
     let opened = guarded(name, || {
-        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend { disk }).map_err(|error| match error {
-            DatabaseError::Storage(StorageError::Io(error)) => io_error(name, &error),
-            error => {
-                if let DatabaseError::UpgradeRequired(number) = error {
-                    unknown = Some(u32::from(number));
+        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend { disk }).map_err(|error| {
+            match error {
+                DatabaseError::Storage(StorageError::Io(error)) => io_error(name, &error),
+                error => {
+                    if let DatabaseError::UpgradeRequired(number) = error {
+                        unknown = Some(u32::from(number));
+                    }
+                    store_error(name, error)
                 }
-                store_error(name, error)
             }
         })
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use walytis_core::{StoreError, Table};
 
 use crate::names::lasting;
-use crate::sealer::{Digest, FORMAT, NONCE_BYTES, Sealer};
+use crate::sealer::{Digest, FORMAT, NONCE_BYTES, Sealer, name_bytes};
 
 /// The table that holds the root row, and nothing else.
 pub(crate) const TABLE: Table = Table::changing("offchain-store.root");
@@ -33,7 +33,7 @@ impl RootRow {
         let mut content = Vec::new();
         content.extend_from_slice(&self.batch.to_le_bytes());
         for (name, digest) in &self.digests {
-            content.push(name.len() as u8);
+            content.push(name_bytes(name));
             content.extend_from_slice(name.as_bytes());
             content.extend_from_slice(&digest.to_bytes());
         }

@@ -124,6 +124,7 @@ impl<S: Store> SealedStore<S> {
                 sum.add(self.sealer.row_digest(name, &row.key, &row.value));
             }
             match rows.into_iter().last() {
+                // The range begins behind it, so this comes to an end if the store below keeps to its ranges.
                 Some(last) => after = Some(last.key),
                 None => return Ok(sum),
             }

@@ -171,7 +171,7 @@ fn keyed(key: &[u8; 32], table: &str, parts: &[&[u8]]) -> blake3::Hash {
 }
 
 /// A name's length. Names have at most 64 bytes; a longer one would be our own mistake.
-fn name_bytes(table: &str) -> u8 {
+pub(crate) fn name_bytes(table: &str) -> u8 {
     assert!(table.len() <= 64, "the name of table {table} is longer than 64 bytes");
     table.len() as u8
 }

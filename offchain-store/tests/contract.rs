@@ -8,10 +8,7 @@ use support::{MemoryDisk, random, root_key};
 use walytis_core::Store;
 
 /// An opener that creates the first time.
-fn opener<S: Store + 'static>(
-    create: impl Fn() -> S + 'static,
-    reopen: impl Fn() -> S + 'static,
-) -> Opener {
+fn opener<S: Store + 'static>(create: impl Fn() -> S + 'static, reopen: impl Fn() -> S + 'static) -> Opener {
     let created = std::cell::Cell::new(false);
     Box::new(move || if created.replace(true) { Box::new(reopen()) } else { Box::new(create()) })
 }

@@ -1,5 +1,7 @@
 //! A disk that is full or broken at any change: an error, nothing acknowledged, reads go on, opening anew works (W6).
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
+
 mod support;
 
 use std::io::ErrorKind;
@@ -96,8 +98,8 @@ fn a_creation_that_fails_can_be_repeated_on_an_emptied_disk() {
     for after in 0..10_000 {
         let disk = MemoryDisk::default();
         disk.arm(Failure { after, times: u64::MAX, kind: ErrorKind::StorageFull });
-        let created = RedbStore::on_disk(disk.clone())
-            .and_then(|below| SealedStore::create(below, &root_key(), random()));
+        let created =
+            RedbStore::on_disk(disk.clone()).and_then(|below| SealedStore::create(below, &root_key(), random()));
         match created {
             Ok(store) => {
                 drop(store);

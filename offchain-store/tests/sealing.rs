@@ -1,5 +1,7 @@
 //! What a sealed store hides, and what it notices.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
+
 mod support;
 
 use offchain_store::{OpenError, RootKey, SealedStore};
@@ -80,7 +82,11 @@ fn ids_that_begin_alike_lie_together() {
     let rows = below.scan(raw(INDEX), KeyRange::all(), 9).expect("a scan");
     let mut beginnings: Vec<_> = rows.iter().map(|row| &row.key[..8]).collect();
     beginnings.dedup();
-    assert_eq!(beginnings.len(), 2, "two of the three share their first four bytes, and with them their digest's start");
+    assert_eq!(
+        beginnings.len(),
+        2,
+        "two of the three share their first four bytes, and with them their digest's start"
+    );
 }
 
 #[test]

@@ -3,9 +3,11 @@
 pub mod network_contract;
 
 mod memory_store;
+mod puppet;
 mod store_contract;
 mod world;
 
 pub use memory_store::{MemoryStore, Snapshot};
+pub use puppet::Puppet;
 pub use store_contract::{Opener, store_contract};
 pub use world::{NodeId, World, WorldConfig};

@@ -123,7 +123,12 @@ fn empty_keys_and_values_are_rows(store: &dyn Store) {
             batch.put(table, *b"empty", *b"");
         });
         assert_eq!(get(store, table, b"").as_deref(), Some(&b"of the empty key"[..]), "{}: the empty key", table.name);
-        assert_eq!(get(store, table, b"empty").as_deref(), Some(&b""[..]), "an empty value is not None: {}", table.name);
+        assert_eq!(
+            get(store, table, b"empty").as_deref(),
+            Some(&b""[..]),
+            "an empty value is not None: {}",
+            table.name
+        );
     }
 }
 

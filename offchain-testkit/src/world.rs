@@ -3,7 +3,7 @@
 //! One thread, one queue of events, one generator a node. The same seed and the same calls give the same trace hash.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
@@ -41,20 +41,33 @@ impl WorldConfig {
     }
 }
 
-/// What is due at a time. `life` names the run of a node that it is for: what was due for an earlier one is lost.
+/// What is due at a time. `life` names the run of a node that it is for: what was due for an earlier one is lost. So is a
+/// frame when the connection that it was sent over, its `link`, is gone.
 struct Due {
     node: NodeId,
     life: u64,
+    link: Option<u64>,
     event: Event,
 }
 
+/// What lives at a node.
+enum Body {
+    /// Nobody: the node is switched off.
+    Off,
+    /// A production engine.
+    Engine(Box<Engine>),
+    /// A [`Puppet`](crate::Puppet), which finds here what was sent to it.
+    Puppet(VecDeque<(PeerId, Vec<u8>)>),
+}
+
 struct SimNode {
-    engine: Option<Engine>,
+    body: Body,
     store: Arc<MemoryStore>,
     identity: Identity,
     life: u64,
     skew_ms: i64,
-    links: BTreeSet<NodeId>,
+    /// The connections to other nodes, each with its number.
+    links: BTreeMap<NodeId, u64>,
     last_arrival_us: BTreeMap<NodeId, u64>,
     answers: BTreeMap<Ticket, Result<Answer, EngineError>>,
     deliveries: Vec<(Ticket, Delivery)>,
@@ -72,6 +85,7 @@ pub struct World {
     due: BTreeMap<u64, Due>,
     nodes: Vec<SimNode>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    links: u64,
     tickets: u64,
     trace: blake3::Hasher,
     frames: Vec<Vec<u8>>,
@@ -99,6 +113,7 @@ impl World {
             due: BTreeMap::new(),
             nodes: Vec::new(),
             cut: BTreeSet::new(),
+            links: 0,
             tickets: 0,
             trace: blake3::Hasher::new(),
             frames: Vec::new(),
@@ -137,12 +152,12 @@ impl World {
         let as_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let identity = Engine::create(&as_store, now, &mut rng)?;
         self.nodes.push(SimNode {
-            engine: None,
+            body: Body::Off,
             store,
             identity,
             life: 0,
             skew_ms: 0,
-            links: BTreeSet::new(),
+            links: BTreeMap::new(),
             last_arrival_us: BTreeMap::new(),
             answers: BTreeMap::new(),
             deliveries: Vec::new(),
@@ -174,7 +189,7 @@ impl World {
         known.stopped = None;
         known.store = Arc::new(known.store.reopened());
         let store: Arc<dyn Store> = Arc::clone(&known.store) as Arc<dyn Store>;
-        known.engine = Some(Engine::open(store, now, rng)?);
+        known.body = Body::Engine(Box::new(Engine::open(store, now, rng)?));
         let address = self.address(node);
         self.schedule(node, 0, Event::Listening(address));
         self.schedule(node, 1, Event::Online);
@@ -183,11 +198,72 @@ impl World {
 
     /// Stops a node at once: what was not committed is lost, and its connections break.
     pub fn kill(&mut self, node: NodeId) {
-        self.node_mut(node).engine = None;
-        let links: Vec<NodeId> = self.node(node).links.iter().copied().collect();
+        self.node_mut(node).body = Body::Off;
+        let links: Vec<NodeId> = self.node(node).links.keys().copied().collect();
         for other in links {
             self.unlink(node, other);
         }
+    }
+
+    /// Stops a node and gives it to a puppet: from now on it can be dialled, and what is sent to it is collected.
+    pub(crate) fn possess(&mut self, node: NodeId) {
+        self.kill(node);
+        self.node_mut(node).body = Body::Puppet(VecDeque::new());
+    }
+
+    /// The frames that were sent to a puppet's node and not taken yet, oldest first.
+    pub(crate) fn take_mail(&mut self, node: NodeId) -> Vec<(PeerId, Vec<u8>)> {
+        match &mut self.node_mut(node).body {
+            Body::Puppet(mail) => mail.drain(..).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether frames wait at a puppet's node.
+    pub(crate) fn has_mail(&self, node: NodeId) -> bool {
+        matches!(&self.node(node).body, Body::Puppet(mail) if !mail.is_empty())
+    }
+
+    /// Sends a frame for a puppet.
+    pub(crate) fn send_for(&mut self, node: NodeId, to: NodeId, frame: Vec<u8>) {
+        let peer = self.node(to).identity.peer;
+        self.send(node, peer, frame);
+    }
+
+    /// Fresh randomness for a puppet of a node.
+    pub(crate) fn puppet_rng(&mut self, node: NodeId) -> ChaCha20Rng {
+        self.links = self.links.saturating_add(1);
+        self.node_rng(node, u64::MAX - self.links)
+    }
+
+    /// What a node's wall clock shows.
+    #[must_use]
+    pub fn wall_clock(&self, node: NodeId) -> Timestamp {
+        self.clock(node)
+    }
+
+    /// Whether two nodes are connected.
+    #[must_use]
+    pub fn connected(&self, a: NodeId, b: NodeId) -> bool {
+        self.node(a).links.contains_key(&b)
+    }
+
+    /// How many nodes the world has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether the world has no node.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Whether an engine runs at a node.
+    #[must_use]
+    pub fn is_running(&self, node: NodeId) -> bool {
+        matches!(self.node(node).body, Body::Engine(_))
     }
 
     /// Sets a node's wall clock wrong by so many milliseconds.
@@ -332,38 +408,45 @@ impl World {
     }
 
     fn schedule(&mut self, node: NodeId, after_us: u64, event: Event) {
+        self.schedule_over(None, node, after_us, event);
+    }
+
+    fn schedule_over(&mut self, link: Option<u64>, node: NodeId, after_us: u64, event: Event) {
         self.sequence = self.sequence.saturating_add(1);
         let life = self.node(node).life;
         self.queue.push(Reverse((self.now_us.saturating_add(after_us), self.sequence)));
-        self.due.insert(self.sequence, Due { node, life, event });
+        self.due.insert(self.sequence, Due { node, life, link, event });
     }
 
     fn happen(&mut self, due: Due) {
-        let Due { node, life, event } = due;
+        let Due { node, life, link, event } = due;
         self.trace.update(&self.now_us.to_le_bytes());
-        self.trace.update(format!("{node:?} {event:?}").as_bytes());
+        match &event {
+            // The bytes themselves: writing them out as text would take most of a run's time.
+            Event::Frame { peer, bytes } => {
+                self.trace.update(format!("{node:?} {peer:?}").as_bytes());
+                self.trace.update(bytes);
+            }
+            event => drop(self.trace.update(format!("{node:?} {event:?}").as_bytes())),
+        }
         let now = self.clock(node);
         let known = self.node_mut(node);
-        if known.life != life {
+        if known.life != life || link.is_some_and(|link| !known.links.values().any(|open| *open == link)) {
             return;
         }
-        if let Event::Frame { peer, .. } = &event {
-            let peer = *peer;
-            if !self.linked(node, peer) {
-                return;
+        let mut effects = Vec::new();
+        match &mut known.body {
+            Body::Off => {}
+            Body::Engine(engine) => engine.handle(now, event, &mut effects),
+            Body::Puppet(mail) => {
+                if let Event::Frame { peer, bytes } = event {
+                    mail.push_back((peer, bytes));
+                }
             }
         }
-        let known = self.node_mut(node);
-        let Some(engine) = &mut known.engine else { return };
-        let mut effects = Vec::new();
-        engine.handle(now, event, &mut effects);
         for effect in effects {
             self.carry_out(node, effect);
         }
-    }
-
-    fn linked(&self, node: NodeId, peer: PeerId) -> bool {
-        self.node(node).links.iter().any(|other| self.node(*other).identity.peer == peer)
     }
 
     fn find(&self, peer: PeerId) -> Option<NodeId> {
@@ -404,9 +487,7 @@ impl World {
 
     fn send(&mut self, from: NodeId, peer: PeerId, frame: Vec<u8>) {
         let Some(to) = self.find(peer) else { return };
-        if !self.node(from).links.contains(&to) {
-            return;
-        }
+        let Some(link) = self.node(from).links.get(&to).copied() else { return };
         self.frames_sent = self.frames_sent.saturating_add(1);
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
         if self.keep_frames {
@@ -419,36 +500,42 @@ impl World {
         *last = arrival.max(last.saturating_add(1));
         let after = last.saturating_sub(self.now_us);
         let sender = self.node(from).identity.peer;
-        self.schedule(to, after, Event::Frame { peer: sender, bytes: frame });
+        self.schedule_over(Some(link), to, after, Event::Frame { peer: sender, bytes: frame });
     }
 
     fn dial(&mut self, from: NodeId, address: Address) {
         let to = address.peer().and_then(|peer| self.find(peer));
+        let is_on = |node: NodeId| !matches!(self.node(node).body, Body::Off);
         let open = to.filter(|to| {
             let cut = self.cut.contains(&(from.min(*to), from.max(*to)));
-            *to != from && !cut && self.node(*to).engine.is_some() && self.node(from).engine.is_some()
+            *to != from && !cut && is_on(*to) && is_on(from)
         });
         let Some(to) = open else {
             self.schedule(from, 1_000, Event::DialFailed(address));
             return;
         };
-        if !self.node_mut(from).links.insert(to) {
+        if self.node(from).links.contains_key(&to) {
             return;
         }
-        self.node_mut(to).links.insert(from);
+        self.links = self.links.saturating_add(1);
+        let link = self.links;
+        self.node_mut(from).links.insert(to, link);
+        self.node_mut(to).links.insert(from, link);
         let (ours, theirs) = (self.node(from).identity.peer, self.node(to).identity.peer);
         let way = self.config.latency_min_us;
         self.schedule(from, way, Event::Connected { peer: theirs, dialer: Dialer::Us, address: Some(address) });
         self.schedule(to, way, Event::Connected { peer: ours, dialer: Dialer::Peer, address: None });
     }
 
+    /// Breaks a connection. Both ends hear of it as late as they heard of its beginning, so never before that.
     fn unlink(&mut self, a: NodeId, b: NodeId) {
-        if !self.node_mut(a).links.remove(&b) {
+        if self.node_mut(a).links.remove(&b).is_none() {
             return;
         }
         self.node_mut(b).links.remove(&a);
         let (of_a, of_b) = (self.node(a).identity.peer, self.node(b).identity.peer);
-        self.schedule(a, 0, Event::Disconnected(of_b));
-        self.schedule(b, 0, Event::Disconnected(of_a));
+        let way = self.config.latency_min_us;
+        self.schedule(a, way, Event::Disconnected(of_b));
+        self.schedule(b, way, Event::Disconnected(of_a));
     }
 }

@@ -1,2 +1,3 @@
 //! The `walytis` command.
+
 fn main() {}

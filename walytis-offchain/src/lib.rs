@@ -12,4 +12,4 @@ pub use engine::{
     Answer, Command, Cursor, Delivery, Effect, Engine, EngineError, Entry, EntryContent, Event, GroupDetails,
     GroupSummary, Identity, MemberDetails, Page, Progress, Status, Ticket, Timer,
 };
-pub use message::{ADDRESSES_MAX, Attachment, JoinRefusal, JoinRequest, Message};
+pub use message::{ADDRESSES_MAX, Attachment, FrameKind, JoinRefusal, JoinRequest, Message};

@@ -14,15 +14,21 @@ pub const ADDRESSES_MAX: usize = 8;
 
 /// Frames outside of a session, and the frames of sessions: the first byte says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameKind {
+pub enum FrameKind {
+    /// The first flight of a handshake follows.
     Flight1 = 1,
+    /// The second flight of a handshake follows.
     Flight2 = 2,
+    /// The third flight of a handshake follows, with its first message.
     Flight3 = 3,
+    /// The number of the session on this connection follows, in one byte, then a sealed message.
     Data = 4,
 }
 
 impl FrameKind {
-    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+    /// The kind that a frame's first byte names, if it names one.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Flight1),
             2 => Some(Self::Flight2),

@@ -13,6 +13,8 @@ use crate::records;
 const REDIAL_MS: u64 = 500;
 /// The longest pause: a member that comes back is usually the one who dials.
 const REDIAL_MS_MAX: u64 = 60_000;
+/// How long a peer may be connected without a session. Members that we do not know yet come back.
+const STRANGER_MS: u64 = 30_000;
 /// How long a peer that misbehaved is not spoken to.
 const FORGIVE_MS: u64 = 60_000;
 
@@ -90,9 +92,17 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn dial_failed(&mut self, _address: &Address) -> Result<(), EngineError> {
-        // The timer that was set when the address was dialled tries again.
+    /// Members are dialled again by their timers; only a join may end here.
+    pub(super) fn dial_failed(&mut self, address: &Address) -> Result<(), EngineError> {
+        self.inviter_failed(address);
         Ok(())
+    }
+
+    pub(super) fn end_stranger(&mut self, peer: PeerId, connection: u64) {
+        let stranger = |known: &Peer| known.connection == connection && known.open.is_none();
+        if self.peers.get(&peer).is_some_and(stranger) {
+            self.outgoing.push(Effect::Disconnect(peer));
+        }
     }
 
     pub(super) fn listening_on(&mut self, address: Address) -> Result<(), EngineError> {
@@ -119,7 +129,12 @@ impl Engine {
         dialer: Dialer,
         address: Option<Address>,
     ) -> Result<(), EngineError> {
-        self.peers.insert(peer, Peer::new());
+        self.connections = self.connections.wrapping_add(1);
+        let connection = self.connections;
+        self.peers.insert(peer, Peer::new(connection));
+        self.dials.remove(&Timer::RedialPeer(peer));
+        let timer = Timer::Stranger { peer, connection };
+        self.outgoing.push(Effect::Timer { after_ms: STRANGER_MS, timer });
         if let Some(address) = &address
             && dialer == Dialer::Us
         {

@@ -169,6 +169,13 @@ pub enum Timer {
         /// Which sign of life was the last when the timer was set.
         seen: u64,
     },
+    /// A peer has been connected for a while; by now it should have a session.
+    Stranger {
+        /// The peer.
+        peer: PeerId,
+        /// Which connection, so that a later one is not ended.
+        connection: u64,
+    },
     /// Speak to a peer again that misbehaved.
     Forgive(PeerId),
 }
@@ -416,6 +423,9 @@ pub enum EngineError {
     /// An inviter said no.
     #[error("not admitted: {0}")]
     Refused(JoinRefusal),
+    /// The inviter ended the connection when it was asked.
+    #[error("the inviter ended the connection: it does not know this invitation, or not any more: ask for a new one")]
+    Dropped,
     /// The inviter went away.
     #[error("the inviter went away before everything had arrived: run the same command again")]
     Interrupted,

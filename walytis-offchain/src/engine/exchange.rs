@@ -94,14 +94,14 @@ impl Engine {
         }
         let have = chains::sample(&self.parts.view, chain, SAMPLE)?;
         self.tell(peer, &Message::Sync(SyncMessage::Pull { chain, have }));
-        self.await_portion(chain, peer);
+        self.await_portion(chain, peer, false);
         Ok(())
     }
 
-    fn await_portion(&mut self, chain: ChainId, peer: PeerId) {
+    fn await_portion(&mut self, chain: ChainId, peer: PeerId, gained: bool) {
         self.exchanges = self.exchanges.wrapping_add(1);
         let exchange = self.exchanges;
-        self.pulls.insert(chain, Pull { peer, exchange });
+        self.pulls.insert(chain, Pull { peer, exchange, gained });
         self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::Pull { chain, exchange } });
     }
 
@@ -125,14 +125,15 @@ impl Engine {
         blocks: Vec<WireBlock>,
         left: u64,
     ) -> Result<(), EngineError> {
-        if self.pulls.get(&chain).is_none_or(|pull| pull.peer != peer) {
+        let Some(gained) = self.pulls.get(&chain).filter(|pull| pull.peer == peer).map(|pull| pull.gained) else {
             return Ok(());
-        }
+        };
         let empty = blocks.is_empty();
+        let before = chains::length(&self.parts.view, chain)?;
         if left > 0 && !empty {
             // The next portion travels while this one is verified.
             self.tell(peer, &Message::Sync(SyncMessage::More { chain }));
-            self.await_portion(chain, peer);
+            self.await_portion(chain, peer, gained);
         } else {
             self.pulls.remove(&chain);
         }
@@ -143,9 +144,14 @@ impl Engine {
             }
         }
         self.join_progressed(chain, left)?;
+        let gained = gained || chains::length(&self.parts.view, chain)? > before;
+        if let Some(pull) = self.pulls.get_mut(&chain) {
+            pull.gained = gained;
+        }
         if left == 0 || empty {
             self.join_complete(peer, chain)?;
-            if empty && let Some(known) = self.peers.get_mut(&peer) {
+            // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
+            if !gained && let Some(known) = self.peers.get_mut(&peer) {
                 known.announced.remove(&chain);
             }
             self.ask_missing(peer, chain);

@@ -213,8 +213,8 @@ impl Engine {
     }
 
     fn data(&mut self, peer: PeerId, rest: &[u8]) -> Result<(), EngineError> {
-        let Some(open) = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut()) else { return Ok(()) };
-        let Some((number, sealed)) = rest.split_first() else {
+        let open = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut());
+        let Some((open, (number, sealed))) = open.zip(rest.split_first()) else {
             self.misbehaved(peer);
             return Ok(());
         };

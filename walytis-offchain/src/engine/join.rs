@@ -1,6 +1,8 @@
 //! Joining a group by an invitation, and admitting who asks.
 
-use walytis_core::{AuthorSecret, BlockId, ChainId, ForeignHead, Hash, ParsedBlock, PeerId, chains};
+use std::collections::BTreeSet;
+
+use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, ParsedBlock, PeerId, chains};
 use walytis_core::{BlockKind, RawBlock};
 use walytis_identities::session::{self, Initiator, Ready};
 use walytis_identities::{
@@ -14,6 +16,9 @@ use crate::message::{JoinRefusal, JoinRequest, Message};
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
+
+/// How often an inviter may end the connection while it is asked.
+const DROPS_MAX: u32 = 3;
 
 /// How far a join is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,10 @@ pub(super) struct Joining {
     phase: Phase,
     /// Counts signs of life.
     seen: u64,
+    /// Addresses that could not be reached.
+    failed: BTreeSet<Address>,
+    /// How often an inviter ended the connection while it was asked.
+    dropped: u32,
 }
 
 impl Joining {
@@ -75,7 +84,8 @@ impl Engine {
         };
         self.check_name(&name)?;
         let inviters: Vec<PeerId> = code.inviters().iter().map(|inviter| inviter.peer).collect();
-        self.joins.insert(group, Joining { ticket, code, name, phase: Phase::Dialling, seen: 0 });
+        let joining = Joining { ticket, code, name, phase: Phase::Dialling, seen: 0, failed: BTreeSet::new(), dropped: 0 };
+        self.joins.insert(group, joining);
         self.outgoing.push(Effect::Progress { ticket, progress: Progress::Dialling });
         self.alive(group);
         if self.online {
@@ -126,15 +136,40 @@ impl Engine {
 
     pub(super) fn join_interrupted(&mut self, peer: PeerId) {
         let mut ended = Vec::new();
+        let mut again = Vec::new();
         for (group, join) in &mut self.joins {
             match join.phase {
-                Phase::Asking(asked) if asked == peer => join.phase = Phase::Dialling,
-                Phase::Receiving(from) if from == peer => ended.push(*group),
+                Phase::Asking(asked) if asked == peer => {
+                    join.phase = Phase::Dialling;
+                    join.dropped = join.dropped.saturating_add(1);
+                    if join.dropped < DROPS_MAX { again.push(*group) } else { ended.push((*group, EngineError::Dropped)) }
+                }
+                Phase::Receiving(from) if from == peer => ended.push((*group, EngineError::Interrupted)),
                 _ => {}
             }
         }
+        for group in again {
+            self.dial_inviters(group);
+        }
+        for (group, error) in ended {
+            self.end_join(group, error);
+        }
+    }
+
+    /// An address could not be reached. Once none can, there is nobody to ask.
+    pub(super) fn inviter_failed(&mut self, address: &Address) {
+        let mut ended = Vec::new();
+        for (group, join) in &mut self.joins {
+            let mut all = join.code.inviters().iter().flat_map(|inviter| &inviter.addresses);
+            if all.clone().any(|known| known == address) {
+                join.failed.insert(address.clone());
+            }
+            if join.phase == Phase::Dialling && all.all(|known| join.failed.contains(known)) {
+                ended.push(*group);
+            }
+        }
         for group in ended {
-            self.end_join(group, EngineError::Interrupted);
+            self.end_join(group, EngineError::NoInviter);
         }
     }
 

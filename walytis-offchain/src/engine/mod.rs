@@ -78,6 +78,8 @@ struct Subscription {
 struct Pull {
     peer: PeerId,
     exchange: u64,
+    /// Whether it has brought anything new so far.
+    gained: bool,
 }
 
 /// A device, its groups and its peers. See the module's documentation.
@@ -96,6 +98,7 @@ pub struct Engine {
     joins: BTreeMap<ChainId, Joining>,
     pulls: BTreeMap<ChainId, Pull>,
     exchanges: u64,
+    connections: u64,
     orphans: Orphans<(ChainId, WireBlock)>,
     announcing: BTreeSet<(PeerId, ChainId)>,
     subscriptions: BTreeMap<Ticket, Subscription>,
@@ -162,6 +165,7 @@ impl Engine {
             joins: BTreeMap::new(),
             pulls: BTreeMap::new(),
             exchanges: 0,
+            connections: 0,
             orphans: Orphans::default(),
             announcing: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
@@ -244,6 +248,10 @@ impl Engine {
             Timer::RedialPeer(_) | Timer::RedialAddress(_) => self.redial(timer),
             Timer::Announce => self.announce(),
             Timer::Pull { chain, exchange } => self.pull_timed_out(chain, exchange),
+            Timer::Stranger { peer, connection } => {
+                self.end_stranger(peer, connection);
+                Ok(())
+            }
             Timer::Join { group, seen } => self.join_timed_out(group, seen),
             Timer::Forgive(peer) => {
                 self.shunned.remove(&peer);

@@ -30,6 +30,8 @@ pub(super) struct Open {
 
 /// A connected peer.
 pub(super) struct Peer {
+    /// Which connection it is, counted over the run.
+    pub(super) connection: u64,
     pub(super) handshake: Handshake,
     pub(super) open: Option<Open>,
     pub(super) handshakes: u32,
@@ -44,8 +46,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(connection: u64) -> Self {
         Self {
+            connection,
             handshake: Handshake::None,
             open: None,
             handshakes: 0,

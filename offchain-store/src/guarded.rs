@@ -6,11 +6,12 @@ use walytis_core::StoreError;
 
 /// Runs something of redb's on a file that may be damaged.
 ///
-/// redb checks the sums of its pages only when it repairs, not on each read, and it asserts what a sound page would
-/// hold: of 60,000 files with a bit flipped, a sector zeroed or their end cut off, 25,896 gave an error and 525 a panic
-/// (`a_damaged_file_gives_an_error_or_the_rows_that_were_written` repeats that on a smaller scale). What a disk can
-/// cause is an error, so this turns such a panic into one. redb's guards keep it sound while unwinding; the store's
-/// handle is not used for writing afterwards.
+/// redb 4.4 compares pages with their sums only when it repairs or checks, not on each read, and it asserts what a sound
+/// page would hold: of 60,000 files with a bit flipped, a sector zeroed or their end cut off, that were opened, read,
+/// written to and checked, 25,896 gave an error and 525 a panic. The test
+/// `a_damaged_file_gives_an_error_or_the_rows_that_were_written` does the like on a smaller scale. What a disk can cause
+/// is an error, so this turns such a panic into one. redb expects to be unwound (its guards ask whether they are);
+/// after a panic in a commit the store opens the file anew, for reading only.
 ///
 /// The panic's message still goes through the process's panic hook. A program built with `panic = "abort"` stops at it.
 pub(crate) fn guarded<T>(part: &str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {

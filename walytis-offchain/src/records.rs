@@ -88,6 +88,16 @@ impl Missing {
         }
     }
 
+    /// Forgets a block that turned out not to be kept: its row was taken back with it.
+    pub(crate) fn forget(&mut self, view: &Pending, group: ChainId, id: BlockId) -> Result<(), StoreError> {
+        if let Some(number) = self.rows.get(&(group, id))
+            && view.get(MISSING, &number.to_be_bytes())?.is_none()
+        {
+            self.rows.remove(&(group, id));
+        }
+        Ok(())
+    }
+
     pub(crate) fn of(&self, group: ChainId) -> impl Iterator<Item = BlockId> + '_ {
         let from = (group, BlockId([0; 32]));
         self.rows.range(from..).take_while(move |((chain, _), _)| *chain == group).map(|((_, id), _)| *id)

@@ -84,6 +84,7 @@ impl Engine {
                 Err(Trouble::Theirs) => {
                     self.parts.view.rollback(savepoint);
                     self.parts.fold.forget();
+                    self.missing.forget(&self.parts.view, chain, id)?;
                     if let Some(peer) = from {
                         self.misbehaved(peer);
                         return Ok(false);

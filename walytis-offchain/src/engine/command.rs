@@ -191,10 +191,11 @@ impl Engine {
         let secret = InvitationSecret::generate(&mut *self.parts.rng);
         let open = OpenInvitation { invitation: secret.id().0, role: Role::Write, uses, expires_at_ms: None };
         let entry = Writing::operation(&Operation::OpenInvitation(open));
+        let inviter = Inviter { peer: self.device.peer(), addresses };
+        let code = InvitationCode::new(group, secret, vec![inviter])?.to_text();
         let stored = self.device.append(&mut self.parts.desk(), group, entry)?;
         self.own(group, &stored)?;
-        let inviter = Inviter { peer: self.device.peer(), addresses };
-        Ok(InvitationCode::new(group, secret, vec![inviter])?.to_text())
+        Ok(code)
     }
 
     /// Notes a block of our own, and sends it to members.

@@ -1,5 +1,9 @@
 //! The secrets of this device, as rows of the store. A sealing store keeps them, so they are never on disk in clear.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use walytis_core::codec::{self, CodecError};
 use walytis_core::{AuthorSecret, BlockId, ChainId, HybridSecret, Keys, Pending, PeerId, Rows, StoreError, Table};
@@ -50,9 +54,28 @@ pub struct LocalDevice {
     pub secret: HybridSecret,
     /// The secret of the key by which the transport knows the device: an Ed25519 seed.
     pub transport: Zeroizing<[u8; 32]>,
+    /// Author keys that were read before: deriving a public key costs more than signing with it.
+    authors: RefCell<BTreeMap<ChainId, Arc<AuthorSecret>>>,
 }
 
 impl LocalDevice {
+    pub(crate) fn new(identity: ChainId, user: ChainId, secret: HybridSecret, transport: Zeroizing<[u8; 32]>) -> Self {
+        Self { identity, user, secret, transport, authors: RefCell::default() }
+    }
+
+    /// The key under which this device writes on a chain that it has joined.
+    ///
+    /// # Errors
+    /// [`KeyringError::Missing`] if it has none there.
+    pub fn author(&self, view: &Pending, chain: ChainId) -> Result<Arc<AuthorSecret>, KeyringError> {
+        if let Some(known) = self.authors.borrow().get(&chain) {
+            return Ok(Arc::clone(known));
+        }
+        let secret = Arc::new(author(view, chain)?);
+        self.authors.borrow_mut().insert(chain, Arc::clone(&secret));
+        Ok(secret)
+    }
+
     /// The key by which the transport knows the device.
     #[must_use]
     pub fn peer(&self) -> PeerId {
@@ -100,12 +123,8 @@ pub fn put_device(view: &mut Pending, device: &LocalDevice) {
 pub fn device(view: &Pending) -> Result<Option<LocalDevice>, KeyringError> {
     let Some(bytes) = view.get(SECRETS, &key(Kind::Device, &[0; 32]))?.map(Zeroizing::new) else { return Ok(None) };
     let row: DeviceRow = codec::decode(&bytes)?;
-    Ok(Some(LocalDevice {
-        identity: row.identity,
-        user: row.user,
-        secret: HybridSecret::from_seed(&row.secret),
-        transport: Zeroizing::new(row.transport),
-    }))
+    let (secret, transport) = (HybridSecret::from_seed(&row.secret), Zeroizing::new(row.transport));
+    Ok(Some(LocalDevice::new(row.identity, row.user, secret, transport)))
 }
 
 fn read32(view: &Pending, kind: Kind, id: &[u8; 32]) -> Result<Option<Zeroizing<[u8; 32]>>, KeyringError> {

@@ -1,5 +1,7 @@
 //! What this device writes: new identities, operations, epochs, and the place of every block.
 
+use std::sync::Arc;
+
 use rand_core::CryptoRng;
 use walytis_core::limits::PARENTS_MAX;
 use walytis_core::{
@@ -101,7 +103,7 @@ impl LocalDevice {
     pub fn create(desk: &mut Desk<'_>) -> Result<Self, WriteError> {
         let secret = HybridSecret::generate(desk.rng);
         let transport = Zeroizing::new(random32(desk.rng));
-        let mut device = Self { identity: ChainId::ZERO, user: ChainId::ZERO, secret, transport };
+        let mut device = Self::new(ChainId::ZERO, ChainId::ZERO, secret, transport);
         let founder = Founder::Key { key: device.secret.public().clone(), peer: device.peer() };
         let genesis = Genesis { purpose: Purpose::Identity, founder, history: History::All };
         let place = random32(desk.rng);
@@ -183,8 +185,8 @@ impl LocalDevice {
     ///
     /// # Errors
     /// [`WriteError`] if the store fails or this device has no key on the chain.
-    pub fn place(&self, desk: &Desk<'_>, chain: ChainId) -> Result<(AuthorSecret, Place), WriteError> {
-        let author = keyring::author(desk.view, chain)?;
+    pub fn place(&self, desk: &Desk<'_>, chain: ChainId) -> Result<(Arc<AuthorSecret>, Place), WriteError> {
+        let author = self.author(desk.view, chain)?;
         let previous = chains::previous(desk.view, chain, author.public())?;
         let mut parents = chains::heads(desk.view, chain)?;
         if parents.len() > PARENTS_MAX {

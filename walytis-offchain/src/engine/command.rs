@@ -170,7 +170,7 @@ impl Engine {
     }
 
     fn invite(&mut self, group: ChainId, uses: u32) -> Result<String, EngineError> {
-        let author = keyring::author(&self.parts.view, group)?.public();
+        let author = self.device.author(&self.parts.view, group)?.public();
         if self.parts.membership(group)?.device(&author, Role::Manage).is_none() {
             return Err(EngineError::NotManager);
         }
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     fn post(&mut self, group: ChainId, topics: Vec<Vec<u8>>, content: Vec<u8>) -> Result<BlockId, EngineError> {
-        let author = keyring::author(&self.parts.view, group)?.public();
+        let author = self.device.author(&self.parts.view, group)?.public();
         if self.parts.membership(group)?.device(&author, Role::Write).is_none() {
             return Err(EngineError::NotWriter);
         }

@@ -278,3 +278,17 @@ pub trait Store: Send + Sync {
     /// same handle are refused as poisoned, reads still work.
     fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
 }
+
+impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).get(table, key)
+    }
+
+    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        (**self).scan(table, range, limit)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        (**self).commit(batch)
+    }
+}

@@ -1,0 +1,33 @@
+//! What can go wrong with a node.
+
+use walytis_core::NetworkError;
+use walytis_offchain::EngineError;
+
+/// Why a node could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The engine refused, or the store failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The network refused.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The home's store could not be opened or created.
+    #[cfg(feature = "redb")]
+    #[error(transparent)]
+    Open(#[from] offchain_store::OpenError),
+    /// The network could not be started.
+    #[cfg(feature = "libp2p")]
+    #[error(transparent)]
+    Start(#[from] offchain_net::StartError),
+    /// The node was started without a network.
+    #[error("this node has no network: serve the home to reach others")]
+    Offline,
+    /// The node was shut down.
+    #[error("the node was shut down")]
+    Closed,
+    /// The node's task was ended from outside: its runtime is gone, or it met a bug of ours.
+    #[error("the node broke off: its runtime was shut down, or the log tells of a bug")]
+    BrokenOff,
+}

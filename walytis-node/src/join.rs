@@ -1,0 +1,50 @@
+//! A join under way.
+
+use tokio::sync::{oneshot, watch};
+use walytis_offchain::{Answer, EngineError, GroupSummary, Progress};
+
+use crate::error::NodeError;
+use crate::node::{Node, mismatch};
+
+/// A join under way; see [`Node::join`]. It goes on if this is dropped, for as long as the node runs.
+#[derive(Debug)]
+pub struct Join {
+    node: Node,
+    answered: oneshot::Receiver<Result<Answer, EngineError>>,
+    progress: watch::Receiver<Option<Progress>>,
+}
+
+impl Join {
+    pub(crate) fn new(
+        node: Node,
+        answered: oneshot::Receiver<Result<Answer, EngineError>>,
+        progress: watch::Receiver<Option<Progress>>,
+    ) -> Self {
+        Self { node, answered, progress }
+    }
+
+    /// Waits for progress and gives the newest; `None` once the join has ended. Safe to cancel.
+    pub async fn progress(&mut self) -> Option<Progress> {
+        loop {
+            self.progress.changed().await.ok()?;
+            let newest = *self.progress.borrow_and_update();
+            if newest.is_some() {
+                return newest;
+            }
+        }
+    }
+
+    /// Waits until everything that the inviter had is here, and gives the group.
+    ///
+    /// # Errors
+    /// [`EngineError::Invitation`] for a code that cannot be read, [`EngineError::NoInviter`],
+    /// [`EngineError::Refused`], [`EngineError::Dropped`], [`EngineError::Interrupted`], [`EngineError::AlreadyMember`],
+    /// [`EngineError::AlreadyJoining`], [`EngineError::BadName`] or [`EngineError::NameTaken`]; or
+    /// [`NodeError::Closed`] if the node is shut down before.
+    pub async fn finish(self) -> Result<GroupSummary, NodeError> {
+        match self.node.answer(self.answered).await?? {
+            Answer::Group(group) => Ok(group),
+            other => mismatch(&other),
+        }
+    }
+}

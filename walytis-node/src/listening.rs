@@ -1,0 +1,26 @@
+//! Where a node accepts connections.
+
+use tokio::sync::watch;
+use walytis_core::Address;
+
+/// The full addresses at which a node accepts connections; see [`Node::listening`](crate::Node::listening).
+#[derive(Clone, Debug)]
+pub struct Listening {
+    known: watch::Receiver<Vec<Address>>,
+    given: usize,
+}
+
+impl Listening {
+    pub(crate) fn new(known: watch::Receiver<Vec<Address>>) -> Self {
+        Self { known, given: 0 }
+    }
+
+    /// Waits for the next address, which others can dial as it is; those that are there already come first. `None` once
+    /// the node has stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Address> {
+        let given = self.given;
+        let address = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
+        self.given = given.saturating_add(1);
+        address
+    }
+}

@@ -1,0 +1,55 @@
+//! What a node is started with.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use walytis_core::Timestamp;
+
+/// A wall clock. What it says is shown to people and never decides anything.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Where batches are made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Committer {
+    /// On a thread of its own. Batches that wait while one is written become one commit: no delay for a single one,
+    /// full speed under load.
+    #[default]
+    Thread,
+    /// Within the node's task, one by one. For simulations, whose order of events must not depend on threads, and for
+    /// stores that need no time.
+    Inline,
+}
+
+/// Settings of a node.
+///
+/// ```
+/// let mut options = walytis_node::NodeOptions::default();
+/// options.committer = walytis_node::Committer::Inline;
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct NodeOptions {
+    /// Where batches are made durable.
+    pub committer: Committer,
+    /// The wall clock.
+    pub now: Clock,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { committer: Committer::Thread, now: Arc::new(system_time) }
+    }
+}
+
+impl fmt::Debug for NodeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeOptions").field("committer", &self.committer).finish_non_exhaustive()
+    }
+}
+
+/// The system's clock; a clock before 1970 reads as 1970.
+pub(crate) fn system_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

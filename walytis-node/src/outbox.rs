@@ -1,0 +1,241 @@
+//! What goes out to the network, so that nobody waits for a slow peer but that peer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, JoinSet};
+use walytis_core::{Address, Network, NetworkError, PeerId};
+use walytis_offchain::Event;
+
+use crate::request::{NetworkReply, Notice};
+
+/// How many bytes may wait for one peer, beside what its transport takes. A peer that falls further behind is
+/// disconnected: it catches up by heads when it comes back, which costs it less than what waits here costs us. Four of
+/// the longest frames.
+const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a frame costs beside its bytes, so that small ones are bounded too.
+const FRAME_BYTES: usize = 64;
+
+/// What the network is asked for beside sending, in order.
+enum Order {
+    Listen(Address, NetworkReply),
+    Dial(Address, Option<NetworkReply>),
+    Disconnect(PeerId),
+}
+
+/// The frames that wait for one peer, and the task that sends them.
+struct Lane {
+    frames: UnboundedSender<Vec<u8>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    task: AbortHandle,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The way to the network.
+pub(crate) struct Outbox {
+    network: Arc<dyn Network>,
+    orders: UnboundedSender<Order>,
+    lanes: HashMap<PeerId, Lane>,
+    tasks: JoinSet<()>,
+}
+
+impl Outbox {
+    pub(crate) fn start(network: Arc<dyn Network>, notices: UnboundedSender<Notice>) -> Self {
+        let (orders, given) = unbounded_channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(carry_out(Arc::clone(&network), given, notices));
+        Self { network, orders, lanes: HashMap::new(), tasks }
+    }
+
+    /// A peer can be sent frames from now on.
+    pub(crate) fn connected(&mut self, peer: PeerId) {
+        // Lanes that have ended are let go here, so that their number is bounded by that of connections.
+        while self.tasks.try_join_next().is_some() {}
+        let (frames, queued) = unbounded_channel();
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let task = self.tasks.spawn(send_all(Arc::clone(&self.network), peer, queued, Arc::clone(&waiting_bytes)));
+        self.lanes.insert(peer, Lane { frames, waiting_bytes, task });
+    }
+
+    /// A peer is gone, and with it what waits for it.
+    pub(crate) fn disconnected(&mut self, peer: PeerId) {
+        self.lanes.remove(&peer);
+    }
+
+    /// Queues a frame to a peer, behind all earlier ones. One to a peer that is gone is lost, as one under way is.
+    pub(crate) fn send(&mut self, peer: PeerId, frame: Vec<u8>) {
+        let Some(lane) = self.lanes.get(&peer) else { return };
+        let bytes = frame.len().saturating_add(FRAME_BYTES);
+        let waiting = lane.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting.saturating_add(bytes) > LANE_BYTES_MAX {
+            tracing::info!(%peer, "disconnecting a peer that is too slow; it can catch up later");
+            self.disconnect(peer);
+        } else {
+            let _ = lane.frames.send(frame);
+        }
+    }
+
+    /// Ends the connections to a peer, without waiting for what is queued to it.
+    pub(crate) fn disconnect(&mut self, peer: PeerId) {
+        self.lanes.remove(&peer);
+        let _ = self.orders.send(Order::Disconnect(peer));
+    }
+
+    /// Dials an address, and tells whoever asks whether the network could begin to.
+    pub(crate) fn dial(&self, address: Address, answer: Option<NetworkReply>) {
+        let _ = self.orders.send(Order::Dial(address, answer));
+    }
+
+    pub(crate) fn listen(&self, address: Address, answer: NetworkReply) {
+        let _ = self.orders.send(Order::Listen(address, answer));
+    }
+
+    /// Ends every task, so that nothing here holds the network any more.
+    pub(crate) async fn close(mut self) {
+        self.lanes.clear();
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn carry_out(network: Arc<dyn Network>, mut orders: UnboundedReceiver<Order>, notices: UnboundedSender<Notice>) {
+    // A caller that no longer waits for an answer loses nothing.
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Disconnect(peer) => network.disconnect(peer).await,
+            Order::Listen(address, answer) => drop(answer.send(network.listen(address).await)),
+            Order::Dial(address, answer) => {
+                let dialled = network.dial(address.clone()).await;
+                if let Err(error) = &dialled {
+                    tracing::debug!(%address, %error, "not dialled");
+                    let _ = notices.send(Notice::Event(Event::DialFailed(address)));
+                }
+                drop(answer.map(|answer| answer.send(dialled)));
+            }
+        }
+    }
+}
+
+/// Sends frames to a peer one after the other, until it is gone.
+async fn send_all(
+    network: Arc<dyn Network>,
+    peer: PeerId,
+    mut frames: UnboundedReceiver<Vec<u8>>,
+    waiting_bytes: Arc<AtomicUsize>,
+) {
+    while let Some(frame) = frames.recv().await {
+        let bytes = frame.len().saturating_add(FRAME_BYTES);
+        match network.send(peer, frame).await {
+            Ok(()) => drop(waiting_bytes.fetch_sub(bytes, Ordering::Relaxed)),
+            Err(NetworkError::NotConnected { .. } | NetworkError::Closed) => return,
+            Err(error) => {
+                // Going on would leave a gap, which the peer could not tell from a frame that we never meant to send.
+                tracing::error!(%peer, %error, "a frame was refused, which is a bug");
+                network.disconnect(peer).await;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Notify;
+    use walytis_core::NetworkEvent;
+
+    use super::*;
+
+    const SLOW: PeerId = PeerId([1; 32]);
+    const QUICK: PeerId = PeerId([2; 32]);
+
+    /// A network on which one peer takes nothing, and whose calls are noted.
+    #[derive(Default)]
+    struct Wire {
+        calls: Mutex<Vec<String>>,
+        called: Notify,
+    }
+
+    impl Wire {
+        fn note(&self, call: String) {
+            self.calls.lock().unwrap().push(call);
+            self.called.notify_one();
+        }
+
+        async fn until(&self, call: &str) {
+            while !self.calls.lock().unwrap().iter().any(|noted| noted == call) {
+                self.called.notified().await;
+            }
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Network for Wire {
+        fn local_peer(&self) -> PeerId {
+            PeerId([0; 32])
+        }
+
+        async fn listen(&self, _: Address) -> Result<(), NetworkError> {
+            Ok(())
+        }
+
+        async fn dial(&self, address: Address) -> Result<(), NetworkError> {
+            self.note(format!("dial {address}"));
+            Err(NetworkError::Address { address, reason: "by the test".to_owned() })
+        }
+
+        async fn send(&self, peer: PeerId, frame: Vec<u8>) -> Result<(), NetworkError> {
+            if peer == SLOW {
+                std::future::pending::<()>().await;
+            }
+            self.note(format!("{}: {frame:?}", peer.0[0]));
+            Ok(())
+        }
+
+        async fn disconnect(&self, peer: PeerId) {
+            self.note(format!("disconnect {}", peer.0[0]));
+        }
+
+        async fn next(&self) -> Option<NetworkEvent> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_peer_holds_up_nobody_else_and_is_let_go_at_its_bound() {
+        let (notices, mut noticed) = unbounded_channel();
+        let wire = Arc::new(Wire::default());
+        let mut outbox = Outbox::start(Arc::clone(&wire) as Arc<dyn Network>, notices);
+        outbox.connected(SLOW);
+        outbox.connected(QUICK);
+        let frame = vec![0; 1024 * 1024];
+        for number in 0..7 {
+            outbox.send(SLOW, frame.clone());
+            outbox.send(QUICK, vec![number]);
+        }
+        wire.until("2: [6]").await;
+        let sent: Vec<String> = (0..7).map(|number| format!("2: [{number}]")).collect();
+        assert_eq!(*wire.calls.lock().unwrap(), sent, "in order, and the slow one is still connected");
+
+        outbox.send(SLOW, frame.clone());
+        wire.until("disconnect 1").await;
+        outbox.send(SLOW, frame);
+        assert_eq!(outbox.lanes.len(), 1);
+
+        let address = Address::new("/nowhere").unwrap();
+        let (reply, answered) = tokio::sync::oneshot::channel();
+        outbox.dial(address.clone(), Some(reply));
+        assert!(matches!(answered.await, Ok(Err(NetworkError::Address { .. }))));
+        assert!(matches!(noticed.recv().await, Some(Notice::Event(Event::DialFailed(failed))) if failed == address));
+        outbox.close().await;
+        assert_eq!(Arc::strong_count(&wire), 1, "nothing holds the network any more");
+    }
+}

@@ -1,0 +1,39 @@
+//! What an application writes.
+
+/// A private block to be: its content, and topics by which readers can choose. Both are sealed; only members of the
+/// group can read them.
+///
+/// ```
+/// use walytis_node::Post;
+///
+/// let post = Post::new("Bridge at nine").topic("plans").topic("north");
+/// assert_eq!(post.topics.len(), 2);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    /// The topics: at most 32, of 256 bytes each.
+    pub topics: Vec<Vec<u8>>,
+    /// The content: at most 1 MiB.
+    pub content: Vec<u8>,
+}
+
+impl Post {
+    /// A post without topics.
+    #[must_use]
+    pub fn new(content: impl Into<Vec<u8>>) -> Self {
+        Self { topics: Vec::new(), content: content.into() }
+    }
+
+    /// The same with one more topic.
+    #[must_use]
+    pub fn topic(mut self, topic: impl Into<Vec<u8>>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+}
+
+impl<T: Into<Vec<u8>>> From<T> for Post {
+    fn from(content: T) -> Self {
+        Self::new(content)
+    }
+}

@@ -1,0 +1,122 @@
+//! A home on the network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offchain_net::{Libp2pNetwork, NetConfig, TransportKey};
+use walytis_core::Address;
+
+use crate::error::NodeError;
+use crate::home::Home;
+use crate::node::Node;
+use crate::options::NodeOptions;
+use crate::places;
+
+/// How long [`Home::serve`] waits for the addresses that result from listening. The system gives them within
+/// milliseconds, unless it has no interface for them.
+const ADDRESSES_WAIT: Duration = Duration::from_secs(1);
+
+/// How a home is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// Where to accept connections, such as `/ip4/0.0.0.0/tcp/4001` or `/ip6/::/udp/4001/quic-v1`. Empty: where the node
+    /// listened last, or else on every interface over TCP and QUIC, at ports that the system chooses.
+    pub listen: Vec<Address>,
+    /// Whom to connect to now, and again whenever the connection is lost. Members of shared groups are remembered, and
+    /// need not be named.
+    pub connect: Vec<Address>,
+}
+
+impl Home {
+    /// A node on the network, over TCP and QUIC, and on the tokio runtime in which this is called. When it returns,
+    /// the node accepts connections.
+    ///
+    /// # Errors
+    /// [`NetworkError::Address`](crate::NetworkError::Address) if an address that was given cannot be used or is taken;
+    /// otherwise as [`Home::offline`], or [`NodeError::Start`].
+    pub async fn serve(self, options: ServeOptions) -> Result<Node, NodeError> {
+        let (store, engine) = self.engine()?;
+        let remembered = engine.remembered_listening()?;
+        let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), NetConfig::default())?;
+        let closing = network.clone();
+        let close = Box::pin(async move { closing.close().await });
+        let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), Some(close));
+        match begin(&node, options, remembered).await {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                node.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn begin(node: &Node, options: ServeOptions, remembered: Vec<Address>) -> Result<(), NodeError> {
+    let mut listening = Vec::new();
+    for place in options.listen {
+        node.listen(place.clone()).await?;
+        listening.push(place);
+    }
+    if listening.is_empty() {
+        listening = listen_again(node, &remembered).await?;
+    }
+    if listening.is_empty() {
+        listening = listen_everywhere(node).await?;
+    }
+    let _ = tokio::time::timeout(ADDRESSES_WAIT, has_addresses(node, listening)).await;
+    for address in options.connect {
+        node.connect(address).await?;
+    }
+    Ok(())
+}
+
+/// Listens where the node did before, at another port where that one is taken.
+async fn listen_again(node: &Node, remembered: &[Address]) -> Result<Vec<Address>, NodeError> {
+    let mut listening = Vec::new();
+    for place in places::again(remembered) {
+        match node.listen(place.clone()).await {
+            Ok(()) => listening.push(place),
+            Err(NodeError::Network(error)) => {
+                let Some(elsewhere) = places::at_any_port(&place) else { continue };
+                let listens = node.listen(elsewhere.clone()).await.is_ok();
+                if listens {
+                    tracing::warn!(%place, %error, "cannot listen where it did before, so the system chooses a port");
+                    listening.push(elsewhere);
+                } else {
+                    tracing::warn!(%place, %error, "cannot listen where it did before");
+                }
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(listening)
+}
+
+/// Listens on every interface: at least one kind of address must work.
+async fn listen_everywhere(node: &Node) -> Result<Vec<Address>, NodeError> {
+    let mut listening = Vec::new();
+    let mut failed = None;
+    for place in places::everywhere() {
+        match node.listen(place.clone()).await {
+            Ok(()) => listening.push(place),
+            Err(error) => {
+                tracing::debug!(%place, %error, "not listening");
+                failed = Some(error);
+            }
+        }
+    }
+    match failed {
+        Some(error) if listening.is_empty() => Err(error),
+        _ => Ok(listening),
+    }
+}
+
+/// Waits until each place that will have an address has one.
+async fn has_addresses(node: &Node, mut places: Vec<Address>) {
+    places.retain(places::has_address_for_sure);
+    let mut addresses = node.listening();
+    while !places.is_empty() {
+        let Some(address) = addresses.next().await else { return };
+        places.retain(|place| !places::is_at(&address, place));
+    }
+}

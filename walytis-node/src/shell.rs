@@ -1,0 +1,280 @@
+//! The task that runs an engine: it turns requests, network events, commits and timers into the engine's events, and
+//! the engine's effects into answers, sends, commits and timers.
+//!
+//! **Invariant:** it holds no protocol decision. Effects are carried out in the engine's order.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+use walytis_core::{Address, Network, NetworkEvent, Store};
+use walytis_offchain::{Command, Effect, Engine, EngineError, Event, Ticket, Timer};
+
+use crate::committer::Commits;
+use crate::options::{Clock, NodeOptions};
+use crate::outbox::Outbox;
+use crate::request::{Notice, Request, Waiter};
+use crate::timers::Timers;
+use crate::waiting::Waiting;
+
+/// How many events are handled before other tasks get their turn: about a millisecond's work.
+const EVENTS_PER_TURN: u32 = 32;
+
+/// How a node's task ended.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// It was shut down.
+    Shutdown,
+    /// Its store failed.
+    Failed(EngineError),
+}
+
+/// What the task has to do next.
+enum Next {
+    Notice(Notice),
+    Timer(Timer),
+    Network(Option<NetworkEvent>),
+    Request(Option<Request>),
+}
+
+/// The network's next event. It is kept until it has come, so that none is lost between two of them.
+type Arriving<'a> = Option<Pin<Box<dyn Future<Output = Option<NetworkEvent>> + Send + 'a>>>;
+
+/// The channels between a node's handles and its task.
+pub(crate) struct Channels {
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) notices: UnboundedReceiver<Notice>,
+    pub(crate) notify: UnboundedSender<Notice>,
+    pub(crate) listening: watch::Sender<Vec<Address>>,
+}
+
+/// An engine and what it needs around it. See the module's documentation.
+pub(crate) struct Shell {
+    engine: Engine,
+    now: Clock,
+    commits: Commits,
+    outbox: Option<Outbox>,
+    timers: Timers,
+    waiting: Waiting,
+    channels: Channels,
+    ready: VecDeque<Event>,
+    effects: Vec<Effect>,
+    network_first: bool,
+    closing: bool,
+    failed: Option<EngineError>,
+}
+
+impl Shell {
+    pub(crate) fn new(
+        engine: Engine,
+        store: Arc<dyn Store>,
+        network: Option<Arc<dyn Network>>,
+        options: &NodeOptions,
+        channels: Channels,
+    ) -> Self {
+        Self {
+            engine,
+            now: Arc::clone(&options.now),
+            commits: Commits::start(options.committer, store, channels.notify.clone()),
+            outbox: network.map(|network| Outbox::start(network, channels.notify.clone())),
+            timers: Timers::new(),
+            waiting: Waiting::new(channels.notify.clone()),
+            channels,
+            ready: VecDeque::new(),
+            effects: Vec::new(),
+            network_first: false,
+            closing: false,
+            failed: None,
+        }
+    }
+
+    /// Runs until the node is shut down, its last handle is dropped or its store fails. Then the store and the network
+    /// have been let go.
+    pub(crate) async fn run(mut self, network: Option<Arc<dyn Network>>) -> End {
+        if network.is_some() {
+            self.handle(Event::Online);
+        }
+        let mut arriving: Arriving<'_> = network.as_deref().map(Network::next);
+        let mut events = 0_u32;
+        while self.failed.is_none() && !(self.closing && self.commits.is_idle()) {
+            match poll_fn(|cx| self.poll_next(cx, &mut arriving)).await {
+                Next::Notice(Notice::Event(event)) => self.handle(event),
+                Next::Notice(Notice::Unsubscribe(subscription)) => self.unsubscribe(subscription),
+                Next::Timer(timer) => self.handle(Event::Timer(timer)),
+                Next::Network(Some(event)) => {
+                    arriving = network.as_deref().map(Network::next);
+                    self.network_event(event);
+                }
+                Next::Network(None) => {
+                    arriving = None;
+                    tracing::warn!("the network was closed, so this node is alone from now on");
+                }
+                Next::Request(Some(request)) => self.request(request),
+                Next::Request(None) => self.closing = true,
+            }
+            events = events.wrapping_add(1);
+            if events.is_multiple_of(EVENTS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(arriving);
+        drop(network);
+        self.finish().await
+    }
+
+    /// What is our own goes first: it is little, and others wait for it. Requests and the network take turns.
+    fn poll_next(&mut self, cx: &mut Context<'_>, arriving: &mut Arriving<'_>) -> Poll<Next> {
+        if let Poll::Ready(Some(notice)) = self.channels.notices.poll_recv(cx) {
+            return Poll::Ready(Next::Notice(notice));
+        }
+        if let Poll::Ready(timer) = self.timers.poll_due(cx) {
+            return Poll::Ready(Next::Timer(timer));
+        }
+        if self.closing || !self.commits.has_room() {
+            return Poll::Pending;
+        }
+        self.network_first = !self.network_first;
+        for network in [self.network_first, !self.network_first] {
+            if network {
+                if let Some(arriving) = arriving
+                    && let Poll::Ready(event) = arriving.as_mut().poll(cx)
+                {
+                    return Poll::Ready(Next::Network(event));
+                }
+            } else if let Poll::Ready(request) = self.channels.requests.poll_recv(cx) {
+                return Poll::Ready(Next::Request(request));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn handle(&mut self, event: Event) {
+        self.ready.push_back(event);
+        while let Some(event) = self.ready.pop_front() {
+            if let Event::Committed(number) = &event {
+                self.commits.done(*number);
+            }
+            let mut effects = std::mem::take(&mut self.effects);
+            self.engine.handle((self.now)(), event, &mut effects);
+            for effect in effects.drain(..) {
+                self.carry_out(effect);
+            }
+            self.effects = effects;
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Commit { number, batch } => self.ready.extend(self.commits.push(number, batch)),
+            Effect::Send { peer, frame } => {
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.send(peer, frame);
+                }
+            }
+            Effect::Disconnect(peer) => {
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.disconnect(peer);
+                }
+            }
+            Effect::Dial(address) => {
+                let answer = self.waiting.connecting(&address);
+                match &self.outbox {
+                    Some(outbox) => outbox.dial(address, answer),
+                    None => self.ready.push_back(Event::DialFailed(address)),
+                }
+            }
+            Effect::Timer { after_ms, timer } => self.timers.set(after_ms, timer),
+            Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),
+            Effect::Delivered { subscription, delivery } => self.waiting.deliver(subscription, delivery),
+            Effect::Progress { ticket, progress } => self.waiting.progress(ticket, progress),
+            Effect::Stopped(error) => {
+                tracing::error!(%error, "the node stops");
+                self.failed = Some(error);
+            }
+            other => tracing::error!(effect = ?std::mem::discriminant(&other), "an unknown effect, which is a bug"),
+        }
+    }
+
+    fn network_event(&mut self, event: NetworkEvent) {
+        let event = match event {
+            NetworkEvent::Listening { address } => {
+                tracing::debug!(%address, "listening");
+                self.handle(Event::Listening(address.clone()));
+                self.channels.listening.send_if_modified(|known| {
+                    let new = !known.contains(&address);
+                    if new {
+                        known.push(address);
+                    }
+                    new
+                });
+                return;
+            }
+            NetworkEvent::Connected { peer, dialer, address } => {
+                tracing::debug!(%peer, ?dialer, "connected");
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.connected(peer);
+                }
+                Event::Connected { peer, dialer, address }
+            }
+            NetworkEvent::Disconnected { peer } => {
+                tracing::debug!(%peer, "disconnected");
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.disconnected(peer);
+                }
+                Event::Disconnected(peer)
+            }
+            NetworkEvent::Frame { peer, bytes } => Event::Frame { peer, bytes },
+            NetworkEvent::DialFailed { address, reason } => {
+                tracing::debug!(%address, reason, "not reached");
+                Event::DialFailed(address)
+            }
+            other => {
+                tracing::error!(?other, "an unknown event of the network, which is a bug");
+                return;
+            }
+        };
+        self.handle(event);
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Command(command, waiter) => self.command(command, Some(waiter)),
+            Request::Listen(address, answer) => match &self.outbox {
+                Some(outbox) => outbox.listen(address, answer),
+                // Nobody but a handle of a node with a network asks.
+                None => drop(answer),
+            },
+            Request::Shutdown => {
+                self.channels.requests.close();
+                self.closing = true;
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, waiter: Option<Waiter>) {
+        let ticket = self.waiting.ticket(waiter);
+        self.handle(Event::Command { ticket, command });
+    }
+
+    fn unsubscribe(&mut self, subscription: Ticket) {
+        self.waiting.forget(subscription);
+        self.command(Command::Unsubscribe { subscription }, None);
+    }
+
+    /// Lets go of everything, and says how it ended when it has.
+    async fn finish(self) -> End {
+        let Self { engine, commits, outbox, waiting, channels, failed, .. } = self;
+        drop(engine);
+        if let Some(outbox) = outbox {
+            outbox.close().await;
+        }
+        commits.close().await;
+        // Those who still wait hear that there is no answer, and then why.
+        drop((waiting, channels));
+        failed.map_or(End::Shutdown, End::Failed)
+    }
+}

@@ -1,0 +1,93 @@
+//! Who waits for what: commands under way and subscriptions, by their tickets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use walytis_core::Address;
+use walytis_offchain::{Answer, Delivery, EngineError, Progress, Ticket};
+
+use crate::delivery::Deliveries;
+use crate::request::{NetworkReply, Notice, Subscribed, Waiter};
+
+/// Everyone who waits. Whoever still does when it is dropped hears so.
+pub(crate) struct Waiting {
+    tickets: u64,
+    waiters: HashMap<Ticket, Waiter>,
+    subscribers: HashMap<Ticket, Arc<Deliveries>>,
+    notices: UnboundedSender<Notice>,
+}
+
+impl Waiting {
+    pub(crate) fn new(notices: UnboundedSender<Notice>) -> Self {
+        Self { tickets: 0, waiters: HashMap::new(), subscribers: HashMap::new(), notices }
+    }
+
+    /// A new ticket, under which the waiter, if any, will be found.
+    pub(crate) fn ticket(&mut self, waiter: Option<Waiter>) -> Ticket {
+        let ticket = Ticket(self.tickets);
+        self.tickets = self.tickets.wrapping_add(1);
+        if let Some(waiter) = waiter {
+            self.waiters.insert(ticket, waiter);
+        }
+        ticket
+    }
+
+    /// Gives an answer to whoever waits for it. One who no longer does loses nothing.
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: Result<Answer, EngineError>) {
+        match self.waiters.remove(&ticket) {
+            Some(Waiter::Answer(reply) | Waiter::Progress(reply, _)) => drop(reply.send(answer)),
+            // The engine saw no need to dial.
+            Some(Waiter::Connect(_, reply)) => drop(reply.send(Ok(()))),
+            Some(Waiter::Subscriber(reply, deliveries)) => {
+                let subscribed = answer.map(|answer| {
+                    let from = if let Answer::Subscribed { from } = answer { from } else { 0 };
+                    deliveries.begin(from);
+                    self.subscribers.insert(ticket, deliveries);
+                    Subscribed { ticket, from, notices: self.notices.clone() }
+                });
+                drop(reply.send(subscribed));
+            }
+            Some(Waiter::Behind(missed, deliveries)) => match answer {
+                Ok(Answer::Page(page)) => deliveries.fill(missed, page.entries),
+                Ok(_) | Err(_) => deliveries.end(),
+            },
+            None => {}
+        }
+    }
+
+    /// Tells of progress.
+    pub(crate) fn progress(&self, ticket: Ticket, progress: Progress) {
+        if let Some(Waiter::Progress(_, watch)) = self.waiters.get(&ticket) {
+            watch.send_replace(Some(progress));
+        }
+    }
+
+    /// Who wants to know whether an address can be dialled, if someone does.
+    pub(crate) fn connecting(&mut self, address: &Address) -> Option<NetworkReply> {
+        let wants = |waiter: &Waiter| matches!(waiter, Waiter::Connect(wanted, _) if wanted == address);
+        let ticket = self.waiters.iter().find(|(_, waiter)| wants(waiter)).map(|(ticket, _)| *ticket)?;
+        match self.waiters.remove(&ticket) {
+            Some(Waiter::Connect(_, reply)) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// Hands a delivery to its subscriber.
+    pub(crate) fn deliver(&self, subscription: Ticket, delivery: Delivery) {
+        if let Some(deliveries) = self.subscribers.get(&subscription) {
+            deliveries.push(delivery);
+        }
+    }
+
+    /// Forgets a subscriber.
+    pub(crate) fn forget(&mut self, subscription: Ticket) {
+        self.subscribers.remove(&subscription);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.subscribers.values().for_each(|deliveries| deliveries.end());
+    }
+}

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
 use crate::keys::{ED25519_SIGNATURE_BYTES, ML_DSA_SIGNATURE_BYTES};
-use crate::limits::{
-    CONTENT_BYTES_MAX, FOREIGN_MAX, HEADER_BYTES_MAX, PARENTS_MAX, TOPIC_BYTES_MAX, TOPICS_MAX,
-};
+use crate::limits::{CONTENT_BYTES_MAX, FOREIGN_MAX, HEADER_BYTES_MAX, PARENTS_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 use crate::{AuthorKey, BlockId, ChainId, Hash, HybridKey, Suite, Transcript};
 
 /// The format version of headers that this program writes and reads. It fixes the hash: BLAKE3.

@@ -63,9 +63,8 @@ macro_rules! hexadecimal {
                 if text.len() != 64 {
                     return Err(ParseIdError::Length { expected: 64, found: text.len() });
                 }
-                let bytes = data_encoding::HEXLOWER_PERMISSIVE
-                    .decode(text.as_bytes())
-                    .map_err(|_| ParseIdError::Character)?;
+                let bytes =
+                    data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| ParseIdError::Character)?;
                 bytes.try_into().map(Self).map_err(|_| ParseIdError::Character)
             }
         }

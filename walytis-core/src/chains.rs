@@ -449,7 +449,9 @@ pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<V
     // Position -> whether it is known. Positions above their children's never occur, so the highest is always final.
     let mut open: BTreeMap<u64, bool> = row_of_chain.heads.iter().map(|(_, position)| (*position, false)).collect();
     for id in known {
-        if let Some(location) = locate(view, *id)? && location.chain == number {
+        if let Some(location) = locate(view, *id)?
+            && location.chain == number
+        {
             open.insert(location.position, true);
         }
     }

@@ -71,7 +71,11 @@ impl AuthorKey {
     ///
     /// # Errors
     /// [`BadSignature`] if anything about the key or the signature is wrong.
-    pub fn verify(&self, transcript: &Transcript, signature: &[u8; ED25519_SIGNATURE_BYTES]) -> Result<(), BadSignature> {
+    pub fn verify(
+        &self,
+        transcript: &Transcript,
+        signature: &[u8; ED25519_SIGNATURE_BYTES],
+    ) -> Result<(), BadSignature> {
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
         key.verify_strict(transcript.as_bytes(), &DalekSignature::from_bytes(signature)).map_err(|_| BadSignature)
     }

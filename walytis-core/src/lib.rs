@@ -17,18 +17,16 @@ pub mod sync;
 mod testing;
 mod transcript;
 
-pub use block::{
-    BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock,
-};
+pub use block::{BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock};
 pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId, Timestamp};
+pub use chains::{ChainError, StoredBlock};
 pub use codec::CodecError;
 pub use draft::{Draft, Place};
 pub use keys::{
-    AuthorSecret, BadSignature, ED25519_SIGNATURE_BYTES, HYBRID_SIGNATURE_BYTES, HybridKey, HybridSecret, HybridSignature,
-    ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
+    AuthorSecret, BadSignature, ED25519_SIGNATURE_BYTES, HYBRID_SIGNATURE_BYTES, HybridKey, HybridSecret,
+    HybridSignature, ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
 };
 pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
-pub use chains::{ChainError, StoredBlock};
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;
 pub use pending::{BatchNumber, Pending, Savepoint};

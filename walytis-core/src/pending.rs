@@ -14,8 +14,14 @@ pub struct BatchNumber(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Savepoint(usize);
 
+/// Rows by table and key.
+type Rows<T> = BTreeMap<Table, BTreeMap<Vec<u8>, T>>;
+
 /// A row's newest value that is not durable yet; `None` if it was removed.
-type Rows = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+type Value = Option<Vec<u8>>;
+
+/// A batch under way, and the rows that it changes.
+type Waiting = (BatchNumber, Vec<(Table, Vec<u8>)>);
 
 /// A store seen through batches that are not durable yet, and through the step that is being written.
 ///
@@ -23,10 +29,10 @@ type Rows = BTreeMap<Table, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
 /// [`Pending::close_step`] makes one batch of it. Batches become durable in the order of their numbers.
 pub struct Pending {
     store: Arc<dyn Store>,
-    step: Rows,
+    step: Rows<Value>,
     batch: Batch,
-    waiting: BTreeMap<Table, BTreeMap<Vec<u8>, (BatchNumber, Option<Vec<u8>>)>>,
-    batches: VecDeque<(BatchNumber, Vec<(Table, Vec<u8>)>)>,
+    waiting: Rows<(BatchNumber, Value)>,
+    batches: VecDeque<Waiting>,
     last: BatchNumber,
 }
 
@@ -190,6 +196,9 @@ impl Pending {
 
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pending").field("batches", &self.batches.len()).field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Pending")
+            .field("batches", &self.batches.len())
+            .field("last", &self.last)
+            .finish_non_exhaustive()
     }
 }

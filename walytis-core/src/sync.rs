@@ -28,7 +28,9 @@ impl WireBlock {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let raw = |block: &RawBlock| block.header.len() + block.signature.len() + block.content.len() + 16;
-        raw(&self.block) + self.attachment.as_ref().map_or(0, |bytes| bytes.len()) + self.foreign.iter().map(raw).sum::<usize>()
+        raw(&self.block)
+            + self.attachment.as_ref().map_or(0, |bytes| bytes.len())
+            + self.foreign.iter().map(raw).sum::<usize>()
     }
 }
 
@@ -70,7 +72,7 @@ pub enum SyncMessage {
         /// The block.
         block: WireBlock,
     },
-    /// Send me the attachments of these blocks; answered by an `Attachment` for each that may be given.
+    /// Send me the attachments of these blocks; answered by an `Attachment` for each.
     WantAttachments {
         /// The chain.
         chain: ChainId,
@@ -83,7 +85,7 @@ pub enum SyncMessage {
         chain: ChainId,
         /// The block.
         id: BlockId,
-        /// The attachment.
+        /// The attachment; empty if the sender has none to give to the receiver.
         attachment: ByteBuf,
     },
 }
@@ -107,9 +109,9 @@ impl SyncMessage {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         match self {
-            Self::Heads { heads: ids, .. }
-            | Self::Pull { have: ids, .. }
-            | Self::WantAttachments { ids, .. } => ids.len() <= IDS_MAX,
+            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } | Self::WantAttachments { ids, .. } => {
+                ids.len() <= IDS_MAX
+            }
             _ => true,
         }
     }

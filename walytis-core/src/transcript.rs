@@ -18,7 +18,11 @@ impl Transcript {
     /// Begins a transcript. `purpose` is unique for what the signature says.
     #[must_use]
     pub fn new(purpose: &'static str, suite: Suite) -> Self {
-        Self { bytes: Vec::with_capacity(128) }.raw(b"walytis/").raw(purpose.as_bytes()).raw(&[0, VERSION, suite.number()])
+        Self { bytes: Vec::with_capacity(128) }.raw(b"walytis/").raw(purpose.as_bytes()).raw(&[
+            0,
+            VERSION,
+            suite.number(),
+        ])
     }
 
     /// Adds a field.

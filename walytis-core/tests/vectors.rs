@@ -1,4 +1,5 @@
 //! The encodings that `docs/format.md` draws, byte for byte. `vectors.txt` holds what they were when they were settled.
+#![expect(clippy::unwrap_used, reason = "what fails here is the test")]
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -22,11 +23,7 @@ fn block(kind: BlockKind, place: Place, content: &[u8]) -> VerifiedBlock {
 #[test]
 fn the_format_has_not_changed() {
     let genesis = block(BlockKind::Operation, Place::Genesis([3; 32]), b"genesis");
-    let place = Place::After {
-        chain: genesis.chain(),
-        parents: vec![genesis.id()],
-        previous: Some((genesis.id(), 0)),
-    };
+    let place = Place::After { chain: genesis.chain(), parents: vec![genesis.id()], previous: Some((genesis.id(), 0)) };
     let private = block(BlockKind::Private, place.clone(), b"body");
     let content = sign(Draft {
         kind: BlockKind::Content,

@@ -5,13 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use walytis_core::{
-    AuthorKey, BlockId, ChainError, ChainId, ForeignHead, HybridKey, ParsedBlock, Pending, chains,
-};
+use walytis_core::{AuthorKey, BlockId, ChainError, ChainId, ForeignHead, HybridKey, ParsedBlock, Pending, chains};
 
+use crate::Role;
 use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
 use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
-use crate::Role;
 
 /// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
 const MEMBERSHIPS_MAX: usize = 512;
@@ -80,12 +78,7 @@ impl Fold {
     ///
     /// # Errors
     /// [`FoldError`] if the store fails or the operations are not in the set.
-    pub fn at(
-        &mut self,
-        view: &Pending,
-        chain: ChainId,
-        operations: &[BlockId],
-    ) -> Result<Arc<Membership>, FoldError> {
+    pub fn at(&mut self, view: &Pending, chain: ChainId, operations: &[BlockId]) -> Result<Arc<Membership>, FoldError> {
         let mut key: Vec<BlockId> = operations.to_vec();
         key.sort_unstable();
         key.dedup();
@@ -163,12 +156,7 @@ impl Fold {
 
     /// Admissions beyond the uses of their invitation: those stand whose admitters rank first, one's own by
     /// generation, then id.
-    fn surplus(
-        &mut self,
-        view: &Pending,
-        chain: ChainId,
-        steps: &[Arc<Step>],
-    ) -> Result<BTreeSet<BlockId>, FoldError> {
+    fn surplus(&mut self, view: &Pending, chain: ChainId, steps: &[Arc<Step>]) -> Result<BTreeSet<BlockId>, FoldError> {
         let mut uses = BTreeMap::new();
         let mut admissions: BTreeMap<_, Vec<&Arc<Step>>> = BTreeMap::new();
         for step in steps {
@@ -218,10 +206,10 @@ impl Fold {
         name(&mut membership, &step.foreign);
         match &genesis.founder {
             Founder::Key { key, peer } => {
-                membership.key = Some(key.clone());
+                membership.key = Some(HybridKey::clone(key));
                 let device = Device {
                     path: vec![chain],
-                    key: key.clone(),
+                    key: HybridKey::clone(key),
                     leaf: None,
                     peer: *peer,
                     role: Role::Manage,
@@ -251,12 +239,8 @@ impl Fold {
             }
             Operation::Admit(admit) => self.admit(view, membership, step, admit)?,
             Operation::BeginEpoch(begin) => {
-                let epoch = Epoch {
-                    maker: step.author,
-                    view: begin.view.clone(),
-                    seed: begin.seed,
-                    wraps: begin.wraps,
-                };
+                let epoch =
+                    Epoch { maker: step.author, view: begin.view.clone(), seed: begin.seed, wraps: begin.wraps };
                 membership.epochs.insert(step.id, Arc::new(epoch));
             }
         }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use walytis_core::limits::NESTING_MAX;
-use walytis_core::{BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, Pending, VerifiedBlock, chains};
+use walytis_core::{
+    BlockError, BlockId, BlockKind, ChainError, ChainId, HybridKey, ParsedBlock, Pending, VerifiedBlock, chains,
+};
 
+use crate::Role;
 use crate::fold::{Fold, FoldError, Step, read_step};
 use crate::invitation::join_transcript;
 use crate::membership::Membership;
 use crate::operation::{Admit, Binding, Founder, Operation, Purpose};
-use crate::Role;
 
 /// Why a block may not enter the set.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -80,7 +82,7 @@ impl Fold {
     pub fn judge(&mut self, view: &Pending, block: ParsedBlock) -> Result<Judged, Refusal> {
         let id = block.id();
         for head in &block.header().foreign {
-            if !chains::block(view, head.block)?.is_some_and(|stored| stored.block.chain() == head.chain) {
+            if chains::block(view, head.block)?.is_none_or(|stored| stored.block.chain() != head.chain) {
                 return Err(Refusal::ForeignMissing { id });
             }
         }
@@ -115,11 +117,14 @@ impl Fold {
                 if genesis.purpose != Purpose::Identity || !step.foreign.is_empty() {
                     return Err(Refusal::Rule { id, rule: "a device's chain is an identity and names no other" });
                 }
-                key.clone()
+                HybridKey::clone(key)
             }
             Founder::Identity(founder) => {
                 if matches!(genesis.purpose, Purpose::ContentOf(_)) {
-                    return Err(Refusal::Rule { id, rule: "chains with content for another identity are not known yet" });
+                    return Err(Refusal::Rule {
+                        id,
+                        rule: "chains with content for another identity are not known yet",
+                    });
                 }
                 let named = named_by(&step);
                 let key = self.judge_binding(view, block.chain(), &step, &founder.binding, genesis.purpose, &named)?;
@@ -206,7 +211,7 @@ impl Fold {
         binding: &Binding,
         purpose: Purpose,
         named: &BTreeMap<ChainId, BTreeSet<BlockId>>,
-    ) -> Result<walytis_core::HybridKey, Refusal> {
+    ) -> Result<HybridKey, Refusal> {
         let id = step.id;
         let rule = |rule| Refusal::Rule { id, rule };
         let unique: BTreeSet<&ChainId> = binding.path.iter().collect();

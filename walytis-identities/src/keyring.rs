@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use walytis_core::codec::{self, CodecError};
-use walytis_core::{AuthorSecret, BlockId, ChainId, HybridSecret, Keys, Pending, PeerId, Rows, StoreError, Table};
+use walytis_core::{AuthorSecret, BlockId, ChainId, HybridSecret, Keys, PeerId, Pending, Rows, StoreError, Table};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{EpochSeed, LeafSecret};
@@ -85,7 +85,10 @@ impl LocalDevice {
 
 impl std::fmt::Debug for LocalDevice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LocalDevice").field("identity", &self.identity).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("LocalDevice")
+            .field("identity", &self.identity)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 

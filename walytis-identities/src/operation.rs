@@ -83,12 +83,7 @@ impl Binding {
 
     /// Signs the binding.
     #[must_use]
-    pub fn sign(
-        self,
-        place: &[u8; 32],
-        device: &HybridSecret,
-        rng: &mut dyn rand_core::CryptoRng,
-    ) -> SignedBinding {
+    pub fn sign(self, place: &[u8; 32], device: &HybridSecret, rng: &mut dyn rand_core::CryptoRng) -> SignedBinding {
         let signature = device.sign(&self.transcript(place), rng);
         SignedBinding { binding: self, signature }
     }
@@ -110,7 +105,7 @@ pub enum Founder {
     /// A key: the identity is a device, and the key is its own.
     Key {
         /// The device's key.
-        key: HybridKey,
+        key: Box<HybridKey>,
         /// The key by which the transport knows the device.
         peer: PeerId,
     },

@@ -104,7 +104,7 @@ impl LocalDevice {
         let secret = HybridSecret::generate(desk.rng);
         let transport = Zeroizing::new(random32(desk.rng));
         let mut device = Self::new(ChainId::ZERO, ChainId::ZERO, secret, transport);
-        let founder = Founder::Key { key: device.secret.public().clone(), peer: device.peer() };
+        let founder = Founder::Key { key: Box::new(device.secret.public().clone()), peer: device.peer() };
         let genesis = Genesis { purpose: Purpose::Identity, founder, history: History::All };
         let place = random32(desk.rng);
         let author = AuthorSecret::generate(desk.rng);
@@ -153,7 +153,8 @@ impl LocalDevice {
         author: &AuthorSecret,
     ) -> Result<ChainId, WriteError> {
         let content = Operation::Genesis(genesis).encode();
-        let draft = Draft { kind: BlockKind::Operation, place: Place::Genesis(place), foreign, topics: vec![], content };
+        let draft =
+            Draft { kind: BlockKind::Operation, place: Place::Genesis(place), foreign, topics: vec![], content };
         let block = draft.sign(author, &self.secret, desk.now, desk.rng)?;
         let judged = desk.fold.judge(desk.view, block.parsed().clone())?;
         let stored = chains::insert(desk.view, &judged.block)?;

@@ -30,7 +30,8 @@ pub struct CheckReport {
 /// Only if the store cannot be read at all; what is wrong inside is reported.
 pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, EngineError> {
     let view = Pending::new(store);
-    let mut check = Check { fold: Fold::default(), report: CheckReport::default(), missing: records::Missing::load(&view)? };
+    let mut check =
+        Check { fold: Fold::default(), report: CheckReport::default(), missing: records::Missing::load(&view)? };
     let all = chains::all_chains(&view)?;
     check.report.chains = u64::try_from(all.len()).unwrap_or(u64::MAX);
     let mut lengths = BTreeMap::new();

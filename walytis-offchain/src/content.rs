@@ -198,7 +198,8 @@ impl OpenContent {
             None => return Err(ContentError::Sealed),
         }
         let (head, ciphertext) = sealed.split_at_checked(HEAD_BYTES).ok_or(ContentError::Sealed)?;
-        let (salt, nonce) = head.get(2..).and_then(|rest| rest.split_at_checked(SALT_BYTES)).ok_or(ContentError::Sealed)?;
+        let (salt, nonce) =
+            head.get(2..).and_then(|rest| rest.split_at_checked(SALT_BYTES)).ok_or(ContentError::Sealed)?;
         let bytes = ciphertext.len().checked_sub(TAG_BYTES).ok_or(ContentError::Sealed)?;
         if class_bytes(body.size_class) != Some(bytes) {
             return Err(ContentError::Sealed);
@@ -231,8 +232,14 @@ pub struct SealedPlace {
 
 impl SealedPlace {
     fn bytes(&self) -> Vec<u8> {
-        [&b"walytis/sealed-content\0"[..], &[CONTENT_VERSION, SEALING_SUITE], &self.chain.0, &self.block.0, &self.epoch.0]
-            .concat()
+        [
+            &b"walytis/sealed-content\0"[..],
+            &[CONTENT_VERSION, SEALING_SUITE],
+            &self.chain.0,
+            &self.block.0,
+            &self.epoch.0,
+        ]
+        .concat()
     }
 }
 

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::WireBlock;
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, StoreError,
-    chains,
+    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, StoreError, chains,
 };
 use walytis_identities::{EpochContext, Operation, Refusal, WriteError, accept_wraps, keyring};
 
@@ -55,7 +54,12 @@ impl From<StoreError> for Trouble {
 impl Engine {
     /// Takes in a block and whatever waited for it. Returns `false` if the peer sent what no honest one sends; then its
     /// connection is ended.
-    pub(super) fn take_in(&mut self, from: Option<PeerId>, chain: ChainId, wire: WireBlock) -> Result<bool, EngineError> {
+    pub(super) fn take_in(
+        &mut self,
+        from: Option<PeerId>,
+        chain: ChainId,
+        wire: WireBlock,
+    ) -> Result<bool, EngineError> {
         let mut open = vec![(from, wire)];
         while let Some((from, wire)) = open.pop() {
             let savepoint = self.parts.view.savepoint();
@@ -109,7 +113,7 @@ impl Engine {
             if let Some(attachment) = &wire.attachment
                 && self.missing.contains(chain, id)
             {
-                self.complete(chain, id, attachment)?;
+                self.complete_later(chain, id, attachment)?;
             }
             return Ok(Taken::Known);
         }
@@ -220,8 +224,28 @@ impl Engine {
         };
         records::put_content(&mut self.parts.view, id, &found);
         self.missing.found(&mut self.parts.view, chain, id);
-        // A block that entered the set in this step is delivered with its content; an older one was delivered without.
-        if !self.fresh.iter().any(|fresh| fresh.id == id) && self.was_delivered(&stored)? {
+        Ok(true)
+    }
+
+    /// As [`Engine::complete`], for a block that entered the set before: it was delivered without its content, which
+    /// follows now. A block of this step is delivered at its end, with its content.
+    pub(super) fn complete_later(
+        &mut self,
+        chain: ChainId,
+        id: BlockId,
+        attachment: &[u8],
+    ) -> Result<bool, EngineError> {
+        if !self.complete(chain, id, attachment)? {
+            return Ok(false);
+        }
+        if self.missing.contains(chain, id) || self.fresh.iter().any(|fresh| fresh.id == id) {
+            return Ok(true);
+        }
+        // Members that were told before that we lack it too can ask again.
+        self.announce_later(chain, None)?;
+        if let Some(stored) = chains::block(&self.parts.view, id)?
+            && stored.block.header().kind == BlockKind::Private
+        {
             self.deliver(&stored, Delivery::Content)?;
         }
         Ok(true)

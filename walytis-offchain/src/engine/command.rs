@@ -177,11 +177,8 @@ impl Engine {
         if uses == 0 {
             return Err(EngineError::NoUses);
         }
-        let mut addresses = if self.listening.is_empty() {
-            records::listening(&self.parts.view)?
-        } else {
-            self.listening.clone()
-        };
+        let mut addresses =
+            if self.listening.is_empty() { records::listening(&self.parts.view)? } else { self.listening.clone() };
         if addresses.is_empty() {
             return Err(EngineError::NoAddresses);
         }
@@ -220,7 +217,8 @@ impl Engine {
         let membership = self.parts.membership(group)?;
         let readers = membership.readers();
         for (id, epoch) in &membership.epochs {
-            if membership.device(&epoch.maker, Role::Read).is_none() || keyring::epoch(&self.parts.view, *id)?.is_none() {
+            if membership.device(&epoch.maker, Role::Read).is_none() || keyring::epoch(&self.parts.view, *id)?.is_none()
+            {
                 continue;
             }
             let named = self.parts.fold.at(&self.parts.view, group, &epoch.view)?.readers();

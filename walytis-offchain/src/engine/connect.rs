@@ -3,9 +3,9 @@
 use rand_core::Rng as _;
 use walytis_core::{Address, Dialer, PeerId};
 
+use super::Engine;
 use super::event::{Effect, EngineError, Timer};
 use super::peer::{Handshake, Peer};
-use super::Engine;
 use crate::message::{ADDRESSES_MAX, Message};
 use crate::records;
 
@@ -147,10 +147,14 @@ impl Engine {
                 self.book.learn(&mut self.parts.view, peer, std::slice::from_ref(address), now)?;
             }
         }
-        if dialer == Dialer::Us || self.joins.values().any(|join| join.invites(peer)) { self.greet(peer) } else { Ok(()) }
+        if dialer == Dialer::Us || self.joins.values().any(|join| join.invites(peer)) {
+            self.greet(peer)
+        } else {
+            Ok(())
+        }
     }
 
-    fn is_member(&mut self, peer: PeerId) -> Result<bool, EngineError> {
+    pub(super) fn is_member(&mut self, peer: PeerId) -> Result<bool, EngineError> {
         Ok(self.members()?.contains(&peer))
     }
 

@@ -1,8 +1,6 @@
 //! What goes into the engine, and what comes out of it.
 
-use walytis_core::{
-    Address, Batch, BatchNumber, BlockId, ChainError, ChainId, Dialer, PeerId, StoreError,
-};
+use walytis_core::{Address, Batch, BatchNumber, BlockId, ChainError, ChainId, Dialer, PeerId, StoreError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
 
 use crate::content::ContentError;
@@ -394,7 +392,9 @@ pub enum EngineError {
     #[error("a group is called {0:?} already: choose another name")]
     NameTaken(String),
     /// The text cannot be a name.
-    #[error("a group's name has 1 to 64 characters, none of them a control character, and does not begin with \"did:\"")]
+    #[error(
+        "a group's name has 1 to 64 characters, none of them a control character, and does not begin with \"did:\""
+    )]
     BadName,
     /// This device may not do that.
     #[error("only who manages the group may do that: ask its founder")]
@@ -473,9 +473,7 @@ impl EngineError {
             Self::Chain(error) | Self::Fold(FoldError::Chain(error)) => chain(error),
             Self::Write(WriteError::Chain(error) | WriteError::Fold(FoldError::Chain(error))) => chain(error),
             Self::Write(WriteError::Refused(refusal)) => Refusal::is_ours(refusal),
-            Self::Write(WriteError::Keyring(error)) => {
-                !matches!(error, walytis_identities::KeyringError::Missing(_))
-            }
+            Self::Write(WriteError::Keyring(error)) => !matches!(error, walytis_identities::KeyringError::Missing(_)),
             _ => false,
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use serde_bytes::ByteBuf;
+use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WireBlock};
 use walytis_core::{BlockId, BlockKind, ChainId, PeerId, RawBlock, StoredBlock, chains};
-use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_identities::{Device, History, Role, wraps};
 
 use super::event::{Effect, EngineError, Timer};
+use super::peer::Asked;
 use super::{Engine, Pull};
 use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
@@ -53,6 +54,7 @@ impl Engine {
                 if let Some(known) = self.peers.get_mut(&peer) {
                     known.announced.insert(chain, heads);
                 }
+                self.ask_missing(peer, chain);
                 self.pull_if_behind(chain)
             }
             (SyncMessage::Pull { have, .. }, Some(device)) => self.serve(peer, chain, &have, &device),
@@ -74,16 +76,18 @@ impl Engine {
         if self.pulls.contains_key(&chain) {
             return Ok(());
         }
-        let mut from = None;
+        let mut from: Option<(u64, PeerId)> = None;
         for (peer, known) in &self.peers {
             for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
                 if !chains::contains(&self.parts.view, *head)? {
-                    from = Some(*peer);
+                    // Whoever was asked longest ago is next, so that nobody keeps the others from being asked.
+                    let turn = (known.pulled, *peer);
+                    from = Some(from.map_or(turn, |first| first.min(turn)));
                 }
             }
         }
         match from {
-            Some(peer) => self.pull(chain, peer),
+            Some((_, peer)) => self.pull(chain, peer),
             None => Ok(()),
         }
     }
@@ -102,6 +106,9 @@ impl Engine {
         self.exchanges = self.exchanges.wrapping_add(1);
         let exchange = self.exchanges;
         self.pulls.insert(chain, Pull { peer, exchange, gained });
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.pulled = exchange;
+        }
         self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::Pull { chain, exchange } });
     }
 
@@ -118,13 +125,7 @@ impl Engine {
         self.pull_if_behind(chain)
     }
 
-    fn portion(
-        &mut self,
-        peer: PeerId,
-        chain: ChainId,
-        blocks: Vec<WireBlock>,
-        left: u64,
-    ) -> Result<(), EngineError> {
+    fn portion(&mut self, peer: PeerId, chain: ChainId, blocks: Vec<WireBlock>, left: u64) -> Result<(), EngineError> {
         let Some(gained) = self.pulls.get(&chain).filter(|pull| pull.peer == peer).map(|pull| pull.gained) else {
             return Ok(());
         };
@@ -144,11 +145,17 @@ impl Engine {
             }
         }
         self.join_progressed(chain, left)?;
-        let gained = gained || chains::length(&self.parts.view, chain)? > before;
-        if let Some(pull) = self.pulls.get_mut(&chain) {
-            pull.gained = gained;
+        let idle = chains::length(&self.parts.view, chain)? == before;
+        let gained = gained || !idle;
+        if left > 0 {
+            // A portion of nothing new need not be the last, but whoever sends such ones must not hold up the others.
+            if idle {
+                self.pulls.remove(&chain);
+            } else if let Some(pull) = self.pulls.get_mut(&chain) {
+                pull.gained = gained;
+            }
         }
-        if left == 0 || empty {
+        if left == 0 || idle {
             self.join_complete(peer, chain)?;
             // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
             if !gained && let Some(known) = self.peers.get_mut(&peer) {
@@ -164,13 +171,7 @@ impl Engine {
         self.take_in(Some(peer), chain, block).map(|_| ())
     }
 
-    fn serve(
-        &mut self,
-        peer: PeerId,
-        chain: ChainId,
-        have: &[BlockId],
-        device: &Device,
-    ) -> Result<(), EngineError> {
+    fn serve(&mut self, peer: PeerId, chain: ChainId, have: &[BlockId], device: &Device) -> Result<(), EngineError> {
         let positions: VecDeque<u64> = chains::difference(&self.parts.view, chain, have)?.into();
         if let Some(known) = self.peers.get_mut(&peer) {
             known.transfers.insert(chain, positions);
@@ -285,26 +286,38 @@ impl Engine {
         device: &Device,
     ) -> Result<(), EngineError> {
         for id in ids {
-            let Some(stored) = chains::block(&self.parts.view, *id)? else { continue };
-            if stored.block.chain() != chain {
-                continue;
-            }
-            if let Some(attachment) = self.attachment_for(chain, &stored, device)? {
-                let attachment = ByteBuf::from(attachment.encode());
-                self.tell(peer, &Message::Sync(SyncMessage::Attachment { chain, id: *id, attachment }));
-            }
+            let stored = chains::block(&self.parts.view, *id)?.filter(|stored| stored.block.chain() == chain);
+            let attachment = match stored {
+                Some(stored) => self.attachment_for(chain, &stored, device)?,
+                None => None,
+            };
+            // An empty answer says that there is none to give: the asker goes on with what else it lacks.
+            let attachment = ByteBuf::from(attachment.map(|attachment| attachment.encode()).unwrap_or_default());
+            self.tell(peer, &Message::Sync(SyncMessage::Attachment { chain, id: *id, attachment }));
         }
         Ok(())
     }
 
-    /// Asks a member for attachments that are missing here.
+    /// Asks a member for all attachments that are missing here, or once more if it is being asked already.
     pub(super) fn ask_missing(&mut self, peer: PeerId, chain: ChainId) {
-        let ids: Vec<BlockId> = self.missing.of(chain).take(IDS_MAX).collect();
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        if ids.is_empty() || known.asked.get(&chain).is_some_and(|asked| *asked > 0) {
-            return;
+        match known.asked.get_mut(&chain) {
+            Some(asked) => asked.again = true,
+            None => self.ask_beyond(peer, chain, None),
         }
-        known.asked.insert(chain, ids.len());
+    }
+
+    /// Asks for the missing attachments behind a block, as many as one message can name.
+    fn ask_beyond(&mut self, peer: PeerId, chain: ChainId, last: Option<BlockId>) {
+        let ids: Vec<BlockId> =
+            self.missing.of(chain).filter(|id| last.is_none_or(|last| *id > last)).take(IDS_MAX).collect();
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let Some(last) = ids.last().copied() else {
+            known.asked.remove(&chain);
+            return;
+        };
+        let again = known.asked.get(&chain).is_some_and(|asked| asked.again);
+        known.asked.insert(chain, Asked { waiting: ids.len(), last, again });
         self.tell(peer, &Message::Sync(SyncMessage::WantAttachments { chain, ids }));
     }
 
@@ -315,16 +328,22 @@ impl Engine {
         id: BlockId,
         attachment: &[u8],
     ) -> Result<(), EngineError> {
-        if let Some(asked) = self.peers.get_mut(&peer).and_then(|known| known.asked.get_mut(&chain)) {
-            *asked = asked.saturating_sub(1);
-        }
         // What was not asked for is not looked at.
-        if self.missing.contains(chain, id) && !self.complete(chain, id, attachment)? {
+        let wanted = !attachment.is_empty() && self.missing.contains(chain, id);
+        if wanted && !self.complete_later(chain, id, attachment)? {
             self.misbehaved(peer);
             return Ok(());
         }
-        if self.peers.get(&peer).is_some_and(|known| known.asked.get(&chain) == Some(&0)) {
-            self.ask_missing(peer, chain);
+        let Some(asked) = self.peers.get_mut(&peer).and_then(|known| known.asked.get_mut(&chain)) else {
+            return Ok(());
+        };
+        asked.waiting = asked.waiting.saturating_sub(1);
+        if asked.waiting == 0 {
+            let (last, again) = (asked.last, asked.again);
+            self.ask_beyond(peer, chain, Some(last));
+            if again && self.peers.get(&peer).is_some_and(|known| !known.asked.contains_key(&chain)) {
+                self.ask_missing(peer, chain);
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use walytis_identities::{InvitationId, Membership};
 
 use super::Engine;
 use super::event::{Effect, EngineError};
-use super::peer::{HANDSHAKES_MAX, Handshake, Open};
+use super::peer::{HANDSHAKES_MAX, Handshake, Open, STRAYS_MAX};
 use crate::message::{FrameKind, Message};
 
 /// What our groups say about devices and invitations, gathered before a flight is answered.
@@ -19,7 +19,10 @@ struct View {
 
 impl Directory for View {
     fn device(&self, key: &Hash, peer: &PeerId) -> Option<HybridKey> {
-        self.devices.iter().find(|(known, device)| known == peer && device.id() == *key).map(|(_, device)| device.clone())
+        self.devices
+            .iter()
+            .find(|(known, device)| known == peer && device.id() == *key)
+            .map(|(_, device)| device.clone())
     }
 
     fn invites(&self, group: &walytis_core::ChainId, invitation: &InvitationId) -> bool {
@@ -110,23 +113,25 @@ impl Engine {
         if known.answered == Some(digest) {
             return Ok(());
         }
-        match std::mem::take(&mut known.handshake) {
-            Handshake::Begun(initiator, ours) if choose(&me, &peer) == Stays::Mine => {
-                // Ours stays. The peer may have passed it over because it did not know us then, as it does now.
-                known.handshake = Handshake::Begun(initiator, ours.clone());
-                self.send_flight(peer, FrameKind::Flight1, &ours);
-                return Ok(());
-            }
-            // One attempt at a time: what was begun or answered before is given up.
-            _ => {}
+        if let Handshake::Begun(_, ours) = &known.handshake
+            && choose(&me, &peer) == Stays::Mine
+        {
+            // Ours stays. The peer may have passed it over because it did not know us then, as it does now.
+            let ours = ours.clone();
+            self.send_flight(peer, FrameKind::Flight1, &ours);
+            return Ok(());
         }
         let view = self.view_of(peer)?;
         let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
         match Responder::answer(me, peer, flight, &view, &mut *self.parts.rng) {
             Ok((responder, answer)) => {
                 if let Some(known) = self.peers.get_mut(&peer) {
-                    known.handshake = Handshake::Answered(Box::new(responder));
+                    // One attempt at a time: what was begun or answered before is given up.
+                    let before = std::mem::replace(&mut known.handshake, Handshake::Answered(Box::new(responder)));
                     known.answered = Some(digest);
+                    if matches!(before, Handshake::Begun(..)) {
+                        self.join_gave_way(peer);
+                    }
                 }
                 self.send_flight(peer, FrameKind::Flight2, &answer);
             }
@@ -146,8 +151,11 @@ impl Engine {
         let ready = match initiator.receive(peer, flight) {
             Ok(ready) => ready,
             Err(_) => {
-                self.misbehaved(peer);
-                return Ok(());
+                // Perhaps it answers what we sent on an earlier connection. Then it answers this one, too, when asked anew.
+                if self.stray(peer) {
+                    self.join_dropped(peer)
+                }
+                return self.greet(peer);
             }
         };
         let remote = ready.remote().clone();
@@ -174,6 +182,17 @@ impl Engine {
         if joining { Ok(()) } else { self.session_ready(peer) }
     }
 
+    /// Counts a frame that belongs to no session. Returns whether the peer may go on.
+    fn stray(&mut self, peer: PeerId) -> bool {
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        known.strays = known.strays.saturating_add(1);
+        if known.strays > STRAYS_MAX {
+            self.misbehaved(peer);
+            return false;
+        }
+        true
+    }
+
     fn flight3(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
         if !matches!(known.handshake, Handshake::Answered(_)) {
@@ -185,7 +204,7 @@ impl Engine {
             self.misbehaved(peer);
             return Ok(());
         };
-        let purpose = session.purpose().clone();
+        let purpose = session.purpose();
         let hash = *session.hash();
         self.opened(peer, session, remote);
         match (purpose, Message::decode(&first)) {
@@ -215,7 +234,7 @@ impl Engine {
     fn data(&mut self, peer: PeerId, rest: &[u8]) -> Result<(), EngineError> {
         let open = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut());
         let Some((open, (number, sealed))) = open.zip(rest.split_first()) else {
-            self.misbehaved(peer);
+            self.stray(peer);
             return Ok(());
         };
         let opened = if *number == open.number {
@@ -244,10 +263,14 @@ impl Engine {
 
     fn message(&mut self, peer: PeerId, message: Message) -> Result<(), EngineError> {
         match message {
-            Message::Hello { addresses } => {
+            // Whoever is neither a member nor invites us cannot push members out of the address book.
+            Message::Hello { addresses }
+                if self.is_member(peer)? || self.joins.values().any(|join| join.invites(peer)) =>
+            {
                 let now = self.parts.now;
                 Ok(self.book.learn(&mut self.parts.view, peer, &addresses, now)?)
             }
+            Message::Hello { .. } => Ok(()),
             Message::Sync(sync) => self.sync(peer, sync),
             Message::Joined => self.joined(peer),
             Message::JoinRefused(reason) => {

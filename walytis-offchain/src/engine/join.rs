@@ -46,6 +46,11 @@ pub(super) struct Joining {
 }
 
 impl Joining {
+    /// Who waits for its end.
+    pub(super) const fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
     /// Whether the code names this peer as one who can admit.
     pub(super) fn invites(&self, peer: PeerId) -> bool {
         self.code.inviters().iter().any(|inviter| inviter.peer == peer)
@@ -65,7 +70,6 @@ impl Joining {
     pub(super) fn receives_from(&self, peer: PeerId) -> bool {
         self.phase == Phase::Receiving(peer)
     }
-
 }
 
 impl Engine {
@@ -84,7 +88,8 @@ impl Engine {
         };
         self.check_name(&name)?;
         let inviters: Vec<PeerId> = code.inviters().iter().map(|inviter| inviter.peer).collect();
-        let joining = Joining { ticket, code, name, phase: Phase::Dialling, seen: 0, failed: BTreeSet::new(), dropped: 0 };
+        let joining =
+            Joining { ticket, code, name, phase: Phase::Dialling, seen: 0, failed: BTreeSet::new(), dropped: 0 };
         self.joins.insert(group, joining);
         self.outgoing.push(Effect::Progress { ticket, progress: Progress::Dialling });
         self.alive(group);
@@ -134,6 +139,21 @@ impl Engine {
         }
     }
 
+    /// The handshake in which an inviter was asked gave way to one that the inviter began as a member of another group
+    /// of ours: it is asked again in the session that results.
+    pub(super) fn join_gave_way(&mut self, peer: PeerId) {
+        for join in self.joins.values_mut().filter(|join| join.asks(peer)) {
+            join.phase = Phase::Dialling;
+        }
+    }
+
+    /// The handshake with an inviter came to nothing, and the connection stands: ask again.
+    pub(super) fn join_dropped(&mut self, peer: PeerId) {
+        for join in self.joins.values_mut().filter(|join| join.asks(peer)) {
+            join.phase = Phase::Dialling;
+        }
+    }
+
     pub(super) fn join_interrupted(&mut self, peer: PeerId) {
         let mut ended = Vec::new();
         let mut again = Vec::new();
@@ -142,7 +162,11 @@ impl Engine {
                 Phase::Asking(asked) if asked == peer => {
                     join.phase = Phase::Dialling;
                     join.dropped = join.dropped.saturating_add(1);
-                    if join.dropped < DROPS_MAX { again.push(*group) } else { ended.push((*group, EngineError::Dropped)) }
+                    if join.dropped < DROPS_MAX {
+                        again.push(*group)
+                    } else {
+                        ended.push((*group, EngineError::Dropped))
+                    }
                 }
                 Phase::Receiving(from) if from == peer => ended.push((*group, EngineError::Interrupted)),
                 _ => {}
@@ -285,7 +309,8 @@ impl Engine {
             return Ok(Err(JoinRefusal::Invalid));
         }
         // Who was admitted before and did not hear of it asks again with the same keys.
-        if membership.devices.get(&binding.author).is_some_and(|known| known.peer == peer && known.path == binding.path) {
+        if membership.devices.get(&binding.author).is_some_and(|known| known.peer == peer && known.path == binding.path)
+        {
             return Ok(Ok(()));
         }
         let Some(open) = membership.invitations.get(&invitation.0) else { return Ok(Err(JoinRefusal::Invalid)) };
@@ -295,7 +320,7 @@ impl Engine {
         if open.expires_at_ms.is_some_and(|expires| self.parts.now.0 >= expires) {
             return Ok(Err(JoinRefusal::Expired));
         }
-        let Some(foreign) = self.take_in_identities(binding.path.first().copied(), &request.identities)? else {
+        let Some(foreign) = self.take_in_identities(&binding.path, &request.identities)? else {
             return Ok(Err(JoinRefusal::Invalid));
         };
         if request.invitation.id() != invitation.0 {
@@ -318,14 +343,18 @@ impl Engine {
         Ok(Ok(()))
     }
 
-    /// Takes in the identity chains of a joiner. Returns the heads of its member's chain.
+    /// Takes in the identity chains along a joiner's path, and no others: what is stored for a newcomer, nobody else has
+    /// asked for. Returns the heads of its member's chain.
     fn take_in_identities(
         &mut self,
-        member: Option<ChainId>,
+        path: &[ChainId],
         blocks: &[RawBlock],
     ) -> Result<Option<Vec<ForeignHead>>, EngineError> {
         for raw in blocks.iter().take(walytis_core::limits::FOREIGN_ANCESTORS_MAX) {
             let Ok(block) = ParsedBlock::parse(raw.clone()) else { return Ok(None) };
+            if !path.contains(&block.chain()) {
+                return Ok(None);
+            }
             if chains::contains(&self.parts.view, block.id())? {
                 continue;
             }
@@ -338,7 +367,7 @@ impl Engine {
                 Err(_) => return Ok(None),
             }
         }
-        let Some(member) = member else { return Ok(None) };
+        let Some(member) = path.first().copied() else { return Ok(None) };
         let heads: Vec<BlockId> = chains::heads(&self.parts.view, member)?;
         Ok(Some(heads.into_iter().map(|block| ForeignHead { chain: member, block }).collect()))
     }

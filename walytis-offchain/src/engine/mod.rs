@@ -120,11 +120,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::IdentityExists`] if the store holds an identity already, or the store's own error.
-    pub fn create(
-        store: &Arc<dyn Store>,
-        now: Timestamp,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Identity, EngineError> {
+    pub fn create(store: &Arc<dyn Store>, now: Timestamp, rng: &mut dyn CryptoRng) -> Result<Identity, EngineError> {
         let mut view = Pending::new(Arc::clone(store));
         if keyring::device(&view)?.is_some() {
             return Err(EngineError::IdentityExists);
@@ -141,11 +137,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::NoIdentity`] if it holds none, or the store's own error.
-    pub fn open(
-        store: Arc<dyn Store>,
-        now: Timestamp,
-        rng: Box<dyn CryptoRng + Send>,
-    ) -> Result<Self, EngineError> {
+    pub fn open(store: Arc<dyn Store>, now: Timestamp, rng: Box<dyn CryptoRng + Send>) -> Result<Self, EngineError> {
         let view = Pending::new(store);
         let device = keyring::device(&view)?.ok_or(EngineError::NoIdentity)?;
         let names = records::names(&view)?;
@@ -262,12 +254,15 @@ impl Engine {
 
     fn stop(&mut self, error: EngineError, out: &mut Vec<Effect>) {
         self.parts.view.failed();
-        self.outgoing.clear();
-        // Whoever waits for what was not written must not believe that it was.
+        // Whoever waits for what was not written must not believe that it was, and nobody waits for ever.
         let reason = error.to_string();
-        for effect in self.outbox.take_held() {
-            if let Effect::Reply { ticket, .. } = effect {
-                out.push(Effect::Reply { ticket, answer: Err(EngineError::Stopped(reason.clone())) });
+        for (_, join) in std::mem::take(&mut self.joins) {
+            self.reply(join.ticket(), Err(EngineError::Stopped(reason.clone())));
+        }
+        for effect in self.outbox.take_held().into_iter().chain(std::mem::take(&mut self.outgoing)) {
+            if let Effect::Reply { ticket, answer } = effect {
+                let answer = Err(answer.err().unwrap_or_else(|| EngineError::Stopped(reason.clone())));
+                out.push(Effect::Reply { ticket, answer });
             }
         }
         self.stopped = Some(reason);

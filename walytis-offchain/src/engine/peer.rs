@@ -8,6 +8,10 @@ use walytis_identities::session::{Initiator, Responder, Session};
 /// How many handshakes a peer may begin on one connection. Each costs us signatures.
 pub(super) const HANDSHAKES_MAX: u32 = 16;
 
+/// How many frames that belong to no session a peer may send on one connection. A few are honest: what was under way on
+/// an earlier connection can arrive on the next.
+pub(super) const STRAYS_MAX: u32 = 16;
+
 /// A handshake under way.
 #[derive(Default)]
 pub(super) enum Handshake {
@@ -28,6 +32,16 @@ pub(super) struct Open {
     pub(super) remote: HybridKey,
 }
 
+/// A walk through the attachments that are missing, some at a time. What the peer cannot give does not hold up the rest.
+pub(super) struct Asked {
+    /// How many answers are still to come.
+    pub(super) waiting: usize,
+    /// The last block that was asked for.
+    pub(super) last: BlockId,
+    /// Whether the peer may have more by now than when the walk began.
+    pub(super) again: bool,
+}
+
 /// A connected peer.
 pub(super) struct Peer {
     /// Which connection it is, counted over the run.
@@ -35,14 +49,17 @@ pub(super) struct Peer {
     pub(super) handshake: Handshake,
     pub(super) open: Option<Open>,
     pub(super) handshakes: u32,
+    pub(super) strays: u32,
     /// The first flight that was answered last: a copy of it is passed over.
     pub(super) answered: Option<Hash>,
     /// The heads that it told last, by chain.
     pub(super) announced: BTreeMap<ChainId, Vec<BlockId>>,
     /// What it is being sent: positions still to come.
     pub(super) transfers: BTreeMap<ChainId, VecDeque<u64>>,
-    /// How many attachments it was asked for and has not sent.
-    pub(super) asked: BTreeMap<ChainId, usize>,
+    /// The attachments that it was asked for.
+    pub(super) asked: BTreeMap<ChainId, Asked>,
+    /// The number of the last exchange with it.
+    pub(super) pulled: u64,
 }
 
 impl Peer {
@@ -52,10 +69,12 @@ impl Peer {
             handshake: Handshake::None,
             open: None,
             handshakes: 0,
+            strays: 0,
             answered: None,
             announced: BTreeMap::new(),
             transfers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            pulled: 0,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::{BlockKind, ChainId, PeerId, StoredBlock, chains};
 
-use super::event::{Delivery, Effect, EngineError, Entry, EntryContent, Ticket};
 use super::Engine;
+use super::event::{Delivery, Effect, EngineError, Entry, EntryContent, Ticket};
 use crate::content::PrivateBody;
 use crate::records;
 
@@ -38,17 +38,8 @@ impl Engine {
         if operations { self.greet_known() } else { Ok(()) }
     }
 
-    /// Whether subscribers have seen a block: those of this run have, if it was there when they subscribed or since.
-    pub(super) fn was_delivered(&self, stored: &StoredBlock) -> Result<bool, EngineError> {
-        let chain = stored.block.chain();
-        Ok(self.subscriptions.values().any(|subscription| subscription.group == chain))
-    }
-
-    pub(super) fn deliver(
-        &mut self,
-        stored: &StoredBlock,
-        delivery: fn(Entry) -> Delivery,
-    ) -> Result<(), EngineError> {
+    /// Hands a private block to whoever subscribed: all of them have seen it before, or are to see it now.
+    pub(super) fn deliver(&mut self, stored: &StoredBlock, delivery: fn(Entry) -> Delivery) -> Result<(), EngineError> {
         let chain = stored.block.chain();
         let listeners: Vec<Ticket> = self
             .subscriptions

@@ -1,5 +1,5 @@
 //! What the tests share. Not every test uses all of it.
-#![allow(dead_code, reason = "each test program uses its part")]
+#![expect(dead_code, reason = "each test program uses its part")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
 
 use std::time::Duration;

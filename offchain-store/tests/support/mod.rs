@@ -1,6 +1,6 @@
 //! Disks and random sources for the tests of this crate.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test uses its part; a broken helper fails the test")]
+#![expect(dead_code, clippy::unwrap_used, reason = "each test uses its part; a broken helper fails the test")]
 
 use std::convert::Infallible;
 use std::io;

@@ -11,7 +11,7 @@ use rand_core::{Rng as _, SeedableRng as _};
 use walytis_core::{Address, Dialer, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, Progress, Ticket};
 
-use crate::MemoryStore;
+use crate::{MemoryStore, Snapshot};
 
 /// The virtual clock's start: what wall clocks in the world show then, in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -230,6 +230,11 @@ impl World {
         self.send(node, peer, frame);
     }
 
+    /// The number of the connection between two nodes, if there is one.
+    pub(crate) fn link_between(&self, a: NodeId, b: NodeId) -> Option<u64> {
+        self.node(a).links.get(&b).copied()
+    }
+
     /// Fresh randomness for a puppet of a node.
     pub(crate) fn puppet_rng(&mut self, node: NodeId) -> ChaCha20Rng {
         self.links = self.links.saturating_add(1);
@@ -355,6 +360,18 @@ impl World {
         self.node_mut(node).answers.remove(&ticket)
     }
 
+    /// Whether a command is answered, and the answer not taken yet.
+    #[must_use]
+    pub fn has_answer(&self, node: NodeId, ticket: Ticket) -> bool {
+        self.node(node).answers.contains_key(&ticket)
+    }
+
+    /// Stops a node and puts other rows into its store, such as an old copy of its own.
+    pub fn put_back(&mut self, node: NodeId, rows: Snapshot) {
+        self.kill(node);
+        self.node_mut(node).store = Arc::new(MemoryStore::from_snapshot(rows));
+    }
+
     /// Gives a node a command and lets the world run until it is answered, at most `limit_ms`. `None` if it is not.
     pub fn call(&mut self, node: NodeId, command: Command, limit_ms: u64) -> Option<Result<Answer, EngineError>> {
         let ticket = self.ask(node, command);
@@ -386,12 +403,18 @@ impl World {
                     return done(self);
                 }
             }
-            let Some(Reverse((time, sequence))) = self.queue.pop() else { return false };
-            self.now_us = time;
-            if let Some(due) = self.due.remove(&sequence) {
-                self.happen(due);
-            }
+            self.step();
         }
+    }
+
+    /// Lets the next event happen. Returns whether there was one.
+    pub fn step(&mut self) -> bool {
+        let Some(Reverse((time, sequence))) = self.queue.pop() else { return false };
+        self.now_us = time;
+        if let Some(due) = self.due.remove(&sequence) {
+            self.happen(due);
+        }
+        true
     }
 
     fn node(&self, node: NodeId) -> &SimNode {
@@ -447,6 +470,12 @@ impl World {
         for effect in effects {
             self.carry_out(node, effect);
         }
+    }
+
+    /// The node that the transport knows by this key.
+    #[must_use]
+    pub fn node_of(&self, peer: PeerId) -> Option<NodeId> {
+        self.find(peer)
     }
 
     fn find(&self, peer: PeerId) -> Option<NodeId> {

@@ -1,10 +1,16 @@
 //! What the tests of the swarm share.
 #![expect(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
-use offchain_testkit::{NodeId, World, WorldConfig};
-use walytis_core::BlockId;
-use walytis_identities::History;
-use walytis_offchain::{Answer, Command, EngineError, Entry, GroupDetails};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use offchain_testkit::{NodeId, Puppet, World, WorldConfig};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use walytis_core::sync::WireBlock;
+use walytis_core::{BlockId, ChainId, FORMAT_VERSION, Header, Pending, RawBlock, Store, Suite, Transcript, chains};
+use walytis_identities::{Fold, History, InvitationCode, Membership};
+use walytis_offchain::{Answer, Attachment, Command, Delivery, EngineError, Entry, GroupDetails, Ticket, check};
 
 /// Longer than anything in a calm world takes, in virtual milliseconds.
 pub(crate) const LONG_MS: u64 = 60_000;
@@ -39,7 +45,7 @@ pub(crate) fn group_of(world: &mut World, name: &str, founder: NodeId, others: &
     if others.is_empty() {
         return;
     }
-    let code = invite(world, founder, name, u32::try_from(others.len()).unwrap());
+    let code = invite(world, founder, name, u32::try_from(others.len()).expect("a small number"));
     for other in others {
         join(world, *other, &code, name).expect("the invitation admits");
     }
@@ -79,19 +85,162 @@ pub(crate) fn details(world: &mut World, node: NodeId, group: &str) -> GroupDeta
 
 /// Lets the world run until all these nodes have the same heads and lack nothing.
 pub(crate) fn converge(world: &mut World, group: &str, nodes: &[NodeId]) {
-    for _ in 0..600 {
+    for _ in 0..400 {
         let all: Vec<GroupDetails> = nodes.iter().map(|node| details(world, *node, group)).collect();
         let first = &all[0];
         if all.iter().all(|other| other.heads == first.heads && other.summary.missing == 0) {
             return;
         }
-        world.run_for(100);
+        world.run_for(500);
     }
     let all: Vec<GroupDetails> = nodes.iter().map(|node| details(world, *node, group)).collect();
-    panic!("no convergence within a minute: {all:#?}");
+    panic!("no convergence: {all:#?}");
 }
 
 /// The ids of a listing.
 pub(crate) fn ids(entries: &[Entry]) -> Vec<BlockId> {
     entries.iter().map(|entry| entry.id).collect()
+}
+
+/// Longer than a peer that misbehaved is shunned, in virtual milliseconds.
+pub(crate) const FORGIVEN_MS: u64 = 61_000;
+
+/// What a node has of a group: whatever an attack must not change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) details: GroupDetails,
+}
+
+pub(crate) fn seen(world: &mut World, node: NodeId, group: &str) -> Seen {
+    Seen { entries: list(world, node, group), details: details(world, node, group) }
+}
+
+pub(crate) fn group_id(world: &mut World, node: NodeId, group: &str) -> ChainId {
+    details(world, node, group).summary.group
+}
+
+/// A block as it goes over the wire, with what travels beside it.
+pub(crate) fn wire(block: RawBlock, attachment: Option<&Attachment>) -> WireBlock {
+    WireBlock { block, attachment: attachment.map(|attachment| attachment.encode().into()), foreign: Vec::new() }
+}
+
+/// Pushes a block that is to be refused: the victim ends the connection, and nothing changes. Afterwards it has forgiven.
+pub(crate) fn assert_refused(
+    world: &mut World,
+    puppet: &mut Puppet,
+    victim: NodeId,
+    group: &str,
+    block: WireBlock,
+    what: &str,
+) {
+    let before = seen(world, victim, group);
+    let chain = before.details.summary.group;
+    assert!(puppet.open_session(world, victim, chain), "{what}: no session");
+    world.run_for(200);
+    assert!(puppet.push(world, victim, chain, block), "{what}: not sent");
+    world.run_for(100);
+    assert!(!world.connected(puppet.node(), victim), "{what}: the connection goes on");
+    assert_eq!(seen(world, victim, group), before, "{what}: something changed");
+    world.run_for(FORGIVEN_MS);
+    assert_eq!(seen(world, victim, group), before, "{what}: something changed later");
+}
+
+/// Pushes a block that is to be accepted.
+pub(crate) fn assert_accepted(
+    world: &mut World,
+    puppet: &mut Puppet,
+    node: NodeId,
+    group: &str,
+    block: WireBlock,
+    what: &str,
+) {
+    let before = details(world, node, group);
+    assert!(puppet.open_session(world, node, before.summary.group), "{what}: no session");
+    world.run_for(200);
+    let id = Header::id_of(&block.block.header);
+    assert!(puppet.push(world, node, before.summary.group, block), "{what}: not sent");
+    world.run_for(200);
+    assert!(world.connected(puppet.node(), node), "{what}: the connection ended");
+    let after = details(world, node, group);
+    assert!(after.heads.contains(&id), "{what}: not accepted");
+    assert_eq!(after.summary.blocks, before.summary.blocks + 1, "{what}");
+}
+
+/// Verifies a node's whole store.
+pub(crate) fn assert_sound(world: &World, node: NodeId) {
+    let report = check(world.store(node), &mut |_, _| {}).expect("the store can be read");
+    assert!(report.problems.is_empty(), "{node:?}: {:#?}", report.problems);
+    assert!(report.blocks > 0);
+}
+
+pub(crate) fn subscribe(world: &mut World, node: NodeId, group: &str) -> Ticket {
+    let ticket = world.ask(node, Command::Subscribe { group: group.into() });
+    world.run_until(LONG_MS, |world| world.has_answer(node, ticket));
+    match ok(world.take_answer(node, ticket)) {
+        Answer::Subscribed { .. } => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a subscription handed out, in order.
+pub(crate) fn delivered(world: &World, node: NodeId, subscription: Ticket) -> Vec<Delivery> {
+    let all = world.deliveries(node).iter().filter(|(ticket, _)| *ticket == subscription);
+    all.map(|(_, delivery)| delivery.clone()).collect()
+}
+
+/// Each block once, after its parents as far as they were delivered too, and content only after its block.
+pub(crate) fn assert_delivered_in_order(world: &World, node: NodeId, deliveries: &[Delivery]) {
+    let store: Arc<dyn Store> = world.store(node);
+    let view = Pending::new(store);
+    let of = |delivery: &Delivery| match delivery {
+        Delivery::Block(entry) => entry.id,
+        _ => BlockId([0; 32]),
+    };
+    let all: BTreeSet<BlockId> = deliveries.iter().map(of).collect();
+    let mut given = BTreeSet::new();
+    let mut lacking = BTreeSet::new();
+    for delivery in deliveries {
+        match delivery {
+            Delivery::Block(entry) => {
+                let block =
+                    chains::block(&view, entry.id).expect("a sound store").expect("what is delivered is stored");
+                for parent in block.block.header().all_parents() {
+                    assert!(!all.contains(&parent) || given.contains(&parent), "{node:?}: a block before its parent");
+                }
+                assert!(given.insert(entry.id), "{node:?}: a block twice");
+                if entry.content.is_none() {
+                    lacking.insert(entry.id);
+                }
+            }
+            // A block that was there when the subscription began was not delivered by it, but its content may be.
+            Delivery::Content(entry) => {
+                assert!(lacking.remove(&entry.id) || !all.contains(&entry.id), "{node:?}: content twice, or too early");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The membership that a node's store gives.
+pub(crate) fn membership(world: &World, node: NodeId, group: ChainId) -> Membership {
+    let store: Arc<dyn Store> = world.store(node);
+    let found = Fold::default().current(&Pending::new(store), group).expect("the group is here");
+    Membership::clone(&found)
+}
+
+/// A runner whose cases are the same in every run.
+pub(crate) fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+/// A new invitation's code, as a joiner reads it.
+pub(crate) fn code_of(world: &mut World, node: NodeId, group: &str, uses: u32) -> InvitationCode {
+    invite(world, node, group, uses).parse().expect("our own code")
+}
+
+/// What a block's signature is over.
+pub(crate) fn transcript(suite: Suite, header: &[u8]) -> Transcript {
+    Transcript::new("block", suite).field(&[FORMAT_VERSION]).field(&Header::id_of(header).0)
 }

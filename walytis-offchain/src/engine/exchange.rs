@@ -98,14 +98,14 @@ impl Engine {
         }
         let have = chains::sample(&self.parts.view, chain, SAMPLE)?;
         self.tell(peer, &Message::Sync(SyncMessage::Pull { chain, have }));
-        self.await_portion(chain, peer, false);
+        self.await_portion(chain, peer, false, 0);
         Ok(())
     }
 
-    fn await_portion(&mut self, chain: ChainId, peer: PeerId, gained: bool) {
+    fn await_portion(&mut self, chain: ChainId, peer: PeerId, gained: bool, known: u64) {
         self.exchanges = self.exchanges.wrapping_add(1);
         let exchange = self.exchanges;
-        self.pulls.insert(chain, Pull { peer, exchange, gained });
+        self.pulls.insert(chain, Pull { peer, exchange, gained, known });
         if let Some(known) = self.peers.get_mut(&peer) {
             known.pulled = exchange;
         }
@@ -126,15 +126,14 @@ impl Engine {
     }
 
     fn portion(&mut self, peer: PeerId, chain: ChainId, blocks: Vec<WireBlock>, left: u64) -> Result<(), EngineError> {
-        let Some(gained) = self.pulls.get(&chain).filter(|pull| pull.peer == peer).map(|pull| pull.gained) else {
-            return Ok(());
-        };
-        let empty = blocks.is_empty();
+        let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.peer == peer) else { return Ok(()) };
+        let (gained, known) = (pull.gained, pull.known);
+        let sent = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
         let before = chains::length(&self.parts.view, chain)?;
-        if left > 0 && !empty {
+        if left > 0 && sent > 0 {
             // The next portion travels while this one is verified.
             self.tell(peer, &Message::Sync(SyncMessage::More { chain }));
-            self.await_portion(chain, peer, gained);
+            self.await_portion(chain, peer, gained, known);
         } else {
             self.pulls.remove(&chain);
         }
@@ -145,17 +144,14 @@ impl Engine {
             }
         }
         self.join_progressed(chain, left)?;
-        let idle = chains::length(&self.parts.view, chain)? == before;
-        let gained = gained || !idle;
-        if left > 0 {
-            // A portion of nothing new need not be the last, but whoever sends such ones must not hold up the others.
-            if idle {
-                self.pulls.remove(&chain);
-            } else if let Some(pull) = self.pulls.get_mut(&chain) {
-                pull.gained = gained;
-            }
-        }
-        if left == 0 || idle {
+        let new = chains::length(&self.parts.view, chain)?.saturating_sub(before);
+        let gained = gained || new > 0;
+        let known = known.saturating_add(sent.saturating_sub(new));
+        // Each block comes once, so more that were here already than there are at all is a peer that keeps the others
+        // from being asked.
+        let ended = left == 0 || sent == 0 || known > before;
+        if ended {
+            self.pulls.remove(&chain);
             self.join_complete(peer, chain)?;
             // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
             if !gained && let Some(known) = self.peers.get_mut(&peer) {
@@ -163,6 +159,8 @@ impl Engine {
             }
             self.ask_missing(peer, chain);
             self.pull_if_behind(chain)?;
+        } else if let Some(pull) = self.pulls.get_mut(&chain) {
+            (pull.gained, pull.known) = (gained, known);
         }
         Ok(())
     }

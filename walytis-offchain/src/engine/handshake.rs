@@ -130,7 +130,7 @@ impl Engine {
                     let before = std::mem::replace(&mut known.handshake, Handshake::Answered(Box::new(responder)));
                     known.answered = Some(digest);
                     if matches!(before, Handshake::Begun(..)) {
-                        self.join_gave_way(peer);
+                        self.join_dropped(peer);
                     }
                 }
                 self.send_flight(peer, FrameKind::Flight2, &answer);
@@ -212,6 +212,7 @@ impl Engine {
                 self.admit(peer, group, invitation, hash, &request)
             }
             (Purpose::Member, Ok(hello @ Message::Hello { .. })) => {
+                self.proven(peer);
                 let greeting = self.hello();
                 self.tell(peer, &greeting);
                 self.message(peer, hello)?;
@@ -221,6 +222,13 @@ impl Engine {
                 self.misbehaved(peer);
                 Ok(())
             }
+        }
+    }
+
+    /// Forgives a peer what it cost us to find out that it is a member.
+    pub(super) fn proven(&mut self, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.handshakes = 0;
         }
     }
 

@@ -139,15 +139,8 @@ impl Engine {
         }
     }
 
-    /// The handshake in which an inviter was asked gave way to one that the inviter began as a member of another group
-    /// of ours: it is asked again in the session that results.
-    pub(super) fn join_gave_way(&mut self, peer: PeerId) {
-        for join in self.joins.values_mut().filter(|join| join.asks(peer)) {
-            join.phase = Phase::Dialling;
-        }
-    }
-
-    /// The handshake with an inviter came to nothing, and the connection stands: ask again.
+    /// The handshake with an inviter came to nothing, or gave way to one that the inviter began as a member of another
+    /// group of ours, and the connection stands: ask again.
     pub(super) fn join_dropped(&mut self, peer: PeerId) {
         for join in self.joins.values_mut().filter(|join| join.asks(peer)) {
             join.phase = Phase::Dialling;
@@ -275,6 +268,7 @@ impl Engine {
         };
         match answer {
             Ok(()) => {
+                self.proven(peer);
                 self.tell(peer, &Message::Joined);
                 self.session_ready(peer)
             }

@@ -80,6 +80,8 @@ struct Pull {
     exchange: u64,
     /// Whether it has brought anything new so far.
     gained: bool,
+    /// How many blocks it has brought that were here already. The two sides find out only roughly where they differ.
+    known: u64,
 }
 
 /// A device, its groups and its peers. See the module's documentation.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use walytis_core::{BlockId, ChainId, Hash, HybridKey};
 use walytis_identities::session::{Initiator, Responder, Session};
 
-/// How many handshakes a peer may begin on one connection. Each costs us signatures.
+/// How many handshakes a peer may begin on one connection before it proves that it is a member. Each costs us
+/// signatures.
 pub(super) const HANDSHAKES_MAX: u32 = 16;
 
 /// How many frames that belong to no session a peer may send on one connection. A few are honest: what was under way on

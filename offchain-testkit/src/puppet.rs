@@ -1,0 +1,477 @@
+//! A node in the hands of a test: with the real secrets of its device it can say whatever a malicious member could.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use serde_bytes::ByteBuf;
+use walytis_core::sync::{SyncMessage, WireBlock};
+use walytis_core::{
+    AuthorSecret, BlockKind, ChainError, ChainId, ForeignHead, Hash, HybridKey, ParsedBlock, PeerId, Pending, RawBlock,
+    Store, StoredBlock, chains,
+};
+use walytis_identities::session::{self, Directory, Initiator, Ready, Responder, Session};
+use walytis_identities::{
+    Admit, Desk, Entry, EpochContext, Fold, InvitationId, InvitationSecret, LeafSecret, LocalDevice, Operation,
+    Refusal, SignedBinding, WriteError, join_transcript, keyring,
+};
+use walytis_offchain::{Attachment, FrameKind, JoinRequest, Message, OpenContent, PrivateBody, SealedPlace};
+
+use crate::{NodeId, World};
+
+/// How long a puppet waits for an answer, in virtual milliseconds.
+const PATIENCE_MS: u64 = 2_000;
+
+/// A puppet: it lives at a node of a [`World`] in its engine's place, and has the device and all of its secrets.
+///
+/// It keeps a view of its own over the node's store. What it writes there is never committed, so starting the node again
+/// brings the honest one back as it was.
+pub struct Puppet {
+    node: NodeId,
+    /// The node's device, with its secrets.
+    pub device: LocalDevice,
+    /// The node's store, and what the puppet wrote over it.
+    pub view: Pending,
+    /// The puppet's own fold.
+    pub fold: Fold,
+    /// The puppet's randomness.
+    pub rng: ChaCha20Rng,
+    /// By peer: the session, its number on its connection, and the connection.
+    sessions: BTreeMap<PeerId, (Session, u8, u64)>,
+    answered: BTreeMap<PeerId, Responder>,
+    heard: Vec<(PeerId, Message)>,
+}
+
+/// A puppet answers everybody: members by the keys of its view, and joiners by whatever invitation they name.
+struct Anybody(Vec<(PeerId, HybridKey)>);
+
+impl Directory for Anybody {
+    fn device(&self, key: &Hash, peer: &PeerId) -> Option<HybridKey> {
+        self.0.iter().find(|(known, device)| known == peer && device.id() == *key).map(|(_, device)| device.clone())
+    }
+
+    fn invites(&self, _: &ChainId, _: &InvitationId) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Puppet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Puppet").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Puppet {
+    /// Takes over a node. Its engine stops; it stays reachable.
+    ///
+    /// # Errors
+    /// The store's error; a store of the world has none.
+    pub fn possess(world: &mut World, node: NodeId) -> Result<Self, WriteError> {
+        world.possess(node);
+        let store: Arc<dyn Store> = world.store(node);
+        let view = Pending::new(store);
+        let device = keyring::device(&view)?.ok_or(WriteError::NoRight)?;
+        let rng = world.puppet_rng(node);
+        Ok(Self {
+            node,
+            device,
+            view,
+            fold: Fold::default(),
+            rng,
+            sessions: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            heard: Vec::new(),
+        })
+    }
+
+    /// Where it lives.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// What it needs to write as its device does.
+    pub fn desk(&mut self, world: &World) -> (&LocalDevice, Desk<'_>) {
+        let now = world.wall_clock(self.node);
+        (&self.device, Desk { view: &mut self.view, fold: &mut self.fold, now, rng: &mut self.rng })
+    }
+
+    /// The key under which its device writes on a chain.
+    ///
+    /// # Errors
+    /// [`WriteError::Keyring`] if it has none there.
+    pub fn author(&self, chain: ChainId) -> Result<AuthorSecret, WriteError> {
+        Ok(keyring::author(&self.view, chain)?)
+    }
+
+    /// Connects to a node, or finds that it is connected, with no session. Returns whether it is.
+    pub fn connect(&mut self, world: &mut World, to: NodeId) -> bool {
+        self.forget_lost(world);
+        if !world.connected(self.node, to) {
+            world.link(self.node, to);
+            world.run_for(1);
+        }
+        world.connected(self.node, to)
+    }
+
+    /// Forgets the sessions of connections that are gone.
+    fn forget_lost(&mut self, world: &World) {
+        let node = self.node;
+        self.sessions.retain(|peer, (_, _, link)| {
+            world.node_of(*peer).and_then(|other| world.link_between(node, other)) == Some(*link)
+        });
+    }
+
+    /// Sends any bytes as a frame.
+    pub fn send(&mut self, world: &mut World, to: NodeId, frame: Vec<u8>) {
+        world.send_for(self.node, to, frame);
+    }
+
+    /// The raw frames that it was sent, unopened.
+    pub fn raw_mail(&mut self, world: &mut World) -> Vec<(PeerId, Vec<u8>)> {
+        world.take_mail(self.node)
+    }
+
+    /// Whether a session with a node is open.
+    #[must_use]
+    pub fn has_session(&mut self, world: &World, with: NodeId) -> bool {
+        self.forget_lost(world);
+        self.sessions.contains_key(&world.identity(with).peer)
+    }
+
+    /// Opens a session as a member, with the other's key as the puppet's view of `chain` has it.
+    pub fn open_session(&mut self, world: &mut World, to: NodeId, chain: ChainId) -> bool {
+        let peer = world.identity(to).peer;
+        if !self.connect(world, to) {
+            return false;
+        }
+        // If the other end began one already, that is as good.
+        let mut heard = self.listen(world, 20);
+        self.heard.append(&mut heard);
+        if self.sessions.contains_key(&peer) {
+            return true;
+        }
+        let Ok(membership) = self.fold.current(&self.view, chain) else { return false };
+        let Some(key) = membership.device_of_peer(&peer).map(|(_, device)| device.key.clone()) else { return false };
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let Ok(begun) = Initiator::member(me, peer, key, Vec::new(), &mut self.rng) else { return false };
+        let Some(ready) = self.second_flight(world, to, begun) else {
+            // Theirs may have crossed ours, and stays if their PeerId is the lower one.
+            return self.sessions.contains_key(&peer);
+        };
+        self.finish(world, to, ready, &Message::Hello { addresses: Vec::new() })
+    }
+
+    /// Opens a session as a joiner, up to the point where it could ask.
+    pub fn begin_join(
+        &mut self,
+        world: &mut World,
+        to: NodeId,
+        group: ChainId,
+        invitation: &InvitationSecret,
+    ) -> Option<Ready> {
+        if !self.connect(world, to) {
+            return None;
+        }
+        let peer = world.identity(to).peer;
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let begun = Initiator::join(me, peer, group, invitation, &mut self.rng).ok()?;
+        self.second_flight(world, to, begun)
+    }
+
+    /// Sends a first flight and waits for the second.
+    fn second_flight(&mut self, world: &mut World, to: NodeId, begun: (Initiator, Vec<u8>)) -> Option<Ready> {
+        let peer = world.identity(to).peer;
+        let (initiator, flight) = begun;
+        let before = self.session_hash(&peer);
+        let mut frame = vec![FrameKind::Flight1 as u8];
+        frame.extend_from_slice(&flight);
+        self.send(world, to, frame);
+        let mut flights = Vec::new();
+        for _ in 0..PATIENCE_MS {
+            world.run_for(1);
+            for (from, frame) in world.take_mail(self.node) {
+                match frame.split_first() {
+                    Some((kind, rest)) if from == peer && *kind == FrameKind::Flight2 as u8 => {
+                        flights.push(rest.to_vec())
+                    }
+                    _ => self.take_frame(world, from, &frame),
+                }
+            }
+            if let Some(second) = flights.pop() {
+                return initiator.receive(peer, &second).ok();
+            }
+            // Either the other end would have none of it, or a session that it began itself stays.
+            if !world.connected(self.node, to) || self.session_hash(&peer) != before {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Ends a handshake with the third flight and a first message of any kind.
+    pub fn finish(&mut self, world: &mut World, to: NodeId, ready: Ready, first: &Message) -> bool {
+        let peer = world.identity(to).peer;
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let Ok((flight, session)) = ready.finish(me, &first.encode(), &mut self.rng) else { return false };
+        let mut frame = vec![FrameKind::Flight3 as u8];
+        frame.extend_from_slice(&flight);
+        self.send(world, to, frame);
+        self.opened(world, peer, session);
+        true
+    }
+
+    fn opened(&mut self, world: &World, peer: PeerId, session: Session) {
+        self.forget_lost(world);
+        let link = world.node_of(peer).and_then(|other| world.link_between(self.node, other));
+        let Some(link) = link else { return };
+        let number = self.sessions.get(&peer).map_or(0, |(_, number, _)| number.wrapping_add(1));
+        self.sessions.insert(peer, (session, number, link));
+    }
+
+    /// Says something in an open session. Returns whether there is one.
+    pub fn tell(&mut self, world: &mut World, to: NodeId, message: &Message) -> bool {
+        self.tell_bytes(world, to, &message.encode())
+    }
+
+    /// Says any bytes in an open session.
+    pub fn tell_bytes(&mut self, world: &mut World, to: NodeId, bytes: &[u8]) -> bool {
+        self.forget_lost(world);
+        let Some((session, number, _)) = self.sessions.get_mut(&world.identity(to).peer) else { return false };
+        let Ok(sealed) = session.seal(bytes) else { return false };
+        let mut frame = vec![FrameKind::Data as u8, *number];
+        frame.extend_from_slice(&sealed);
+        self.send(world, to, frame);
+        true
+    }
+
+    /// Lets time pass and takes in what arrives: answers handshakes, and gives what was said since the last call.
+    pub fn listen(&mut self, world: &mut World, ms: u64) -> Vec<(PeerId, Message)> {
+        let end = world.now_us().saturating_add(ms.saturating_mul(1_000));
+        loop {
+            for (from, frame) in world.take_mail(self.node) {
+                self.take_frame(world, from, &frame);
+            }
+            let left = end.saturating_sub(world.now_us()) / 1_000;
+            if left == 0 {
+                return std::mem::take(&mut self.heard);
+            }
+            let node = self.node;
+            world.run_until(left, |world| world.has_mail(node));
+        }
+    }
+
+    fn take_frame(&mut self, world: &mut World, from: PeerId, frame: &[u8]) {
+        let Some((kind, rest)) = frame.split_first() else { return };
+        match FrameKind::from_byte(*kind) {
+            Some(FrameKind::Flight1) => self.answer(world, from, rest),
+            Some(FrameKind::Flight3) => {
+                let Some(responder) = self.answered.remove(&from) else { return };
+                let Ok((session, first)) = responder.receive(from, rest) else { return };
+                self.opened(world, from, session);
+                if let Ok(message) = Message::decode(&first) {
+                    self.heard.push((from, message));
+                }
+            }
+            Some(FrameKind::Data) => {
+                let Some((session, number, _)) = self.sessions.get_mut(&from) else { return };
+                let Some((named, sealed)) = rest.split_first() else { return };
+                if named != number {
+                    return;
+                }
+                let Ok(bytes) = session.open(sealed) else { return };
+                if let Ok(message) = Message::decode(&bytes) {
+                    self.heard.push((from, message));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, world: &mut World, from: PeerId, flight: &[u8]) {
+        let Some(to) = world.node_of(from) else { return };
+        let mut devices = Vec::new();
+        for chain in chains::all_chains(&self.view).unwrap_or_default() {
+            let Ok(membership) = self.fold.current(&self.view, chain) else { continue };
+            devices.extend(membership.devices.values().map(|device| (device.peer, device.key.clone())));
+        }
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let Ok((responder, second)) = Responder::answer(me, from, flight, &Anybody(devices), &mut self.rng) else {
+            return;
+        };
+        self.answered.insert(from, responder);
+        let mut frame = vec![FrameKind::Flight2 as u8];
+        frame.extend_from_slice(&second);
+        self.send(world, to, frame);
+    }
+
+    /// The hash of the session with a peer: what a joiner's proof must name.
+    #[must_use]
+    pub fn session_hash(&self, peer: &PeerId) -> Option<Hash> {
+        self.sessions.get(peer).map(|(session, _, _)| *session.hash())
+    }
+
+    /// Writes a private block as an honest engine does. Returns it and the attachment that belongs to it.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the device may not write there.
+    pub fn private(
+        &mut self,
+        world: &World,
+        group: ChainId,
+        content: &[u8],
+    ) -> Result<(StoredBlock, Attachment), WriteError> {
+        let membership = self.fold.current(&self.view, group)?;
+        let open = OpenContent::new(Vec::new(), content.to_vec(), &mut self.rng).map_err(|_| WriteError::NoRight)?;
+        let mut opened = None;
+        for (id, epoch) in &membership.epochs {
+            if let Some(seed) = keyring::epoch(&self.view, *id)? {
+                opened = Some((*id, seed.epoch_key(&EpochContext::new(group, &epoch.view))));
+            }
+        }
+        let (epoch, key) = opened.ok_or(WriteError::NoRight)?;
+        let body = PrivateBody::new(epoch, &open);
+        let entry = Entry { kind: BlockKind::Private, content: body.encode(), foreign: Vec::new() };
+        let (device, mut desk) = self.desk(world);
+        let stored = device.append(&mut desk, group, entry)?;
+        let place = SealedPlace { chain: group, block: stored.block.id(), epoch };
+        let sealed = open.seal(&key, &place, &mut self.rng);
+        Ok((stored, Attachment::Sealed(ByteBuf::from(sealed))))
+    }
+
+    /// The request with which this device would ask for admission in a session.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the store fails.
+    pub fn join_request(
+        &mut self,
+        group: ChainId,
+        invitation: &InvitationSecret,
+        session: &Hash,
+    ) -> Result<JoinRequest, WriteError> {
+        let (author, leaf) = (AuthorSecret::generate(&mut self.rng), LeafSecret::generate(&mut self.rng));
+        let path = vec![self.device.user, self.device.identity];
+        let joiner = self.device.bind(path, &group.0, &author, Some(&leaf), &mut self.rng);
+        keyring::put_author(&mut self.view, group, &author);
+        keyring::put_leaf(&mut self.view, group, &leaf);
+        let proof = Self::proof(group, &joiner, invitation, session, &mut self.rng);
+        let mut identities = self.raw_chain(self.device.identity)?;
+        identities.extend(self.raw_chain(self.device.user)?);
+        Ok(JoinRequest { joiner, invitation: invitation.key().public().clone(), proof, identities })
+    }
+
+    /// The proof that an invitation's secret gives for a joiner in a session.
+    pub fn proof(
+        group: ChainId,
+        joiner: &SignedBinding,
+        invitation: &InvitationSecret,
+        session: &Hash,
+        rng: &mut ChaCha20Rng,
+    ) -> walytis_core::HybridSignature {
+        let binding = &joiner.binding;
+        let member = binding.path.first().copied().unwrap_or(ChainId::ZERO);
+        let transcript = join_transcript(&group, &member, &binding.device, &binding.hash(), session);
+        invitation.key().sign(&transcript, rng)
+    }
+
+    /// Takes in what others wrote, if it may enter the set: the puppet deceives others, not itself.
+    ///
+    /// # Errors
+    /// [`Refusal`] if it may not.
+    pub fn take_in(&mut self, blocks: &[RawBlock]) -> Result<(), Refusal> {
+        for raw in blocks {
+            let block = ParsedBlock::parse(raw.clone())?;
+            if !chains::contains(&self.view, block.id())? {
+                let judged = self.fold.judge(&self.view, block)?;
+                chains::insert(&mut self.view, &judged.block)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The operation by which a manager admits who sent a request in a session, with the heads that it names.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the joiner's identities do not hold.
+    pub fn admission(&mut self, request: &JoinRequest, session: Hash) -> Result<(Admit, Vec<ForeignHead>), WriteError> {
+        self.take_in(&request.identities)?;
+        let member = request.joiner.binding.path.first().copied().unwrap_or(ChainId::ZERO);
+        let heads = chains::heads(&self.view, member)?;
+        let foreign = heads.into_iter().map(|block| ForeignHead { chain: member, block }).collect();
+        let admit = Admit {
+            joiner: request.joiner.clone(),
+            invitation: request.invitation.clone(),
+            session,
+            proof: request.proof.clone(),
+        };
+        Ok((admit, foreign))
+    }
+
+    /// Writes an operation as an honest engine does, judged by the puppet's own view.
+    ///
+    /// # Errors
+    /// [`WriteError`] if it would not be accepted.
+    pub fn operation(
+        &mut self,
+        world: &World,
+        chain: ChainId,
+        operation: &Operation,
+        foreign: Vec<ForeignHead>,
+    ) -> Result<StoredBlock, WriteError> {
+        let entry = Entry { kind: BlockKind::Operation, content: operation.encode(), foreign };
+        let (device, mut desk) = self.desk(world);
+        device.append(&mut desk, chain, entry)
+    }
+
+    /// Every block of a chain in the order of arrival, as it would be sent: with the blocks of other chains that
+    /// operations name, and an epoch's wraps. Private content is left out.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the store fails.
+    pub fn wire_chain(&self, chain: ChainId) -> Result<Vec<WireBlock>, ChainError> {
+        let mut blocks = Vec::new();
+        for position in 0..chains::length(&self.view, chain)? {
+            let Some(stored) = chains::block_at(&self.view, chain, position)? else { break };
+            blocks.push(self.wire(&stored)?);
+        }
+        Ok(blocks)
+    }
+
+    /// A block as it would be sent. See [`Puppet::wire_chain`].
+    ///
+    /// # Errors
+    /// [`ChainError`] if the store fails.
+    pub fn wire(&self, stored: &StoredBlock) -> Result<WireBlock, ChainError> {
+        let wraps = walytis_identities::wraps(&self.view, stored.block.id())?;
+        let attachment = wraps.map(|wraps| ByteBuf::from(Attachment::Wraps(ByteBuf::from(wraps)).encode()));
+        let mut foreign = Vec::new();
+        for head in &stored.block.header().foreign {
+            // Identities here have a device's chain below a user's, of one block each or few.
+            let blocks = self.raw_chain(head.chain)?;
+            let below: Vec<ForeignHead> = blocks
+                .iter()
+                .filter_map(|raw| ParsedBlock::parse(raw.clone()).ok())
+                .flat_map(|block| block.header().foreign.clone())
+                .collect();
+            for head in below {
+                foreign.extend(self.raw_chain(head.chain)?);
+            }
+            foreign.extend(blocks);
+        }
+        Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
+    }
+
+    fn raw_chain(&self, chain: ChainId) -> Result<Vec<RawBlock>, ChainError> {
+        let mut blocks = Vec::new();
+        for position in 0..chains::length(&self.view, chain)? {
+            let Some(stored) = chains::block_at(&self.view, chain, position)? else { break };
+            blocks.push(stored.block.raw().clone());
+        }
+        Ok(blocks)
+    }
+
+    /// Pushes a block to a node in an open session.
+    pub fn push(&mut self, world: &mut World, to: NodeId, chain: ChainId, block: WireBlock) -> bool {
+        self.tell(world, to, &Message::Sync(SyncMessage::Push { chain, block }))
+    }
+}

@@ -1,3 +1,5 @@
 //! The `walytis` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    walytis_cli::run()
+}

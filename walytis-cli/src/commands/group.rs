@@ -1,0 +1,133 @@
+//! `walytis group ...`
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::arguments::Group;
+use crate::context::Context;
+use crate::link::{self, GroupDetailsView, GroupView, Reach, Reply, Request};
+use crate::output::printable;
+use crate::progress::Progress;
+
+#[derive(Serialize)]
+struct Code {
+    code: String,
+}
+
+/// Carries out the part of `group` that was typed.
+pub(crate) async fn run(context: &mut Context, arguments: Group) -> anyhow::Result<()> {
+    match arguments {
+        Group::New { name } => new(context, name).await,
+        Group::List => list(context).await,
+        Group::Show { group } => show(context, group).await,
+        Group::Invite { group, uses } => invite(context, group, uses).await,
+        Group::Join { code, name } => join(context, code, name).await,
+    }
+}
+
+async fn new(context: &mut Context, name: String) -> anyhow::Result<()> {
+    let group = link::ask(context, Reach::Store, Request::NewGroup { name }, group).await?;
+    context.output.result(&group.did, &group)
+}
+
+async fn list(context: &mut Context) -> anyhow::Result<()> {
+    let mut access = link::open(context, Reach::Store, Request::Groups).await?;
+    let mut groups = 0_u64;
+    while let Some(reply) = context.stop.or(access.link.next()).await? {
+        if let Reply::Group(group) = reply {
+            groups = groups.saturating_add(1);
+            context.output.result(line(&group), &group)?;
+        }
+    }
+    access.close().await;
+    if groups == 0 {
+        context.output.remark("There are no groups yet: `walytis group new NAME` or `walytis group join CODE`");
+    }
+    Ok(())
+}
+
+fn line(group: &GroupView) -> String {
+    let GroupView { name, did, blocks, missing, members } = group;
+    let missing = if *missing > 0 { format!(", the content of {missing} is still missing") } else { String::new() };
+    format!("{}  {did}  members: {members}, blocks: {blocks}{missing}", printable(name))
+}
+
+async fn show(context: &mut Context, group: String) -> anyhow::Result<()> {
+    let details = link::ask(context, Reach::Store, Request::Group { group }, |reply| match reply {
+        Reply::GroupDetails(details) => Some(details),
+        _ => None,
+    });
+    let details = details.await?;
+    context.output.result(text(&details)?, &details)
+}
+
+fn text(group: &GroupDetailsView) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "name      {}", printable(&group.name))?;
+    writeln!(text, "did       {}", group.did)?;
+    writeln!(text, "blocks    {}", group.blocks)?;
+    writeln!(text, "missing   {}", group.missing)?;
+    writeln!(text, "epoch     {}", group.epoch.as_deref().unwrap_or("the next block begins one"))?;
+    writeln!(
+        text,
+        "newcomers may read {}",
+        if group.history == "all" { "everything" } else { "what comes after them" }
+    )?;
+    for member in &group.members {
+        writeln!(text, "member    {} ({})", member.did, member.role)?;
+        for device in &member.devices {
+            writeln!(text, "  device  {} {}", device.did, device.peer)?;
+        }
+    }
+    text.truncate(text.trim_end().len());
+    Ok(text)
+}
+
+async fn invite(context: &mut Context, group: String, uses: u32) -> anyhow::Result<()> {
+    let access = link::open(context, Reach::Store, Request::Invite { group, uses }).await?;
+    let served = access.is_served();
+    let code = link::take(context, access, |reply| match reply {
+        Reply::Code(code) => Some(code),
+        _ => None,
+    });
+    let code = code.await?;
+    if !served {
+        context.output.remark("The node does not run: start `walytis serve`, so that the other can join.");
+    }
+    context.output.result(&code, &Code { code: code.clone() })
+}
+
+async fn join(context: &mut Context, code: String, name: Option<String>) -> anyhow::Result<()> {
+    // Typed codes are often copied with a line's end.
+    let code = code.trim().to_owned();
+    let mut access = link::open(context, Reach::Network, Request::Join { code, name }).await?;
+    let progress = Progress::new(&context.output, "joining");
+    let joined = context.stop.or(async {
+        loop {
+            match access.link.next().await? {
+                Some(Reply::Progress(now)) => progress.say(now.to_string()),
+                Some(Reply::Group(group)) => return Ok(group),
+                Some(_) => {}
+                None => return Err(link::NodeGone.into()),
+            }
+        }
+    });
+    let joined = joined.await;
+    drop(progress);
+    let served = access.is_served();
+    access.close().await;
+    let joined = joined?;
+    context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
+    if !served {
+        context.output.remark("Start `walytis serve` to get what comes from now on.");
+    }
+    context.output.result(line(&joined), &joined)
+}
+
+fn group(reply: Reply) -> Option<GroupView> {
+    match reply {
+        Reply::Group(group) => Some(group),
+        _ => None,
+    }
+}

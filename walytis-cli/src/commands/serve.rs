@@ -1,0 +1,59 @@
+//! `walytis serve`
+
+use std::pin::pin;
+
+use serde::Serialize;
+use walytis_node::{Home, Node, ServeOptions};
+
+use crate::arguments::Serve;
+use crate::context::Context;
+use crate::home::HomeLock;
+use crate::link;
+use crate::output::OutputClosed;
+use crate::stop::Interrupted;
+
+#[derive(Serialize)]
+struct Listening {
+    listening: String,
+}
+
+/// Runs the node until it is told to stop.
+pub(crate) async fn run(context: &mut Context, arguments: Serve) -> anyhow::Result<()> {
+    let (home, lock) = link::open_home(context).await?;
+    match serve(context, home, &lock, arguments).await {
+        // That is how serving ends.
+        Err(error) if error.downcast_ref::<Interrupted>().is_some() => Ok(()),
+        result => result,
+    }
+}
+
+async fn serve(context: &mut Context, home: Home, lock: &HomeLock, arguments: Serve) -> anyhow::Result<()> {
+    let options = ServeOptions { listen: arguments.listen, connect: arguments.peers };
+    let node = context.stop.or(async { Ok(home.serve(options).await?) }).await?;
+    let result = run_node(context, &node, lock).await;
+    node.shutdown().await;
+    result
+}
+
+/// Takes commands and tells addresses until the node is told to stop, or has to.
+async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock) -> anyhow::Result<()> {
+    // Before the first address is told: whoever waits for it can send commands.
+    let mut commands = pin!(link::take_commands(&context.home, lock, node)?);
+    context.output.remark("The node runs. Ctrl-C stops it.");
+    let mut listening = node.listening();
+    loop {
+        tokio::select! {
+            () = context.stop.requested() => return Err(Interrupted.into()),
+            stopped = node.stopped() => return stopped.map_or(Ok(()), |error| Err(error.into())),
+            () = &mut commands => {}
+            Some(address) = listening.next() => {
+                let listening = address.to_string();
+                match context.output.result(&address, &Listening { listening }) {
+                    // Others may still want the node, if not its addresses.
+                    Err(error) if error.downcast_ref::<OutputClosed>().is_some() => {}
+                    result => result?,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod arguments;
+mod commands;
+mod context;
+pub mod demo;
+mod home;
+mod link;
+mod output;
+mod progress;
+mod run;
+mod stop;
+mod time;
+mod unlock;
+
+pub use run::run;

@@ -1,0 +1,60 @@
+//! What a command and a node say to each other.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, ProgressView, StatusView};
+
+/// What a command asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// [`Reply::Identity`].
+    Identity,
+    /// [`Reply::Status`].
+    Status,
+    /// [`Reply::Group`].
+    NewGroup { name: String },
+    /// A [`Reply::Group`] each.
+    Groups,
+    /// [`Reply::GroupDetails`].
+    Group { group: String },
+    /// [`Reply::Code`].
+    Invite { group: String, uses: u32 },
+    /// [`Reply::Progress`], then [`Reply::Group`].
+    Join { code: String, name: Option<String> },
+    /// [`Request::Content`] follows as often as wanted, then [`Request::End`]; a [`Reply::Posted`] for each, in order.
+    Post { group: String, topics: Vec<ByteBuf> },
+    /// One block of a [`Request::Post`].
+    Content(ByteBuf),
+    /// The last block was given.
+    End,
+    /// A [`Reply::Entry`] each. With `follow`, [`Reply::CaughtUp`] and then what arrives, until the command is gone.
+    Read { group: String, topic: Option<ByteBuf>, follow: bool },
+}
+
+/// What the node says to it. The last is [`Reply::Done`] or [`Reply::Failed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// Who the home is.
+    Identity(IdentityView),
+    /// How the node is.
+    Status(StatusView),
+    /// A group.
+    Group(GroupView),
+    /// All about a group.
+    GroupDetails(GroupDetailsView),
+    /// An invitation's code.
+    Code(String),
+    /// How far a join is.
+    Progress(ProgressView),
+    /// A block is durable.
+    Posted(String),
+    /// A block.
+    Entry(EntryView),
+    /// What was here is told; what arrives follows.
+    CaughtUp,
+    /// All is said.
+    Done,
+    /// It cannot be done.
+    Failed(String),
+}

@@ -1,0 +1,180 @@
+//! The way to the node: through a running one if there is one, otherwise by opening the home.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use walytis_node::{Home, Node, ServeOptions, Unlock};
+
+use crate::context::Context;
+use crate::home::{HomeFolder, HomeLock, InUse, WAIT};
+use crate::progress::Progress;
+use crate::unlock::{self, Purpose};
+
+use super::messages::Request;
+use super::{Link, QUEUE, answer};
+
+/// How often a home that is in use is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(25);
+
+/// What a node has to be able to do, if this command has to start it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// What is stored here.
+    Store,
+    /// Speak to others.
+    Network,
+}
+
+/// The way to a node, with one request under way.
+pub(crate) struct Access {
+    /// The request.
+    pub(crate) link: Link,
+    own: Option<Own>,
+}
+
+/// A node that lasts as long as this command.
+struct Own {
+    node: Node,
+    _lock: HomeLock,
+}
+
+impl Access {
+    /// Whether a running node does the work.
+    pub(crate) fn is_served(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// Ends the node, if it is this command's, and leaves the home to others.
+    pub(crate) async fn close(self) {
+        drop(self.link);
+        if let Some(own) = self.own {
+            own.node.shutdown().await;
+        }
+    }
+}
+
+/// Sends a request to the node that serves the home, or to one that is started for it.
+pub(crate) async fn open(context: &mut Context, reach: Reach, request: Request) -> anyhow::Result<Access> {
+    context.home.must_exist()?;
+    if let Some(link) = served(&context.home).await? {
+        return through(link, request).await;
+    }
+    let unlock = unlock::unlock(&context.global, Purpose::Open, &mut context.stop).await?;
+    let waiting = Progress::new(&context.output, "waiting for the home, which is in use");
+    let way = context.stop.or(wait(&context.home, context.command)).await?;
+    drop(waiting);
+    match way {
+        Way::Through(link) => through(link, request).await,
+        Way::Lock(lock) => {
+            let node = start(context, reach, unlock).await?;
+            let (requests, received) = mpsc::channel(QUEUE);
+            let (replies, replied) = mpsc::channel(QUEUE);
+            tokio::spawn(answer(node.clone(), false, received, replies));
+            let link = Link { requests, replies: replied };
+            link.send(request).await?;
+            Ok(Access { link, own: Some(Own { node, _lock: lock }) })
+        }
+    }
+}
+
+async fn through(link: Link, request: Request) -> anyhow::Result<Access> {
+    link.send(request).await?;
+    Ok(Access { link, own: None })
+}
+
+/// What leads to the home's node.
+enum Way {
+    /// One that serves the home.
+    Through(Link),
+    /// The home is ours, to start one.
+    Lock(HomeLock),
+}
+
+/// Waits until the home is served or free, but not for long.
+async fn wait(home: &HomeFolder, command: &str) -> anyhow::Result<Way> {
+    let began = Instant::now();
+    loop {
+        if let Some(lock) = try_lock(home, command, began)? {
+            return Ok(Way::Lock(lock));
+        }
+        if let Some(link) = served(home).await? {
+            return Ok(Way::Through(link));
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Waits until the home is free, but not for long.
+async fn wait_for_lock(home: &HomeFolder, command: &str) -> anyhow::Result<HomeLock> {
+    let began = Instant::now();
+    loop {
+        if let Some(lock) = try_lock(home, command, began)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// The lock, if the home is free; an error if it was in use for too long.
+fn try_lock(home: &HomeFolder, command: &str, began: Instant) -> anyhow::Result<Option<HomeLock>> {
+    match HomeLock::take(home, command) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.downcast_ref::<InUse>().is_some() && began.elapsed() < WAIT => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The way through the node that serves the home, if one does.
+async fn served(home: &HomeFolder) -> anyhow::Result<Option<Link>> {
+    #[cfg(unix)]
+    if let super::socket::Found::Node(link) = super::socket::find(home).await? {
+        return Ok(Some(link));
+    }
+    #[cfg(not(unix))]
+    let _ = home;
+    Ok(None)
+}
+
+/// Opens the home and starts its node.
+async fn start(context: &mut Context, reach: Reach, unlock: Unlock) -> anyhow::Result<Node> {
+    let opening = Progress::new(&context.output, "opening the home");
+    let home = context.unlock_home(unlock).await?;
+    drop(opening);
+    Ok(match reach {
+        Reach::Store => home.offline()?,
+        Reach::Network => context.stop.or(async { Ok(home.serve(ServeOptions::default()).await?) }).await?,
+    })
+}
+
+/// Opens the home for a command that needs it for itself.
+pub(crate) async fn open_home(context: &mut Context) -> anyhow::Result<(Home, HomeLock)> {
+    context.home.must_exist()?;
+    if served(&context.home).await?.is_some() {
+        // It will not be free soon: this says who has it.
+        HomeLock::take(&context.home, context.command)?;
+    }
+    let unlock = unlock::unlock(&context.global, Purpose::Open, &mut context.stop).await?;
+    let waiting = Progress::new(&context.output, "waiting for the home, which is in use");
+    let (home, command) = (context.home.clone(), context.command);
+    let lock = context.stop.or(wait_for_lock(&home, command)).await?;
+    drop(waiting);
+    Ok((context.unlock_home(unlock).await?, lock))
+}
+
+/// Serves other commands of the home, until dropped. They are accepted from when this has returned.
+#[cfg(unix)]
+pub(crate) fn take_commands(
+    home: &HomeFolder,
+    lock: &HomeLock,
+    node: &Node,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let listener = super::socket::Listener::bind(home, lock)?;
+    let node = node.clone();
+    Ok(async move { listener.serve(&node).await })
+}
+
+/// Where there are no sockets for this, other commands have to wait until the node has ended.
+#[cfg(not(unix))]
+pub(crate) fn take_commands(_: &HomeFolder, _: &HomeLock, _: &Node) -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(std::future::pending())
+}

@@ -1,0 +1,81 @@
+//! The program around the commands.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::arguments::{Arguments, Command, Global};
+use crate::commands;
+use crate::context::Context;
+use crate::home::HomeFolder;
+use crate::output::{Output, OutputClosed, one_line};
+use crate::stop::Stop;
+
+/// How long what still runs may take when the program ends.
+const LAST_MOMENTS: Duration = Duration::from_secs(2);
+
+/// The crates of this workspace, whose remarks `-v` shows.
+const OURS: [&str; 6] =
+    ["walytis_cli", "walytis_node", "walytis_offchain", "walytis_identities", "offchain_net", "offchain_store"];
+
+/// Carries out the command line.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    trace(&arguments.global);
+    match run_command(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<OutputClosed>().is_some() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_command(Arguments { global, command }: Arguments) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut context = Context {
+            home: find_home(&global, &command)?,
+            output: Output::new(&global),
+            stop: Stop::listen()?,
+            command: commands::name(&command),
+            global,
+        };
+        commands::carry_out(&mut context, command).await?;
+        context.output.flush()
+    });
+    runtime.shutdown_timeout(LAST_MOMENTS);
+    result
+}
+
+/// The home, but for commands that need none and work for users without one.
+fn find_home(global: &Global, command: &Command) -> anyhow::Result<HomeFolder> {
+    match command {
+        Command::Demo(_) | Command::Completions { .. } => Ok(HomeFolder::none()),
+        _ => HomeFolder::find(global),
+    }
+}
+
+/// Shows on standard error what goes on inside, as much as was asked for.
+fn trace(global: &Global) {
+    let (ours, others) = match global.verbose {
+        0 => return,
+        1 => (LevelFilter::DEBUG, LevelFilter::WARN),
+        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    };
+    let filter = Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours());
+    tracing_subscriber::registry().with(lines).with(filter).init();
+}
+
+/// Whether standard error may have colours.
+fn colours() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

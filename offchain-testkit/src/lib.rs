@@ -13,3 +13,8 @@ pub use puppet::Puppet;
 pub use sim_network::{SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
 pub use store_contract::{Opener, store_contract};
 pub use world::{NodeId, World, WorldConfig};
+
+/// The programs in the repository's README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

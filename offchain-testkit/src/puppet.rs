@@ -12,8 +12,8 @@ use walytis_core::{
 };
 use walytis_identities::session::{self, Directory, Initiator, Ready, Responder, Session};
 use walytis_identities::{
-    Admit, Desk, Entry, EpochContext, Fold, InvitationId, InvitationSecret, LeafSecret, LocalDevice, Operation,
-    Refusal, SignedBinding, WriteError, join_transcript, keyring,
+    Admit, Binding, Desk, Entry, EpochContext, Fold, InvitationId, InvitationSecret, LeafSecret, LocalDevice,
+    Operation, Refusal, SignedBinding, WriteError, join_transcript, keyring,
 };
 use walytis_offchain::{Attachment, FrameKind, JoinRequest, Message, OpenContent, PrivateBody, SealedPlace};
 
@@ -360,6 +360,22 @@ impl Puppet {
         Ok(JoinRequest { joiner, invitation: invitation.key().public().clone(), proof, identities })
     }
 
+    /// Signs any binding with the keys that this device really has: its own, the one under which it writes on `chain`,
+    /// and its transport key.
+    ///
+    /// # Errors
+    /// [`WriteError::Keyring`] if it has no key on the chain.
+    pub fn sign_binding(
+        &mut self,
+        binding: Binding,
+        chain: ChainId,
+        place: &[u8; 32],
+    ) -> Result<SignedBinding, WriteError> {
+        let author = self.author(chain)?;
+        let transport = AuthorSecret::from_seed(&self.device.transport);
+        Ok(binding.sign(place, &self.device.secret, &author, &transport, &mut self.rng))
+    }
+
     /// The proof that an invitation's secret gives for a joiner in a session.
     pub fn proof(
         group: ChainId,
@@ -444,20 +460,7 @@ impl Puppet {
     pub fn wire(&self, stored: &StoredBlock) -> Result<WireBlock, ChainError> {
         let wraps = walytis_identities::wraps(&self.view, stored.block.id())?;
         let attachment = wraps.map(|wraps| ByteBuf::from(Attachment::Wraps(ByteBuf::from(wraps)).encode()));
-        let mut foreign = Vec::new();
-        for head in &stored.block.header().foreign {
-            // Identities here have a device's chain below a user's, of one block each or few.
-            let blocks = self.raw_chain(head.chain)?;
-            let below: Vec<ForeignHead> = blocks
-                .iter()
-                .filter_map(|raw| ParsedBlock::parse(raw.clone()).ok())
-                .flat_map(|block| block.header().foreign.clone())
-                .collect();
-            for head in below {
-                foreign.extend(self.raw_chain(head.chain)?);
-            }
-            foreign.extend(blocks);
-        }
+        let foreign = chains::foreign_ancestors(&self.view, &stored.block.header().foreign)?.unwrap_or_default();
         Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
     }
 

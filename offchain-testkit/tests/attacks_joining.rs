@@ -9,7 +9,7 @@ use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
-    AuthorSecret, BlockKind, ChainId, Draft, ForeignHead, Hash, Header, HybridSignature, ParsedBlock, Place, RawBlock,
+    AuthorSecret, BlockKind, ChainId, Draft, Hash, Header, HybridSignature, Place,
     chains,
 };
 use walytis_identities::{
@@ -90,11 +90,22 @@ fn attack_07_a_request_to_join_without_valid_signatures_makes_no_member() {
             "a binding without its ML-DSA half",
             Box::new(move |request, _, _| zero_ml_dsa(&mut request.joiner.signature)),
         ),
+        ("a binding without its author key's signature", Box::new(|request, _, _| request.joiner.by_author = [0; 64])),
+        ("a binding without its transport key's signature", Box::new(|request, _, _| request.joiner.by_peer = [0; 64])),
+        (
+            "another's author key",
+            Box::new(|request, joiner, session| {
+                let mut binding = request.joiner.binding.clone();
+                binding.author = AuthorSecret::from_seed(&[6; 32]).public();
+                request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
+                request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
+            }),
+        ),
         (
             "a binding for another group",
             Box::new(|request, joiner, session| {
                 let binding = request.joiner.binding.clone();
-                request.joiner = binding.sign(&[4; 32], &joiner.device.secret, &mut joiner.rng);
+                request.joiner = joiner.sign_binding(binding, group, &[4; 32]).expect("its own keys");
                 request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
             }),
         ),
@@ -102,8 +113,8 @@ fn attack_07_a_request_to_join_without_valid_signatures_makes_no_member() {
             "a binding by another device",
             Box::new(|request, joiner, session| {
                 let other = walytis_core::HybridSecret::generate(&mut joiner.rng);
-                let binding = request.joiner.binding.clone();
-                request.joiner = binding.sign(&group.0, &other, &mut joiner.rng);
+                let transcript = request.joiner.binding.transcript(&group.0);
+                request.joiner.signature = other.sign(&transcript, &mut joiner.rng);
                 request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
             }),
         ),
@@ -112,7 +123,7 @@ fn attack_07_a_request_to_join_without_valid_signatures_makes_no_member() {
             Box::new(|request, joiner, session| {
                 let mut binding = request.joiner.binding.clone();
                 binding.path[0] = before.details.members[0].identity;
-                request.joiner = binding.sign(&group.0, &joiner.device.secret, &mut joiner.rng);
+                request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
                 request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
             }),
         ),
@@ -121,7 +132,7 @@ fn attack_07_a_request_to_join_without_valid_signatures_makes_no_member() {
             Box::new(|request, joiner, session| {
                 let mut binding = request.joiner.binding.clone();
                 binding.peer = walytis_core::PeerId([8; 32]);
-                request.joiner = binding.sign(&group.0, &joiner.device.secret, &mut joiner.rng);
+                request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
                 request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
             }),
         ),
@@ -130,7 +141,7 @@ fn attack_07_a_request_to_join_without_valid_signatures_makes_no_member() {
             Box::new(|request, joiner, session| {
                 let mut binding = request.joiner.binding.clone();
                 binding.leaf = None;
-                request.joiner = binding.sign(&group.0, &joiner.device.secret, &mut joiner.rng);
+                request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
                 request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
             }),
         ),
@@ -170,41 +181,6 @@ fn join_error(world: &mut World, code: &InvitationCode) -> EngineError {
     join(world, v, &code.to_text(), GROUP).expect_err("the invitation is spent")
 }
 
-/// A signed block of the puppet's with this operation behind the heads of its view, whatever anybody thinks of it.
-fn unjudged(
-    puppet: &mut Puppet,
-    world: &World,
-    group: ChainId,
-    operation: &Operation,
-    foreign: Vec<ForeignHead>,
-) -> RawBlock {
-    let now = world.wall_clock(puppet.node());
-    let (device, desk) = puppet.desk(world);
-    let (author, place) = device.place(&desk, group).expect("a member");
-    let draft = Draft { kind: BlockKind::Operation, place, foreign, topics: vec![], content: operation.encode() };
-    draft.sign(&author, &device.secret, now, desk.rng).expect("a well-formed block").parsed().raw().clone()
-}
-
-fn wire_with(puppet: &mut Puppet, raw: RawBlock) -> WireBlock {
-    let block = ParsedBlock::parse(raw).expect("a well-formed block");
-    let mut foreign = Vec::new();
-    for head in &block.header().foreign {
-        for stored in [head.chain, puppet_device_chain(puppet, head.chain)] {
-            for position in 0..chains::length(&puppet.view, stored).expect("a store") {
-                let stored = chains::block_at(&puppet.view, stored, position).expect("a store").expect("a block");
-                foreign.insert(0, stored.block.raw().clone());
-            }
-        }
-    }
-    WireBlock { block: block.raw().clone(), attachment: None, foreign }
-}
-
-/// The chain of the device that founded a user.
-fn puppet_device_chain(puppet: &Puppet, user: ChainId) -> ChainId {
-    let genesis = chains::block(&puppet.view, user.into()).expect("a store").expect("a genesis");
-    genesis.block.header().foreign[0].chain
-}
-
 #[test]
 fn attack_07_an_admission_without_valid_signatures_or_right_makes_no_member() {
     let mut world = calm(8);
@@ -223,7 +199,7 @@ fn attack_07_an_admission_without_valid_signatures_or_right_makes_no_member() {
         let mut member = Puppet::possess(&mut world, b).expect("a store");
         let (admit, foreign) = member.admission(&request, session).expect("sound identities");
         let raw = unjudged(&mut member, &world, group, &Operation::Admit(Box::new(admit)), foreign);
-        let block = wire_with(&mut member, raw);
+        let block = wire_of(&member, raw);
         assert_refused(&mut world, &mut member, a, GROUP, block, "an admission by a member");
         let open = OpenInvitation { invitation: Hash([1; 32]), role: Role::Manage, uses: 9, expires_at_ms: None };
         let raw = unjudged(&mut member, &world, group, &Operation::OpenInvitation(open), Vec::new());
@@ -256,9 +232,11 @@ fn attack_07_an_admission_without_valid_signatures_or_right_makes_no_member() {
     forge("a proof without its ML-DSA half", &mut |admit| admit.proof.ml_dsa = [0; 3309]);
     forge("a binding without its Ed25519 half", &mut |admit| admit.joiner.signature.ed25519 = [0; 64]);
     forge("a binding without its ML-DSA half", &mut |admit| admit.joiner.signature.ml_dsa = [0; 3309]);
+    forge("a binding without its author key's signature", &mut |admit| admit.joiner.by_author = [0; 64]);
+    forge("a binding without its transport key's signature", &mut |admit| admit.joiner.by_peer = [0; 64]);
     forge("a binding by the admitter's device", &mut |admit| {
-        let binding = admit.joiner.binding.clone();
-        admit.joiner = binding.sign(&group.0, &founder.device.secret, &mut founder.rng);
+        let transcript = admit.joiner.binding.transcript(&group.0);
+        admit.joiner.signature = founder.device.secret.sign(&transcript, &mut founder.rng);
         admit.proof = Puppet::proof(group, &admit.joiner, code.secret(), &session, &mut founder.rng);
     });
     forge("a binding with the admitter's leaf key", &mut |admit| {
@@ -267,12 +245,12 @@ fn attack_07_an_admission_without_valid_signatures_or_right_makes_no_member() {
     });
     for (what, admit) in forged {
         let raw = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign.clone());
-        let block = wire_with(&mut founder, raw);
+        let block = wire_of(&founder, raw);
         assert_refused(&mut world, &mut founder, b, GROUP, block, what);
     }
     let operation = Operation::Admit(Box::new(honest.clone()));
     let raw = unjudged(&mut founder, &world, group, &operation, foreign.clone());
-    let mut block = wire_with(&mut founder, raw.clone());
+    let mut block = wire_of(&founder, raw.clone());
     for from in [0, 64] {
         let mut half = block.clone();
         half.block.signature[from..from + 64].fill(0);
@@ -292,7 +270,7 @@ fn attack_07_an_admission_without_valid_signatures_or_right_makes_no_member() {
 
     // The same member again, the same author key again, and one more than a spent invitation allows.
     let again = unjudged(&mut founder, &world, group, &operation, foreign);
-    let block = wire_with(&mut founder, again);
+    let block = wire_of(&founder, again);
     assert_refused(&mut world, &mut founder, b, GROUP, block, "an admission of a member");
     let [z] = nodes(&mut world);
     let mut last = Puppet::possess(&mut world, z).expect("a store");
@@ -300,7 +278,7 @@ fn attack_07_an_admission_without_valid_signatures_or_right_makes_no_member() {
         let request = joiner.join_request(group, spent.secret(), &session).expect("a store");
         let (admit, foreign) = founder.admission(&request, session).expect("sound identities");
         let raw = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign);
-        let block = wire_with(&mut founder, raw.clone());
+        let block = wire_of(&founder, raw.clone());
         if position == 0 {
             assert_accepted(&mut world, &mut founder, b, GROUP, block, "the only use");
             founder.take_in(&[raw]).expect("it is honest");

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use walytis_core::sync::{SyncMessage, WireBlock};
+use walytis_core::sync::{IDS_MAX, SyncMessage, WANTED_MAX, WireBlock};
 use walytis_core::{
-    Address, AuthorKey, BlockId, ChainId, ForeignHead, Hash, Header, ParsedBlock, RawBlock, Suite, chains,
+    Address, AuthorKey, BlockId, ChainId, CodecError, ForeignHead, Hash, Header, ParsedBlock, RawBlock, Suite, chains,
 };
 use walytis_identities::{EpochKey, InvitationSecret, Operation};
 use walytis_offchain::{Attachment, JoinRefusal, Message, OpenContent, PrivateBody, SealedPlace};
@@ -85,7 +85,7 @@ fn corpus() -> Vec<(&'static str, Again, Vec<u8>)> {
         Message::Sync(SyncMessage::More { chain: group }),
         Message::Sync(SyncMessage::Push { chain: group, block: wire[0].clone() }),
         Message::Sync(SyncMessage::Portion { chain: group, blocks: wire[1..4].to_vec(), left: 300 }),
-        Message::Sync(SyncMessage::WantAttachments { chain: group, ids: ids.clone() }),
+        Message::Sync(SyncMessage::WantAttachments { chain: group, ids: ids[..WANTED_MAX].to_vec() }),
         Message::Sync(SyncMessage::Attachment { chain: group, id: ids[0], attachment: vec![7; 9].into() }),
     ];
     corpus.extend(messages.iter().map(|message_| ("message", message, message_.encode())));
@@ -330,4 +330,21 @@ fn b1_unknown_versions_are_refused_with_their_numbers() {
     let mut message = Message::Sync(SyncMessage::Push { chain: ChainId([1; 32]), block: wire }).encode();
     message[0] = 9;
     assert!(Message::decode(&message).is_err());
+}
+
+#[test]
+fn lists_of_ids_that_exceed_their_bound_are_refused() {
+    let chain = ChainId([1; 32]);
+    let ids = |count: usize| vec![BlockId([2; 32]); count];
+    let lists: [(usize, fn(ChainId, Vec<BlockId>) -> SyncMessage); 3] = [
+        (IDS_MAX, |chain, heads| SyncMessage::Heads { chain, heads }),
+        (IDS_MAX, |chain, have| SyncMessage::Pull { chain, have }),
+        (WANTED_MAX, |chain, ids| SyncMessage::WantAttachments { chain, ids }),
+    ];
+    for (most, list) in lists {
+        let fits = Message::Sync(list(chain, ids(most)));
+        assert_eq!(Message::decode(&fits.encode()), Ok(fits));
+        let beyond = Message::Sync(list(chain, ids(most + 1)));
+        assert_eq!(Message::decode(&beyond.encode()), Err(CodecError::Malformed));
+    }
 }

@@ -6,9 +6,12 @@ pub const PARENTS_MAX: usize = 32;
 /// The most heads on other chains that one operation may name.
 pub const FOREIGN_MAX: usize = 64;
 
-/// The most blocks of other chains that one operation may newly make its ancestors: what a receiver has to verify
-/// before it can judge a single block.
+/// The most blocks of other chains that one operation may have as ancestors: what a receiver has to verify before it can
+/// judge a single block.
 pub const FOREIGN_ANCESTORS_MAX: usize = 4096;
+
+/// The most bytes that those blocks may have: they travel with the operation, in one frame.
+pub const FOREIGN_BYTES_MAX: usize = 256 * 1024;
 
 /// How deep chains may name each other: device, user, group and five more.
 pub const NESTING_MAX: usize = 8;

@@ -1,5 +1,6 @@
 //! Durable, ordered bytes: the one seam between the engines and whatever keeps their records.
 
+use std::fmt;
 use std::ops::Bound;
 
 /// How the keys of a table are used.
@@ -17,6 +18,8 @@ pub enum Keys {
 pub enum Rows {
     /// A row is written once and stays: its value can be checked against its key or its neighbours by whoever reads it.
     Permanent,
+    /// Rows are replaced, and each can be computed again from permanent ones, with which a check compares it.
+    Derived,
     /// Rows are replaced or removed. Such a table is small, and a sealing store guards it as a whole against old or
     /// missing rows.
     Changing,
@@ -54,12 +57,19 @@ impl Table {
 }
 
 /// One row as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The row's key.
     pub key: Vec<u8>,
     /// The row's value.
     pub value: Vec<u8>,
+}
+
+impl fmt::Debug for Record {
+    /// Says how long the row is: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({} bytes, {} bytes)", self.key.len(), self.value.len())
+    }
 }
 
 /// Which way a scan walks.
@@ -130,7 +140,7 @@ impl<'a> KeyRange<'a> {
 }
 
 /// One change of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// Writes a row, replacing what was there.
     Put {
@@ -148,6 +158,16 @@ pub enum Change {
         /// The row's key.
         key: Vec<u8>,
     },
+}
+
+impl fmt::Debug for Change {
+    /// Says what is changed, and not to what: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put { table, value, .. } => write!(f, "Put({}, {} bytes)", table.name, value.len()),
+            Self::Delete { table, .. } => write!(f, "Delete({})", table.name),
+        }
+    }
 }
 
 impl Change {

@@ -1,5 +1,7 @@
 //! What nodes say to each other about the blocks of a chain. The layer above decides to whom, and seals it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -8,12 +10,15 @@ use crate::{BlockId, ChainId, RawBlock};
 /// The most ids in one message: heads, a sample, or blocks asked for.
 pub const IDS_MAX: usize = 256;
 
+/// The most attachments that one message may ask for. Each may have a little more than 1 MiB.
+pub const WANTED_MAX: usize = 4;
+
 /// Bytes of blocks after which a portion of an exchange is sent and the next is asked for: large enough that a round
 /// trip is small beside it, small enough that a receiver's memory and other traffic do not suffer.
 pub const PORTION_BYTES: usize = 256 * 1024;
 
 /// A block on its way, with all that its receiver needs to judge it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireBlock {
     /// The block.
     pub block: RawBlock,
@@ -21,6 +26,13 @@ pub struct WireBlock {
     pub attachment: Option<ByteBuf>,
     /// The blocks of other chains that are ancestors of this one, parents first.
     pub foreign: Vec<RawBlock>,
+}
+
+impl fmt::Debug for WireBlock {
+    /// Names the block alone: an attachment may be content in the clear.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WireBlock({:?}, {} bytes)", crate::Header::id_of(&self.block.header), self.bytes())
+    }
 }
 
 impl WireBlock {
@@ -35,7 +47,7 @@ impl WireBlock {
 }
 
 /// One message about a chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncMessage {
     /// These are my heads. Sent on connecting, and when they have changed by what did not come from the receiver.
     Heads {
@@ -76,7 +88,7 @@ pub enum SyncMessage {
     WantAttachments {
         /// The chain.
         chain: ChainId,
-        /// At most [`IDS_MAX`] ids.
+        /// At most [`WANTED_MAX`] ids.
         ids: Vec<BlockId>,
     },
     /// The attachment of a block.
@@ -88,6 +100,22 @@ pub enum SyncMessage {
         /// The attachment; empty if the sender has none to give to the receiver.
         attachment: ByteBuf,
     },
+}
+
+impl fmt::Debug for SyncMessage {
+    /// Says what the message is about: an attachment may be content in the clear.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, count) = match self {
+            Self::Heads { heads, .. } => ("Heads", heads.len()),
+            Self::Pull { have, .. } => ("Pull", have.len()),
+            Self::More { .. } => ("More", 0),
+            Self::Portion { blocks, .. } => ("Portion", blocks.len()),
+            Self::Push { .. } => ("Push", 1),
+            Self::WantAttachments { ids, .. } => ("WantAttachments", ids.len()),
+            Self::Attachment { .. } => ("Attachment", 1),
+        };
+        write!(f, "{name}({:?}, {count})", self.chain())
+    }
 }
 
 impl SyncMessage {
@@ -109,9 +137,8 @@ impl SyncMessage {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         match self {
-            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } | Self::WantAttachments { ids, .. } => {
-                ids.len() <= IDS_MAX
-            }
+            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } => ids.len() <= IDS_MAX,
+            Self::WantAttachments { ids, .. } => ids.len() <= WANTED_MAX,
             _ => true,
         }
     }

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use walytis_core::{AuthorKey, BlockId, ChainError, ChainId, ForeignHead, HybridKey, ParsedBlock, Pending, chains};
+use walytis_core::{
+    AuthorKey, BlockId, ChainError, ChainId, ForeignHead, Hash, HybridKey, ParsedBlock, Pending, chains,
+};
 
-use crate::Role;
 use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
 use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
+use crate::{LeafKey, Role};
 
 /// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
 const MEMBERSHIPS_MAX: usize = 512;
@@ -49,6 +51,16 @@ pub(crate) struct Step {
     pub(crate) author: AuthorKey,
     pub(crate) foreign: Vec<ForeignHead>,
     pub(crate) operation: Operation,
+}
+
+/// Where a path of identities leads.
+pub(crate) struct Resolved {
+    /// The device's key.
+    pub(crate) key: HybridKey,
+    /// The least role along the path.
+    pub(crate) role: Role,
+    /// How deep the chains nest below the member.
+    pub(crate) depth: u8,
 }
 
 /// Computes memberships and remembers them. It reads operations of any chain through the view that it is given.
@@ -115,13 +127,50 @@ impl Fold {
         let mut steps = steps.into_iter();
         let first = steps.next().ok_or(FoldError::UnknownChain(chain))?;
         let Operation::Genesis(genesis) = &first.operation else { return Err(FoldError::UnknownChain(chain)) };
-        let mut membership = self.founded(view, chain, &first, genesis)?;
         let steps: Vec<Arc<Step>> = steps.collect();
-        let surplus = self.surplus(view, chain, &steps)?;
-        for step in steps.iter().filter(|step| !surplus.contains(&step.id)) {
-            self.apply(view, &mut membership, step)?;
+        let mut fallen = BTreeSet::new();
+        loop {
+            let mut membership = self.founded(view, chain, &first, genesis)?;
+            match self.apply_all(view, &mut membership, &steps, &fallen)? {
+                Some(id) => drop(fallen.insert(id)),
+                None => return Ok(membership),
+            }
         }
-        Ok(membership)
+    }
+
+    /// Applies operations in causal order, without those that have fallen. Of the admissions by one invitation those stand
+    /// whose admitters rank first, one's own by generation, then id: as soon as there is one too many, the last of them
+    /// falls. If that one is applied already, its id is returned: what rests on it falls, too, so begin again without it.
+    ///
+    /// **Invariant:** an operation on top of all others changes nothing of what they mean, so that it can be applied alone.
+    fn apply_all(
+        &mut self,
+        view: &Pending,
+        membership: &mut Membership,
+        steps: &[Arc<Step>],
+        fallen: &BTreeSet<BlockId>,
+    ) -> Result<Option<BlockId>, FoldError> {
+        let mut admissions: BTreeMap<Hash, BTreeSet<(Rank, u64, BlockId)>> = BTreeMap::new();
+        for step in steps.iter().filter(|step| !fallen.contains(&step.id)) {
+            if let Operation::Admit(admit) = &step.operation
+                && membership.devices.contains_key(&step.author)
+                && let Some(invitation) = membership.invitations.get(&admit.invitation.id())
+            {
+                let standing = admissions.entry(admit.invitation.id()).or_default();
+                standing.insert((rank_of(membership, &step.author), step.generation, step.id));
+                let uses = usize::try_from(invitation.uses).unwrap_or(usize::MAX);
+                match standing.last().map(|(_, _, last)| *last).filter(|_| standing.len() > uses) {
+                    Some(last) if last == step.id => {
+                        standing.pop_last();
+                        continue;
+                    }
+                    Some(last) => return Ok(Some(last)),
+                    None => {}
+                }
+            }
+            self.apply(view, membership, step)?;
+        }
+        Ok(None)
     }
 
     /// These operations and their ancestors in causal order: by generation, then id.
@@ -154,36 +203,6 @@ impl Fold {
         Ok(step)
     }
 
-    /// Admissions beyond the uses of their invitation: those stand whose admitters rank first, one's own by
-    /// generation, then id.
-    fn surplus(&mut self, view: &Pending, chain: ChainId, steps: &[Arc<Step>]) -> Result<BTreeSet<BlockId>, FoldError> {
-        let mut uses = BTreeMap::new();
-        let mut admissions: BTreeMap<_, Vec<&Arc<Step>>> = BTreeMap::new();
-        for step in steps {
-            match &step.operation {
-                Operation::OpenInvitation(open) => drop(uses.insert(open.invitation, open.uses)),
-                Operation::Admit(admit) => admissions.entry(admit.invitation.id()).or_default().push(step),
-                _ => {}
-            }
-        }
-        let mut surplus = BTreeSet::new();
-        for (invitation, steps) in admissions {
-            let uses = usize::try_from(uses.get(&invitation).copied().unwrap_or_default()).unwrap_or(usize::MAX);
-            if steps.len() <= uses {
-                continue;
-            }
-            let mut ranked: Vec<(Rank, u64, BlockId)> = Vec::new();
-            for step in steps {
-                let before = chains::operation_parents(view, step.id)?;
-                let seen = self.at(view, chain, &before)?;
-                ranked.push((rank_of(&seen, &step.author), step.generation, step.id));
-            }
-            ranked.sort();
-            surplus.extend(ranked.into_iter().skip(uses).map(|(_, _, id)| id));
-        }
-        Ok(surplus)
-    }
-
     /// The membership right after a genesis.
     pub(crate) fn founded(
         &mut self,
@@ -202,6 +221,7 @@ impl Fold {
             invitations: BTreeMap::new(),
             epochs: BTreeMap::new(),
             named: BTreeMap::new(),
+            depth: 0,
         };
         name(&mut membership, &step.foreign);
         match &genesis.founder {
@@ -272,15 +292,24 @@ impl Fold {
         role: Role,
         rank: Rank,
     ) -> Result<(), FoldError> {
-        let (key, path_role) = self.resolve(view, &binding.path, &membership.named)?;
+        // Over the union of what the set names, a path that held where it was named may lead nowhere: then it seats nobody.
+        let resolved = match self.resolve(view, &binding.path, &membership.named) {
+            Ok(resolved) => resolved,
+            Err(FoldError::Path { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let Some(member) = binding.path.first() else { return Ok(()) };
+        membership.depth = membership.depth.max(resolved.depth.saturating_add(1));
         membership.members.entry(*member).or_insert(Member { role, admitted_by: step.id, rank });
+        // Of two admissions at once that claim one leaf key, the first has it: nobody reads by another's key.
+        let taken = |leaf: &LeafKey| membership.devices.values().any(|device| device.leaf.as_ref() == Some(leaf));
+        let leaf = binding.leaf.clone().filter(|leaf| !taken(leaf));
         let device = Device {
             path: binding.path.clone(),
-            key,
-            leaf: binding.leaf.clone(),
+            key: resolved.key,
+            leaf,
             peer: binding.peer,
-            role: role.min(path_role),
+            role: role.min(resolved.role),
             bound_by: step.id,
         };
         membership.devices.entry(binding.author).or_insert_with(|| Arc::new(device));
@@ -293,7 +322,7 @@ impl Fold {
         view: &Pending,
         path: &[ChainId],
         named: &BTreeMap<ChainId, BTreeSet<BlockId>>,
-    ) -> Result<(HybridKey, Role), FoldError> {
+    ) -> Result<Resolved, FoldError> {
         let Some((member, below)) = path.split_first() else {
             return Err(FoldError::Path { member: ChainId::ZERO });
         };
@@ -303,12 +332,13 @@ impl Fold {
         };
         let mut role = Role::Manage;
         let mut identity = self.at(view, *member, &heads_in(named, member)?)?;
+        let depth = identity.depth;
         for next in below {
             role = role.min(identity.members.get(next).ok_or_else(lost)?.role);
             let heads = heads_in(&identity.named, next)?;
             identity = self.at(view, *next, &heads)?;
         }
-        Ok((identity.key.clone().ok_or_else(lost)?, role))
+        Ok(Resolved { key: identity.key.clone().ok_or_else(lost)?, role, depth })
     }
 }
 

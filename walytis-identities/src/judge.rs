@@ -14,6 +14,9 @@ use crate::invitation::join_transcript;
 use crate::membership::Membership;
 use crate::operation::{Admit, Binding, Founder, Operation, Purpose};
 
+/// The most devices of a group. The wraps of an epoch, 1,201 bytes each, travel in one frame.
+const DEVICES_MAX: usize = 1024;
+
 /// Why a block may not enter the set.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,6 +88,9 @@ impl Fold {
             if chains::block(view, head.block)?.is_none_or(|stored| stored.block.chain() != head.chain) {
                 return Err(Refusal::ForeignMissing { id });
             }
+        }
+        if chains::foreign_ancestors(view, &block.header().foreign)?.is_none() {
+            return Err(Refusal::Rule { id, rule: "the blocks of other chains that it rests on have at most 256 KiB" });
         }
         if block.header().genesis.is_some() {
             return self.judge_genesis(view, block);
@@ -194,6 +200,12 @@ impl Fold {
         if membership.members.contains_key(member) || membership.devices.contains_key(&binding.author) {
             return Err(Refusal::Rule { id, rule: "an admission is of a new member with a new key" });
         }
+        if membership.devices.values().any(|device| device.leaf.is_some() && device.leaf == binding.leaf) {
+            return Err(Refusal::Rule { id, rule: "a leaf key is one device's alone" });
+        }
+        if membership.devices.len() >= DEVICES_MAX {
+            return Err(Refusal::Rule { id, rule: "a group has at most 1,024 devices" });
+        }
         let named = named_by(step);
         let key = self.judge_binding(view, membership.identity, step, binding, membership.purpose, &named)?;
         let proof = join_transcript(&membership.identity, member, &binding.device, &binding.hash(), &admit.session);
@@ -234,7 +246,11 @@ impl Fold {
                 _ => return Err(rule("only identity chains are named")),
             }
         }
-        let (key, _) = self.resolve(view, &binding.path, named)?;
+        let resolved = self.resolve(view, &binding.path, named)?;
+        if usize::from(resolved.depth) >= NESTING_MAX {
+            return Err(rule("chains nest at most 8 deep"));
+        }
+        let key = resolved.key;
         if key.id() != binding.device {
             return Err(rule("a binding is by the device's current key"));
         }

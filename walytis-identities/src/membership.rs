@@ -108,6 +108,8 @@ pub struct Membership {
     pub epochs: BTreeMap<BlockId, Arc<Epoch>>,
     /// The heads of other chains that the operations name.
     pub named: BTreeMap<ChainId, BTreeSet<BlockId>>,
+    /// How deep the chains below this one nest: 0 for a device.
+    pub depth: u8,
 }
 
 impl Membership {
@@ -128,5 +130,11 @@ impl Membership {
     #[must_use]
     pub fn device_of_peer(&self, peer: &PeerId) -> Option<(&AuthorKey, &Arc<Device>)> {
         self.devices.iter().find(|(_, device)| device.peer == *peer)
+    }
+
+    /// Whether a device is one of those for whom epochs of this view are made: it was here, with the same leaf key.
+    #[must_use]
+    pub fn names_reader(&self, author: &AuthorKey, device: &Device) -> bool {
+        device.leaf.is_some() && self.devices.get(author).is_some_and(|here| here.leaf == device.leaf)
     }
 }

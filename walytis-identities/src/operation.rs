@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use walytis_core::codec::{self, CodecError};
 use walytis_core::{
-    AuthorKey, BadSignature, BlockId, ChainId, Hash, HybridKey, HybridSecret, HybridSignature, PeerId, Suite,
-    Transcript,
+    AuthorKey, AuthorSecret, BadSignature, BlockId, ChainId, ED25519_SIGNATURE_BYTES, Hash, HybridKey, HybridSecret,
+    HybridSignature, PeerId, Suite, Transcript,
 };
 
 use crate::LeafKey;
@@ -66,6 +66,12 @@ pub struct SignedBinding {
     pub binding: Binding,
     /// By the device, over [`Binding::transcript`].
     pub signature: HybridSignature,
+    /// By the author key, over the same: nobody claims another's blocks.
+    #[serde(with = "codec::array")]
+    pub by_author: [u8; ED25519_SIGNATURE_BYTES],
+    /// By the transport key, over the same: nobody claims another's connections.
+    #[serde(with = "codec::array")]
+    pub by_peer: [u8; ED25519_SIGNATURE_BYTES],
 }
 
 impl Binding {
@@ -81,21 +87,36 @@ impl Binding {
         Hash(blake3::derive_key("walytis v1 key binding", &codec::encode(self)))
     }
 
-    /// Signs the binding.
+    /// Signs the binding with the device's key and with the keys that it claims.
     #[must_use]
-    pub fn sign(self, place: &[u8; 32], device: &HybridSecret, rng: &mut dyn rand_core::CryptoRng) -> SignedBinding {
-        let signature = device.sign(&self.transcript(place), rng);
-        SignedBinding { binding: self, signature }
+    pub fn sign(
+        self,
+        place: &[u8; 32],
+        device: &HybridSecret,
+        author: &AuthorSecret,
+        transport: &AuthorSecret,
+        rng: &mut dyn rand_core::CryptoRng,
+    ) -> SignedBinding {
+        let transcript = self.transcript(place);
+        SignedBinding {
+            signature: device.sign(&transcript, rng),
+            by_author: author.sign(&transcript),
+            by_peer: transport.sign(&transcript),
+            binding: self,
+        }
     }
 }
 
 impl SignedBinding {
-    /// Verifies the device's signature.
+    /// Verifies that the device, and whoever holds the keys that it claims, signed this.
     ///
     /// # Errors
-    /// [`BadSignature`] if it is not by this key, or for another place.
+    /// [`BadSignature`] if a signature is not by its key, or for another place.
     pub fn verify(&self, place: &[u8; 32], device: &HybridKey) -> Result<(), BadSignature> {
-        device.verify(&self.binding.transcript(place), &self.signature)
+        let transcript = self.binding.transcript(place);
+        self.binding.author.verify(&transcript, &self.by_author)?;
+        AuthorKey(self.binding.peer.0).verify(&transcript, &self.by_peer)?;
+        device.verify(&transcript, &self.signature)
     }
 }
 

@@ -178,7 +178,7 @@ impl LocalDevice {
             leaf: leaf.map(|leaf| leaf.public().clone()),
             peer: self.peer(),
         };
-        binding.sign(place, &self.secret, rng)
+        binding.sign(place, &self.secret, author, &AuthorSecret::from_seed(&self.transport), rng)
     }
 
     /// Where this device's next block on a chain stands: behind the heads. If there are too many, the heads of

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
-use walytis_identities::{Fold, Operation, Refusal};
+use walytis_identities::{Fold, Judged, Operation, Refusal, keyring};
 
 use crate::EngineError;
 use crate::content::PrivateBody;
-use crate::records;
+use crate::{policy, records};
 
 /// What was verified, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +30,12 @@ pub struct CheckReport {
 /// Only if the store cannot be read at all; what is wrong inside is reported.
 pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, EngineError> {
     let view = Pending::new(store);
-    let mut check =
-        Check { fold: Fold::default(), report: CheckReport::default(), missing: records::Missing::load(&view)? };
+    let mut check = Check {
+        fold: Fold::default(),
+        report: CheckReport::default(),
+        missing: records::Missing::load(&view)?,
+        sealed: BTreeMap::new(),
+    };
     let all = chains::all_chains(&view)?;
     check.report.chains = u64::try_from(all.len()).unwrap_or(u64::MAX);
     let mut lengths = BTreeMap::new();
@@ -49,6 +53,7 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
             progress(done, of);
         }
     }
+    check.counts(&view);
     Ok(check.report)
 }
 
@@ -56,6 +61,8 @@ struct Check {
     fold: Fold,
     report: CheckReport,
     missing: records::Missing,
+    /// How many contents are sealed under each epoch.
+    sealed: BTreeMap<BlockId, u64>,
 }
 
 impl Check {
@@ -112,11 +119,14 @@ impl Check {
         if stored.block.chain() != chain {
             self.problem(chain, &format!("block {id} is of another chain"));
         }
+        if let Err(error) = chains::recheck(view, &stored) {
+            self.problem(chain, &error);
+        }
         match self.fold.judge(view, stored.block.parsed().clone()) {
             Ok(judged) => {
                 self.report.blocks = self.report.blocks.saturating_add(1);
                 if judged.block.header().kind == BlockKind::Private {
-                    self.content(view, chain, id, judged.block.content());
+                    self.content(view, chain, &judged);
                 } else if let Ok(Operation::BeginEpoch(_)) = Operation::decode(judged.block.content()) {
                     self.wraps(view, chain, id);
                 }
@@ -129,16 +139,42 @@ impl Check {
         self.problem(chain, &format!("block {id} does not verify: {error}"));
     }
 
-    fn content(&mut self, view: &Pending, chain: ChainId, id: BlockId, body: &[u8]) {
-        let body = match PrivateBody::decode(body) {
+    fn content(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
+        let id = judged.block.id();
+        let body = match PrivateBody::decode(judged.block.content()) {
             Ok(body) => body,
             Err(error) => return self.problem(chain, &format!("block {id}: {error}")),
         };
+        if !judged.membership.epochs.contains_key(&body.epoch) {
+            self.problem(chain, &format!("block {id} names an epoch that it does not know"));
+        }
+        let sealed = self.sealed.entry(body.epoch).or_insert(0);
+        *sealed = sealed.saturating_add(1);
         match records::content(view, id, &body) {
             Ok(Some(_)) => self.report.contents = self.report.contents.saturating_add(1),
-            Ok(None) if self.missing.contains(chain, id) => {}
+            Ok(None) if self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
             Ok(None) => self.problem(chain, &format!("the content of block {id} is lost")),
             Err(error) => self.problem(chain, &error),
+        }
+    }
+
+    /// Whether this device would ever be given the content; what it would not, it cannot have lost.
+    fn may_have(&mut self, view: &Pending, chain: ChainId, body: &PrivateBody) -> bool {
+        let Ok(author) = keyring::author(view, chain) else { return false };
+        policy::grants_author(&mut self.fold, view, chain, body, &author.public()).unwrap_or(true)
+    }
+
+    /// The count of contents under each epoch, by which epochs end.
+    fn counts(&mut self, view: &Pending) {
+        for (epoch, found) in std::mem::take(&mut self.sealed) {
+            match records::sealed_under(view, epoch) {
+                Ok(kept) if kept == found => {}
+                Ok(kept) => {
+                    let problem = format!("epoch {epoch}: {kept} contents are counted, and {found} are there");
+                    self.report.problems.push(problem);
+                }
+                Err(error) => self.report.problems.push(format!("epoch {epoch}: {error}")),
+            }
         }
     }
 

@@ -4,12 +4,13 @@ mod check;
 mod content;
 mod engine;
 mod message;
+mod policy;
 mod records;
 
 pub use check::{CheckReport, check};
 pub use content::{CONTENT_VERSION, ContentError, OpenContent, PrivateBody, SealedPlace};
 pub use engine::{
     Answer, Command, Cursor, Delivery, Effect, Engine, EngineError, Entry, EntryContent, Event, GroupDetails,
-    GroupSummary, Identity, MemberDetails, Page, Progress, Status, Ticket, Timer,
+    GroupSummary, Identity, MemberDetails, Page, Progress, Status, Target, Ticket, Timer,
 };
 pub use message::{ADDRESSES_MAX, Attachment, FrameKind, JoinRefusal, JoinRequest, Message};

@@ -117,7 +117,7 @@ impl Message {
 }
 
 /// What travels beside a block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attachment {
     /// Private content, sealed under its epoch.
     Sealed(serde_bytes::ByteBuf),
@@ -125,6 +125,18 @@ pub enum Attachment {
     Open(serde_bytes::ByteBuf),
     /// The wraps of an epoch.
     Wraps(serde_bytes::ByteBuf),
+}
+
+impl std::fmt::Debug for Attachment {
+    /// Says what it is and how long: it may be content in the clear.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, bytes) = match self {
+            Self::Sealed(bytes) => ("Sealed", bytes),
+            Self::Open(bytes) => ("Open", bytes),
+            Self::Wraps(bytes) => ("Wraps", bytes),
+        };
+        write!(f, "{name}({} bytes)", bytes.len())
+    }
 }
 
 impl Attachment {

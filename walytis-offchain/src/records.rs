@@ -14,7 +14,7 @@ use crate::message::ADDRESSES_MAX;
 /// Block id -> open content.
 const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, rows: Rows::Permanent };
 /// Epoch -> how many contents are sealed under it, as 8 bytes.
-const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Permanent };
+const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Derived };
 /// A running number -> (group, block) whose attachment is missing.
 const MISSING: Table = Table::changing("offchain.missing");
 /// One row each: names, the address book, own listening addresses.

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use offchain_testkit::{NodeId, Puppet, World, WorldConfig};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use walytis_core::sync::WireBlock;
-use walytis_core::{BlockId, ChainId, FORMAT_VERSION, Header, Pending, RawBlock, Store, Suite, Transcript, chains};
-use walytis_identities::{Fold, History, InvitationCode, Membership};
+use walytis_core::{
+    BlockId, BlockKind, ChainId, Draft, FORMAT_VERSION, ForeignHead, Header, Pending, RawBlock, Store, Suite,
+    Transcript, chains,
+};
+use walytis_identities::{Fold, History, InvitationCode, Membership, Operation};
 use walytis_offchain::{Answer, Attachment, Command, Delivery, EngineError, Entry, GroupDetails, Ticket, check};
 
 /// Longer than anything in a calm world takes, in virtual milliseconds.
@@ -238,6 +241,28 @@ pub(crate) fn runner(cases: u32) -> TestRunner {
 /// A new invitation's code, as a joiner reads it.
 pub(crate) fn code_of(world: &mut World, node: NodeId, group: &str, uses: u32) -> InvitationCode {
     invite(world, node, group, uses).parse().expect("our own code")
+}
+
+/// A signed block of the puppet's with this operation behind the heads of its view, whatever anybody thinks of it.
+pub(crate) fn unjudged(
+    puppet: &mut Puppet,
+    world: &World,
+    group: ChainId,
+    operation: &Operation,
+    foreign: Vec<ForeignHead>,
+) -> RawBlock {
+    let now = world.wall_clock(puppet.node());
+    let (device, desk) = puppet.desk(world);
+    let (author, place) = device.place(&desk, group).expect("a member");
+    let draft = Draft { kind: BlockKind::Operation, place, foreign, topics: vec![], content: operation.encode() };
+    draft.sign(&author, &device.secret, now, desk.rng).expect("a well-formed block").parsed().raw().clone()
+}
+
+/// A block as it goes over the wire, with all blocks of other chains that it rests on.
+pub(crate) fn wire_of(puppet: &Puppet, block: RawBlock) -> WireBlock {
+    let heads = Header::decode(&block.header).expect("an honest header").foreign;
+    let foreign = chains::foreign_ancestors(&puppet.view, &heads).expect("a store").expect("small identities");
+    WireBlock { block, attachment: None, foreign }
 }
 
 /// What a block's signature is over.

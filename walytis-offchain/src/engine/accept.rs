@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::WireBlock;
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, StoreError, chains,
+    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, Savepoint,
+    StoreError, chains,
 };
 use walytis_identities::{EpochContext, Operation, Refusal, WriteError, accept_wraps, keyring};
 
@@ -13,7 +14,7 @@ use super::event::{Delivery, EngineError};
 use super::{Engine, Fresh};
 use crate::content::{OpenContent, PrivateBody, SealedPlace};
 use crate::message::Attachment;
-use crate::records;
+use crate::{policy, records};
 
 /// What became of a block that a peer sent.
 enum Taken {
@@ -60,6 +61,7 @@ impl Engine {
         chain: ChainId,
         wire: WireBlock,
     ) -> Result<bool, EngineError> {
+        let sender = from;
         let mut open = vec![(from, wire)];
         while let Some((from, wire)) = open.pop() {
             let savepoint = self.parts.view.savepoint();
@@ -86,17 +88,27 @@ impl Engine {
                 }
                 Err(Trouble::Ours(error)) => return Err(error),
                 Err(Trouble::Theirs) => {
-                    self.parts.view.rollback(savepoint);
-                    self.parts.fold.forget();
+                    self.take_back(savepoint);
                     self.missing.forget(&self.parts.view, chain, id)?;
                     if let Some(peer) = from {
                         self.misbehaved(peer);
+                    }
+                    // An orphan of somebody else says nothing about who sent the block that it waited for.
+                    if from == sender {
                         return Ok(false);
                     }
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Takes back what was written since a savepoint, and forgets what was computed over it.
+    pub(super) fn take_back(&mut self, savepoint: Savepoint) {
+        if self.parts.view.savepoint() != savepoint {
+            self.parts.view.rollback(savepoint);
+            self.parts.fold.forget();
+        }
     }
 
     fn try_take_in(&mut self, chain: ChainId, wire: &WireBlock) -> Result<Taken, Trouble> {
@@ -185,6 +197,7 @@ impl Engine {
         match (expects, attachment) {
             (false, None) => Ok(()),
             (false, Some(_)) => Err(Trouble::Theirs),
+            (true, None) if !self.may_have(chain, id, block.content())? => Ok(()),
             (true, None) => {
                 self.missing.add(&mut self.parts.view, chain, id);
                 Ok(())
@@ -194,6 +207,28 @@ impl Engine {
                 if self.complete(chain, id, bytes)? { Ok(()) } else { Err(Trouble::Theirs) }
             }
         }
+    }
+
+    /// Whether this device would ever be given what stands beside a block. While it joins, it counts on it.
+    fn may_have(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<bool, EngineError> {
+        let Ok(body) = PrivateBody::decode(content) else { return Ok(true) };
+        let private = chains::block(&self.parts.view, id)?.map(|stored| stored.block.header().kind);
+        if private != Some(BlockKind::Private) || self.name_of(chain).is_none() {
+            return Ok(true);
+        }
+        let own = self.device.author(&self.parts.view, chain)?.public();
+        Ok(policy::grants_author(&mut self.parts.fold, &self.parts.view, chain, &body, &own)?)
+    }
+
+    /// What was missing while the group's policy was not known here, and will never be given, is not missing.
+    pub(super) fn forget_unobtainable(&mut self, chain: ChainId) -> Result<(), EngineError> {
+        for id in self.missing.of(chain).collect::<Vec<_>>() {
+            let Some(stored) = chains::block(&self.parts.view, id)? else { continue };
+            if !self.may_have(chain, id, stored.block.content())? {
+                self.missing.found(&mut self.parts.view, chain, id);
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the attachment of a block that lacks it. Returns `false` if it cannot be what an honest member sends.

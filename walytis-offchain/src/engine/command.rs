@@ -1,6 +1,6 @@
 //! What applications ask for.
 
-use walytis_core::{BlockId, BlockKind, ChainId, chains};
+use walytis_core::{BlockId, BlockKind, ChainError, ChainId, chains};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
     Role, keyring, wraps,
@@ -30,6 +30,7 @@ impl Engine {
             }
             return Ok(());
         }
+        let reading = matches!(command, Command::Group { .. } | Command::List { .. } | Command::Since { .. });
         let savepoint = self.parts.view.savepoint();
         match self.carry_out(ticket, command) {
             Ok(answer) => {
@@ -37,14 +38,18 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                self.parts.view.rollback(savepoint);
+                self.take_back(savepoint);
+                if reading && !matches!(error, EngineError::Chain(ChainError::Store(_))) {
+                    // A damaged record: what else there is can still be read.
+                    self.reply(ticket, Err(error));
+                    return Ok(());
+                }
                 self.refuse(ticket, error)
             }
         }
     }
 
     pub(super) fn refuse(&mut self, ticket: Ticket, error: EngineError) -> Result<(), EngineError> {
-        self.parts.fold.forget();
         let fatal = error.is_fatal().then(|| error.clone());
         self.reply(ticket, Err(error));
         fatal.map_or(Ok(()), Err)

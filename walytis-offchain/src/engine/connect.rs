@@ -4,8 +4,8 @@ use rand_core::Rng as _;
 use walytis_core::{Address, Dialer, PeerId};
 
 use super::Engine;
-use super::event::{Effect, EngineError, Timer};
-use super::peer::{Handshake, Peer};
+use super::event::{Effect, EngineError, Target, Timer};
+use super::peer::Peer;
 use crate::message::{ADDRESSES_MAX, Message};
 use crate::records;
 
@@ -15,12 +15,21 @@ const REDIAL_MS: u64 = 500;
 const REDIAL_MS_MAX: u64 = 60_000;
 /// How long a peer may be connected without a session. Members that we do not know yet come back.
 const STRANGER_MS: u64 = 30_000;
+/// How long a refused joiner may stay: long enough for the reason to arrive.
+const REFUSED_MS: u64 = 2_000;
 /// How long a peer that misbehaved is not spoken to.
 const FORGIVE_MS: u64 = 60_000;
+
+/// How an address or a member is dialled again.
+pub(super) struct Redial {
+    tries: u32,
+    attempt: u64,
+}
 
 impl Engine {
     pub(super) fn go_online(&mut self) -> Result<(), EngineError> {
         self.online = true;
+        self.quiet_later();
         for peer in self.members()? {
             self.dial_peer(peer);
         }
@@ -47,7 +56,7 @@ impl Engine {
             self.outgoing.push(Effect::Dial(address.clone()));
         }
         if !self.book.addresses(&peer).is_empty() {
-            self.dial_later(Timer::RedialPeer(peer));
+            self.dial_later(Target::Peer(peer));
         }
     }
 
@@ -55,40 +64,43 @@ impl Engine {
         if self.online {
             self.outgoing.push(Effect::Dial(address.clone()));
         }
-        self.dial_later(Timer::RedialAddress(address));
+        self.given.insert(address.clone(), None);
+        self.dial_later(Target::Address(address));
     }
 
     /// Sets a timer to dial again, later each time, with jitter.
-    fn dial_later(&mut self, timer: Timer) {
-        let tries = self.dials.entry(timer.clone()).or_insert(0);
-        let pause = REDIAL_MS.saturating_mul(1_u64.checked_shl(*tries).unwrap_or(u64::MAX)).min(REDIAL_MS_MAX);
-        *tries = tries.saturating_add(1).min(16);
+    fn dial_later(&mut self, target: Target) {
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = self.attempts;
+        let redial = self.dials.entry(target.clone()).or_insert(Redial { tries: 0, attempt });
+        redial.attempt = attempt;
+        let pause = REDIAL_MS.saturating_mul(1_u64.checked_shl(redial.tries).unwrap_or(u64::MAX)).min(REDIAL_MS_MAX);
+        redial.tries = redial.tries.saturating_add(1).min(16);
         let jitter = self.parts.rng.next_u64() % (pause / 4 + 1);
+        let timer = Timer::Redial { target, attempt };
         self.outgoing.push(Effect::Timer { after_ms: pause.saturating_add(jitter), timer });
     }
 
-    pub(super) fn redial(&mut self, timer: Timer) -> Result<(), EngineError> {
-        if !self.dials.contains_key(&timer) {
+    pub(super) fn redial(&mut self, target: Target, attempt: u64) -> Result<(), EngineError> {
+        if self.dials.get(&target).is_none_or(|redial| redial.attempt != attempt) {
             return Ok(());
         }
-        let peer = match &timer {
-            Timer::RedialPeer(peer) => Some(*peer),
-            Timer::RedialAddress(address) => address.peer(),
-            _ => None,
+        let peer = match &target {
+            Target::Peer(peer) => Some(*peer),
+            Target::Address(address) => address.peer(),
         };
         if peer.is_some_and(|peer| self.peers.contains_key(&peer)) {
-            self.dials.remove(&timer);
+            self.dials.remove(&target);
             return Ok(());
         }
-        match &timer {
-            Timer::RedialPeer(peer) => {
+        match &target {
+            Target::Peer(peer) => {
                 let addresses = self.book.addresses(peer).to_vec();
                 self.outgoing.extend(addresses.into_iter().map(Effect::Dial));
             }
-            Timer::RedialAddress(address) => self.outgoing.push(Effect::Dial(address.clone())),
-            _ => return Ok(()),
+            Target::Address(address) => self.outgoing.push(Effect::Dial(address.clone())),
         }
-        self.dial_later(timer);
+        self.dial_later(target);
         Ok(())
     }
 
@@ -98,8 +110,16 @@ impl Engine {
         Ok(())
     }
 
+    /// A joiner was refused: it hears why, and has little time left.
+    pub(super) fn end_refused(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.refused = true;
+        let timer = Timer::Stranger { peer, connection: known.connection };
+        self.outgoing.push(Effect::Timer { after_ms: REFUSED_MS, timer });
+    }
+
     pub(super) fn end_stranger(&mut self, peer: PeerId, connection: u64) {
-        let stranger = |known: &Peer| known.connection == connection && known.open.is_none();
+        let stranger = |known: &Peer| known.connection == connection && (known.open.is_none() || known.refused);
         if self.peers.get(&peer).is_some_and(stranger) {
             self.outgoing.push(Effect::Disconnect(peer));
         }
@@ -132,16 +152,19 @@ impl Engine {
         self.connections = self.connections.wrapping_add(1);
         let connection = self.connections;
         self.peers.insert(peer, Peer::new(connection));
-        self.dials.remove(&Timer::RedialPeer(peer));
+        self.dials.remove(&Target::Peer(peer));
         let timer = Timer::Stranger { peer, connection };
         self.outgoing.push(Effect::Timer { after_ms: STRANGER_MS, timer });
         if let Some(address) = &address
             && dialer == Dialer::Us
         {
-            self.dials.retain(|timer, _| match timer {
-                Timer::RedialAddress(given) => !address.as_str().starts_with(given.as_str()),
-                _ => true,
-            });
+            for (given, found) in &mut self.given {
+                let rest = address.as_str().strip_prefix(given.as_str());
+                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("/p2p/")) {
+                    *found = Some(peer);
+                    self.dials.remove(&Target::Address(given.clone()));
+                }
+            }
             if self.is_member(peer)? || self.joins.values().any(|join| join.invites(peer)) {
                 let now = self.parts.now;
                 self.book.learn(&mut self.parts.view, peer, std::slice::from_ref(address), now)?;
@@ -168,8 +191,13 @@ impl Engine {
             self.pull_if_behind(chain)?;
         }
         self.join_interrupted(peer);
-        if !self.book.addresses(&peer).is_empty() && !self.dials.contains_key(&Timer::RedialPeer(peer)) {
-            self.dial_later(Timer::RedialPeer(peer));
+        if !self.book.addresses(&peer).is_empty() {
+            self.dial_later(Target::Peer(peer));
+        }
+        let given: Vec<Address> =
+            self.given.iter().filter(|(_, found)| **found == Some(peer)).map(|(given, _)| given.clone()).collect();
+        for given in given {
+            self.dial_later(Target::Address(given));
         }
         Ok(())
     }
@@ -178,8 +206,14 @@ impl Engine {
     pub(super) fn misbehaved(&mut self, peer: PeerId) {
         self.shunned.insert(peer);
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.handshake = Handshake::None;
-            known.open = None;
+            // Nothing that it told or asked for counts any more.
+            *known = Peer::new(known.connection);
+        }
+        self.orphans.forget(peer);
+        let chains: Vec<_> = self.pulls.iter().filter(|(_, pull)| pull.peer == peer).map(|(chain, _)| *chain).collect();
+        for chain in chains {
+            self.pulls.remove(&chain);
+            self.stalled.insert(chain);
         }
         self.outgoing.push(Effect::Disconnect(peer));
         self.outgoing.push(Effect::Timer { after_ms: FORGIVE_MS, timer: Timer::Forgive(peer) });

@@ -1,5 +1,7 @@
 //! What goes into the engine, and what comes out of it.
 
+use std::fmt;
+
 use walytis_core::{Address, Batch, BatchNumber, BlockId, ChainError, ChainId, Dialer, PeerId, StoreError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
 
@@ -11,7 +13,7 @@ use crate::message::JoinRefusal;
 pub struct Ticket(pub u64);
 
 /// What an application asks for. A group is named by its local name or its DID.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
     /// Makes a group. Answered by [`Answer::Group`].
@@ -91,6 +93,26 @@ pub enum Command {
     },
 }
 
+impl fmt::Debug for Command {
+    /// Shows neither codes nor content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewGroup { name, history } => write!(f, "NewGroup({name:?}, {history:?})"),
+            Self::Groups => f.write_str("Groups"),
+            Self::Group { group } => write!(f, "Group({group:?})"),
+            Self::Invite { group, uses } => write!(f, "Invite({group:?}, {uses})"),
+            Self::Join { name, .. } => write!(f, "Join({name:?})"),
+            Self::Post { group, content, .. } => write!(f, "Post({group:?}, {} bytes)", content.len()),
+            Self::List { group, after, below, .. } => write!(f, "List({group:?}, {after:?}, {below:?})"),
+            Self::Since { group, from, limit } => write!(f, "Since({group:?}, {from}, {limit})"),
+            Self::Subscribe { group } => write!(f, "Subscribe({group:?})"),
+            Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
+            Self::Status => f.write_str("Status"),
+            Self::Connect { address } => write!(f, "Connect({address})"),
+        }
+    }
+}
+
 /// A place in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
@@ -143,14 +165,28 @@ pub enum Event {
     Timer(Timer),
 }
 
+/// Whom to dial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A member, at the addresses that are remembered.
+    Peer(PeerId),
+    /// An address that a person gave.
+    Address(Address),
+}
+
 /// What a timer is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Timer {
-    /// Dial a member again.
-    RedialPeer(PeerId),
-    /// Dial an address again that a person gave.
-    RedialAddress(Address),
+    /// Dial again.
+    Redial {
+        /// Whom.
+        target: Target,
+        /// Which attempt, so that one that was overtaken does nothing.
+        attempt: u64,
+    },
+    /// Tell a member of each group the heads, in case that a notice was lost.
+    Quiet,
     /// Tell peers which heads are new.
     Announce,
     /// A peer owes a portion of an exchange.
@@ -159,6 +195,13 @@ pub enum Timer {
         chain: ChainId,
         /// Which exchange, so that a later one is not ended.
         exchange: u64,
+    },
+    /// An exchange has had its turn: if another peer has news, too, it is asked now.
+    PullTurn {
+        /// The chain.
+        chain: ChainId,
+        /// The exchange's first number.
+        first: u64,
     },
     /// A join has gone on for long without a sign of life.
     Join {
@@ -355,7 +398,7 @@ pub struct Page {
 }
 
 /// What a command is answered with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
     /// A group was made or joined.
@@ -379,6 +422,23 @@ pub enum Answer {
     Status(Status),
     /// It is done.
     Done,
+}
+
+impl fmt::Debug for Answer {
+    /// Shows no invitation code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(summary) => write!(f, "Group({summary:?})"),
+            Self::Groups(groups) => write!(f, "Groups({groups:?})"),
+            Self::GroupDetails(details) => write!(f, "GroupDetails({details:?})"),
+            Self::Invitation(_) => f.write_str("Invitation(..)"),
+            Self::Posted(id) => write!(f, "Posted({id})"),
+            Self::Page(page) => write!(f, "Page({page:?})"),
+            Self::Subscribed { from } => write!(f, "Subscribed({from})"),
+            Self::Status(status) => write!(f, "Status({status:?})"),
+            Self::Done => f.write_str("Done"),
+        }
+    }
 }
 
 /// Why a command could not be carried out.

@@ -1,19 +1,19 @@
 //! Completing chains: heads, pulls and portions, and attachments that are missing.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
+use rand_core::Rng as _;
 use serde_bytes::ByteBuf;
-use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
-use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WireBlock};
-use walytis_core::{BlockId, BlockKind, ChainId, PeerId, RawBlock, StoredBlock, chains};
-use walytis_identities::{Device, History, Role, wraps};
+use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WANTED_MAX, WireBlock};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains};
+use walytis_identities::{Device, wraps};
 
 use super::event::{Effect, EngineError, Timer};
 use super::peer::Asked;
 use super::{Engine, Pull};
 use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
-use crate::records;
+use crate::{policy, records};
 
 /// How long a peer may take for a portion before another one is asked.
 const PULL_MS: u64 = 10_000;
@@ -21,6 +21,10 @@ const PULL_MS: u64 = 10_000;
 const ANNOUNCE_MS: u64 = 20;
 /// How many blocks further back than the heads are named when pulling.
 const SAMPLE: usize = 64;
+/// The shortest pause between two exchanges of heads in quiet; the longest is twice as long.
+const QUIET_MS: u64 = 20_000;
+/// How often a portion is waited for anew while nobody else can be asked: a large block on a slow link takes its time.
+const WAITS_MAX: u32 = 6;
 
 impl Engine {
     /// A session is open: each side tells its heads of the chains that both are in, and asks for what it lacks.
@@ -50,18 +54,14 @@ impl Engine {
             (SyncMessage::Portion { blocks, left, .. }, device) if joining || device.is_some() => {
                 self.portion(peer, chain, blocks, left)
             }
-            (SyncMessage::Heads { heads, .. }, Some(_)) => {
-                if let Some(known) = self.peers.get_mut(&peer) {
-                    known.announced.insert(chain, heads);
-                }
-                self.ask_missing(peer, chain);
-                self.pull_if_behind(chain)
+            (SyncMessage::Heads { heads, .. }, Some(_)) => self.heads_told(peer, chain, heads),
+            (SyncMessage::Pull { have, .. }, Some((author, device))) => {
+                self.serve(peer, chain, &have, (&author, &device))
             }
-            (SyncMessage::Pull { have, .. }, Some(device)) => self.serve(peer, chain, &have, &device),
-            (SyncMessage::More { .. }, Some(device)) => self.serve_more(peer, chain, &device),
+            (SyncMessage::More { .. }, Some((author, device))) => self.serve_more(peer, chain, (&author, &device)),
             (SyncMessage::Push { block, .. }, Some(_)) => self.pushed(peer, chain, block),
-            (SyncMessage::WantAttachments { ids, .. }, Some(device)) => {
-                self.serve_attachments(peer, chain, &ids, &device)
+            (SyncMessage::WantAttachments { ids, .. }, Some((author, device))) => {
+                self.serve_attachments(peer, chain, &ids, (&author, &device))
             }
             (SyncMessage::Attachment { id, attachment, .. }, Some(_)) => {
                 self.attachment_arrived(peer, chain, id, &attachment)
@@ -71,25 +71,73 @@ impl Engine {
         }
     }
 
+    fn heads_told(&mut self, peer: PeerId, chain: ChainId, heads: Vec<BlockId>) -> Result<(), EngineError> {
+        let ours = chains::heads(&self.parts.view, chain)?;
+        let mut all_known = true;
+        for head in &heads {
+            all_known &= chains::contains(&self.parts.view, *head)?;
+        }
+        // It lacks something that it was not told, or did not hear of. (Whoever knows all heads of the other, and has
+        // others, holds more; so this goes back and forth at most once, if no list was cut.)
+        let differ = heads != ours && ours.len() <= IDS_MAX && heads.len() < IDS_MAX;
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.announced.insert(chain, heads);
+        }
+        if all_known && differ {
+            self.tell_heads(peer, chain)?;
+        }
+        self.ask_missing(peer, chain);
+        self.pull_if_behind(chain)
+    }
+
+    /// Sets the timer of the exchange of heads with which quiet nodes make up for notices that were lost.
+    pub(super) fn quiet_later(&mut self) {
+        let after_ms = QUIET_MS.saturating_add(self.parts.rng.next_u64() % QUIET_MS);
+        self.outgoing.push(Effect::Timer { after_ms, timer: Timer::Quiet });
+    }
+
+    pub(super) fn quiet(&mut self) -> Result<(), EngineError> {
+        for (group, _) in self.names.clone() {
+            let mut members = Vec::new();
+            for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                if self.device_of(peer, group)?.is_some() {
+                    members.push(peer);
+                }
+            }
+            let count = u64::try_from(members.len()).unwrap_or(u64::MAX).max(1);
+            let chosen = usize::try_from(self.parts.rng.next_u64() % count).unwrap_or_default();
+            if let Some(peer) = members.get(chosen) {
+                self.tell_heads(*peer, group)?;
+            }
+        }
+        self.quiet_later();
+        Ok(())
+    }
+
     /// Starts an exchange with a peer that told of heads that are not here, unless one is under way.
     pub(super) fn pull_if_behind(&mut self, chain: ChainId) -> Result<(), EngineError> {
         if self.pulls.contains_key(&chain) {
             return Ok(());
         }
+        match self.ahead(chain, None)? {
+            Some(peer) => self.pull(chain, peer),
+            None => Ok(()),
+        }
+    }
+
+    /// A peer, not `but`, that told of heads that are not here. Whoever was asked longest ago is next, so that nobody keeps
+    /// the others from being asked.
+    fn ahead(&self, chain: ChainId, but: Option<PeerId>) -> Result<Option<PeerId>, EngineError> {
         let mut from: Option<(u64, PeerId)> = None;
-        for (peer, known) in &self.peers {
+        for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
             for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
                 if !chains::contains(&self.parts.view, *head)? {
-                    // Whoever was asked longest ago is next, so that nobody keeps the others from being asked.
                     let turn = (known.pulled, *peer);
                     from = Some(from.map_or(turn, |first| first.min(turn)));
                 }
             }
         }
-        match from {
-            Some((_, peer)) => self.pull(chain, peer),
-            None => Ok(()),
-        }
+        Ok(from.map(|(_, peer)| peer))
     }
 
     pub(super) fn pull(&mut self, chain: ChainId, peer: PeerId) -> Result<(), EngineError> {
@@ -98,48 +146,69 @@ impl Engine {
         }
         let have = chains::sample(&self.parts.view, chain, SAMPLE)?;
         self.tell(peer, &Message::Sync(SyncMessage::Pull { chain, have }));
-        self.await_portion(chain, peer, false, 0);
+        let first = self.exchanges.wrapping_add(1);
+        self.await_portion(chain, Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0 });
+        self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::PullTurn { chain, first } });
         Ok(())
     }
 
-    fn await_portion(&mut self, chain: ChainId, peer: PeerId, gained: bool, known: u64) {
+    fn await_portion(&mut self, chain: ChainId, mut pull: Pull) {
         self.exchanges = self.exchanges.wrapping_add(1);
         let exchange = self.exchanges;
-        self.pulls.insert(chain, Pull { peer, exchange, gained, known });
-        if let Some(known) = self.peers.get_mut(&peer) {
+        pull.exchange = exchange;
+        if let Some(known) = self.peers.get_mut(&pull.peer) {
             known.pulled = exchange;
         }
+        self.pulls.insert(chain, pull);
         self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::Pull { chain, exchange } });
     }
 
     pub(super) fn pull_timed_out(&mut self, chain: ChainId, exchange: u64) -> Result<(), EngineError> {
-        if self.pulls.get(&chain).is_none_or(|pull| pull.exchange != exchange) {
+        let Some(pull) = self.pulls.get_mut(&chain).filter(|pull| pull.exchange == exchange) else { return Ok(()) };
+        let peer = pull.peer;
+        pull.waits = pull.waits.saturating_add(1);
+        if pull.waits < WAITS_MAX && self.ahead(chain, Some(peer))?.is_none() {
+            self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::Pull { chain, exchange } });
             return Ok(());
         }
-        if let Some(pull) = self.pulls.remove(&chain)
-            && let Some(known) = self.peers.get_mut(&pull.peer)
-        {
+        self.pulls.remove(&chain);
+        if let Some(known) = self.peers.get_mut(&peer) {
             // It does not answer: what it told is worth nothing until it tells again.
             known.announced.remove(&chain);
         }
         self.pull_if_behind(chain)
     }
 
+    /// An exchange has gone on for a while. If somebody else has news, too, it is asked: nobody holds a chain's only
+    /// exchange for ever. An honest peer gets its turn again, and goes on from what is here then.
+    pub(super) fn pull_turn(&mut self, chain: ChainId, first: u64) -> Result<(), EngineError> {
+        let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.first == first) else { return Ok(()) };
+        match self.ahead(chain, Some(pull.peer))? {
+            Some(other) => {
+                self.pulls.remove(&chain);
+                self.pull(chain, other)
+            }
+            None => {
+                self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::PullTurn { chain, first } });
+                Ok(())
+            }
+        }
+    }
+
     fn portion(&mut self, peer: PeerId, chain: ChainId, blocks: Vec<WireBlock>, left: u64) -> Result<(), EngineError> {
         let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.peer == peer) else { return Ok(()) };
-        let (gained, known) = (pull.gained, pull.known);
+        let (gained, known, first) = (pull.gained, pull.known, pull.first);
         let sent = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
         let before = chains::length(&self.parts.view, chain)?;
         if left > 0 && sent > 0 {
             // The next portion travels while this one is verified.
             self.tell(peer, &Message::Sync(SyncMessage::More { chain }));
-            self.await_portion(chain, peer, gained, known);
+            self.await_portion(chain, Pull { peer, exchange: first, first, waits: 0, gained, known });
         } else {
             self.pulls.remove(&chain);
         }
         for block in blocks {
             if !self.take_in(Some(peer), chain, block)? {
-                self.pulls.remove(&chain);
                 return Ok(());
             }
         }
@@ -169,15 +238,26 @@ impl Engine {
         self.take_in(Some(peer), chain, block).map(|_| ())
     }
 
-    fn serve(&mut self, peer: PeerId, chain: ChainId, have: &[BlockId], device: &Device) -> Result<(), EngineError> {
+    fn serve(
+        &mut self,
+        peer: PeerId,
+        chain: ChainId,
+        have: &[BlockId],
+        (author, device): (&AuthorKey, &Device),
+    ) -> Result<(), EngineError> {
         let positions: VecDeque<u64> = chains::difference(&self.parts.view, chain, have)?.into();
         if let Some(known) = self.peers.get_mut(&peer) {
             known.transfers.insert(chain, positions);
         }
-        self.serve_more(peer, chain, device)
+        self.serve_more(peer, chain, (author, device))
     }
 
-    fn serve_more(&mut self, peer: PeerId, chain: ChainId, device: &Device) -> Result<(), EngineError> {
+    fn serve_more(
+        &mut self,
+        peer: PeerId,
+        chain: ChainId,
+        (author, device): (&AuthorKey, &Device),
+    ) -> Result<(), EngineError> {
         let mut positions =
             self.peers.get_mut(&peer).and_then(|known| known.transfers.remove(&chain)).unwrap_or_default();
         let mut blocks = Vec::new();
@@ -185,7 +265,7 @@ impl Engine {
         while bytes < PORTION_BYTES {
             let Some(position) = positions.pop_front() else { break };
             let Some(stored) = chains::block_at(&self.parts.view, chain, position)? else { continue };
-            let wire = self.wire(chain, &stored, device)?;
+            let wire = self.wire(chain, &stored, (author, device))?;
             let size = wire.bytes();
             // A portion with a large block behind others would not fit into a frame.
             if !blocks.is_empty() && bytes.saturating_add(size) > 2 * PORTION_BYTES {
@@ -206,9 +286,15 @@ impl Engine {
     }
 
     /// A block with what the device on the other side may have of it.
-    fn wire(&mut self, chain: ChainId, stored: &StoredBlock, device: &Device) -> Result<WireBlock, EngineError> {
-        let attachment = self.attachment_for(chain, stored, device)?.map(|bytes| ByteBuf::from(bytes.encode()));
-        let foreign = self.foreign_of(stored)?;
+    fn wire(
+        &mut self,
+        chain: ChainId,
+        stored: &StoredBlock,
+        (author, device): (&AuthorKey, &Device),
+    ) -> Result<WireBlock, EngineError> {
+        let attachment =
+            self.attachment_for(chain, stored, (author, device))?.map(|bytes| ByteBuf::from(bytes.encode()));
+        let foreign = chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default();
         Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
     }
 
@@ -217,13 +303,13 @@ impl Engine {
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
-        device: &Device,
+        (author, device): (&AuthorKey, &Device),
     ) -> Result<Option<Attachment>, EngineError> {
         let id = stored.block.id();
         match stored.block.header().kind {
             BlockKind::Private => {
                 let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(None) };
-                if !self.may_read(chain, &body, device)? {
+                if !policy::grants(&mut self.parts.fold, &self.parts.view, chain, &body, (author, device))? {
                     return Ok(None);
                 }
                 let content = records::content(&self.parts.view, id, &body)?;
@@ -236,57 +322,17 @@ impl Engine {
         }
     }
 
-    fn may_read(&mut self, chain: ChainId, body: &PrivateBody, device: &Device) -> Result<bool, EngineError> {
-        if device.role < Role::Read {
-            return Ok(false);
-        }
-        let membership = self.parts.membership(chain)?;
-        match membership.history {
-            History::All => Ok(true),
-            History::SinceJoin => {
-                let Some(epoch) = membership.epochs.get(&body.epoch) else { return Ok(false) };
-                let readers = self.parts.fold.at(&self.parts.view, chain, &epoch.view)?.readers();
-                Ok(device.leaf.as_ref().is_some_and(|leaf| readers.contains_key(&leaf.id())))
-            }
-        }
-    }
-
-    /// The blocks of other chains that are ancestors of an operation, parents first.
-    pub(super) fn foreign_of(&self, stored: &StoredBlock) -> Result<Vec<RawBlock>, EngineError> {
-        let mut done = BTreeSet::new();
-        let mut found = Vec::new();
-        // Each entry is met twice: first to open what it rests on, then to be written behind that.
-        let mut open: Vec<(BlockId, bool)> =
-            stored.block.header().foreign.iter().map(|head| (head.block, false)).collect();
-        while let Some((id, opened)) = open.pop() {
-            if done.contains(&id) || found.len() >= FOREIGN_ANCESTORS_MAX {
-                continue;
-            }
-            let Some(ancestor) = chains::block(&self.parts.view, id)? else { continue };
-            if opened {
-                done.insert(id);
-                found.push(ancestor.block.raw().clone());
-            } else {
-                open.push((id, true));
-                let header = ancestor.block.header();
-                open.extend(header.all_parents().map(|parent| (parent, false)));
-                open.extend(header.foreign.iter().map(|head| (head.block, false)));
-            }
-        }
-        Ok(found)
-    }
-
     fn serve_attachments(
         &mut self,
         peer: PeerId,
         chain: ChainId,
         ids: &[BlockId],
-        device: &Device,
+        (author, device): (&AuthorKey, &Device),
     ) -> Result<(), EngineError> {
         for id in ids {
             let stored = chains::block(&self.parts.view, *id)?.filter(|stored| stored.block.chain() == chain);
             let attachment = match stored {
-                Some(stored) => self.attachment_for(chain, &stored, device)?,
+                Some(stored) => self.attachment_for(chain, &stored, (author, device))?,
                 None => None,
             };
             // An empty answer says that there is none to give: the asker goes on with what else it lacks.
@@ -308,7 +354,7 @@ impl Engine {
     /// Asks for the missing attachments behind a block, as many as one message can name.
     fn ask_beyond(&mut self, peer: PeerId, chain: ChainId, last: Option<BlockId>) {
         let ids: Vec<BlockId> =
-            self.missing.of(chain).filter(|id| last.is_none_or(|last| *id > last)).take(IDS_MAX).collect();
+            self.missing.of(chain).filter(|id| last.is_none_or(|last| *id > last)).take(WANTED_MAX).collect();
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let Some(last) = ids.last().copied() else {
             known.asked.remove(&chain);
@@ -386,7 +432,7 @@ impl Engine {
         let block = WireBlock {
             block: stored.block.raw().clone(),
             attachment: attachment.map(|attachment| ByteBuf::from(attachment.encode())),
-            foreign: self.foreign_of(stored)?,
+            foreign: chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default(),
         };
         for peer in open {
             if self.device_of(peer, chain)?.is_some() {

@@ -1,20 +1,25 @@
 //! Sessions with peers: who begins, what is answered, and how frames are told apart.
 
-use walytis_core::{Hash, HybridKey, PeerId};
+use std::sync::Arc;
+
+use walytis_core::{AuthorKey, ChainId, Hash, HybridKey, PeerId};
 use walytis_identities::session::{
     self, Directory, Initiator, Purpose, Ready, Responder, Session, SessionError, Stays, choose,
 };
-use walytis_identities::{InvitationId, Membership};
+use walytis_identities::{Device, InvitationId, Membership};
 
 use super::Engine;
 use super::event::{Effect, EngineError};
 use super::peer::{HANDSHAKES_MAX, Handshake, Open, STRAYS_MAX};
 use crate::message::{FrameKind, Message};
 
+/// A member's device, and the key under which it writes on a chain.
+pub(super) type Reader = (AuthorKey, Arc<Device>);
+
 /// What our groups say about devices and invitations, gathered before a flight is answered.
 struct View {
     devices: Vec<(PeerId, HybridKey)>,
-    invitations: Vec<(walytis_core::ChainId, Hash)>,
+    invitations: Vec<(ChainId, Hash)>,
 }
 
 impl Directory for View {
@@ -25,14 +30,14 @@ impl Directory for View {
             .map(|(_, device)| device.clone())
     }
 
-    fn invites(&self, group: &walytis_core::ChainId, invitation: &InvitationId) -> bool {
+    fn invites(&self, group: &ChainId, invitation: &InvitationId) -> bool {
         self.invitations.contains(&(*group, invitation.0))
     }
 }
 
 impl Engine {
     /// The memberships of all groups that are named here.
-    pub(super) fn memberships(&mut self) -> Result<Vec<std::sync::Arc<Membership>>, EngineError> {
+    pub(super) fn memberships(&mut self) -> Result<Vec<Arc<Membership>>, EngineError> {
         let groups: Vec<_> = self.names.iter().map(|(group, _)| *group).collect();
         groups.into_iter().map(|group| self.parts.membership(group)).collect()
     }
@@ -136,7 +141,8 @@ impl Engine {
                 self.send_flight(peer, FrameKind::Flight2, &answer);
             }
             // It may be a member of whom we have not heard yet. It is told nothing, and greeted once we have.
-            Err(SessionError::UnknownDevice { .. }) => {}
+            // Or it takes us for another of our devices.
+            Err(SessionError::UnknownDevice { .. } | SessionError::OtherKey { .. }) => {}
             Err(_) => self.misbehaved(peer),
         }
         Ok(())
@@ -304,21 +310,17 @@ impl Engine {
         waiting.into_iter().try_for_each(|peer| self.greet(peer))
     }
 
-    /// The device on the other side of a session, as a chain's current membership has it. Asked for each request.
-    pub(super) fn device_of(
-        &mut self,
-        peer: PeerId,
-        chain: walytis_core::ChainId,
-    ) -> Result<Option<std::sync::Arc<walytis_identities::Device>>, EngineError> {
-        let Some(remote) = self.peers.get(&peer).and_then(|known| known.open.as_ref()).map(|open| open.remote.clone())
-        else {
-            return Ok(None);
-        };
+    /// The device on the other side of a session, as a chain's current membership has it, with the key under which it
+    /// writes there. Asked for each request.
+    pub(super) fn device_of(&mut self, peer: PeerId, chain: ChainId) -> Result<Option<Reader>, EngineError> {
+        let Some(open) = self.peers.get(&peer).and_then(|known| known.open.as_ref()) else { return Ok(None) };
+        let remote = open.remote.clone();
         if self.name_of(chain).is_none() {
             return Ok(None);
         }
         let membership = self.parts.membership(chain)?;
-        let found = membership.device_of_peer(&peer).map(|(_, device)| std::sync::Arc::clone(device));
-        Ok(found.filter(|device| device.key == remote))
+        let mut devices = membership.devices.iter();
+        let found = devices.find(|(_, device)| device.peer == peer && device.key == remote);
+        Ok(found.map(|(author, device)| (*author, Arc::clone(device))))
     }
 }

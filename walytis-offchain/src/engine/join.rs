@@ -270,12 +270,14 @@ impl Engine {
             Ok(()) => {
                 self.proven(peer);
                 self.tell(peer, &Message::Joined);
+                let hello = self.hello();
+                self.tell(peer, &hello);
                 self.session_ready(peer)
             }
             Err(refusal) => {
-                self.parts.view.rollback(savepoint);
-                self.parts.fold.forget();
+                self.take_back(savepoint);
                 self.tell(peer, &Message::JoinRefused(refusal));
+                self.end_refused(peer);
                 Ok(())
             }
         }
@@ -372,6 +374,9 @@ impl Engine {
         let group = *group;
         join.phase = Phase::Receiving(peer);
         self.alive(group);
+        // Handshakes between members carry it; the one in which we asked could not.
+        let hello = self.hello();
+        self.tell(peer, &hello);
         self.pull(group, peer)
     }
 
@@ -411,8 +416,15 @@ impl Engine {
         // The name may have been given to another group meanwhile.
         let name = if self.check_name(&join.name).is_ok() { join.name } else { self.free_name(group) };
         self.add_name(group, name.clone());
+        self.forget_unobtainable(group)?;
         let summary = self.summary(group, &name)?;
         self.reply(join.ticket, Ok(Answer::Group(summary)));
-        self.session_ready(peer)
+        // Others who are connected may be members here, too, and all may have written meanwhile.
+        let open: Vec<PeerId> =
+            self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
+        for other in open {
+            self.session_ready(other)?;
+        }
+        self.greet_known()
     }
 }

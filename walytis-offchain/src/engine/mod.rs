@@ -26,10 +26,11 @@ use zeroize::Zeroizing;
 
 pub use event::{
     Answer, Command, Cursor, Delivery, Effect, EngineError, Entry, EntryContent, Event, GroupDetails, GroupSummary,
-    MemberDetails, Page, Progress, Status, Ticket, Timer,
+    MemberDetails, Page, Progress, Status, Target, Ticket, Timer,
 };
 
 use crate::records::{self, AddressBook, Missing};
+use connect::Redial;
 use join::Joining;
 use peer::Peer;
 
@@ -77,7 +78,12 @@ struct Subscription {
 /// The exchange by which a chain is being completed. There is one at a time for a chain.
 struct Pull {
     peer: PeerId,
+    /// The number of the portion that is awaited.
     exchange: u64,
+    /// The number of the first one.
+    first: u64,
+    /// How often the portion that is awaited has been waited for anew.
+    waits: u32,
     /// Whether it has brought anything new so far.
     gained: bool,
     /// How many blocks it has brought that were here already. The two sides find out only roughly where they differ.
@@ -94,7 +100,10 @@ pub struct Engine {
     missing: Missing,
     book: AddressBook,
     listening: Vec<Address>,
-    dials: BTreeMap<Timer, u32>,
+    dials: BTreeMap<Target, Redial>,
+    attempts: u64,
+    /// Addresses that a person gave, and the peer that was found there last.
+    given: BTreeMap<Address, Option<PeerId>>,
     peers: BTreeMap<PeerId, Peer>,
     shunned: BTreeSet<PeerId>,
     joins: BTreeMap<ChainId, Joining>,
@@ -105,6 +114,8 @@ pub struct Engine {
     announcing: BTreeSet<(PeerId, ChainId)>,
     subscriptions: BTreeMap<Ticket, Subscription>,
     fresh: Vec<Fresh>,
+    /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
+    stalled: BTreeSet<ChainId>,
     outgoing: Vec<Effect>,
     outbox: Outbox<Effect>,
     online: bool,
@@ -154,6 +165,8 @@ impl Engine {
             book,
             listening: Vec::new(),
             dials: BTreeMap::new(),
+            attempts: 0,
+            given: BTreeMap::new(),
             peers: BTreeMap::new(),
             shunned: BTreeSet::new(),
             joins: BTreeMap::new(),
@@ -164,6 +177,7 @@ impl Engine {
             announcing: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             fresh: Vec::new(),
+            stalled: BTreeSet::new(),
             outgoing: Vec::new(),
             outbox: Outbox::default(),
             online: false,
@@ -200,7 +214,22 @@ impl Engine {
             }
             return;
         }
-        if let Err(error) = self.dispatch(event).and_then(|()| self.publish()) {
+        let sender = match &event {
+            Event::Frame { peer, .. } => Some(*peer),
+            _ => None,
+        };
+        let outcome = match (self.dispatch(event), sender) {
+            // What a peer sent could not be dealt with, and our store is not the reason. Nothing of it is kept.
+            (Err(error), Some(peer)) if !error.is_fatal() => {
+                self.parts.view.discard();
+                self.parts.fold.forget();
+                self.fresh.clear();
+                self.misbehaved(peer);
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        };
+        if let Err(error) = outcome.and_then(|()| self.publish()) {
             self.stop(error, out);
             return;
         }
@@ -239,7 +268,9 @@ impl Engine {
 
     fn timer(&mut self, timer: Timer) -> Result<(), EngineError> {
         match timer {
-            Timer::RedialPeer(_) | Timer::RedialAddress(_) => self.redial(timer),
+            Timer::Redial { target, attempt } => self.redial(target, attempt),
+            Timer::Quiet => self.quiet(),
+            Timer::PullTurn { chain, first } => self.pull_turn(chain, first),
             Timer::Announce => self.announce(),
             Timer::Pull { chain, exchange } => self.pull_timed_out(chain, exchange),
             Timer::Stranger { peer, connection } => {

@@ -51,6 +51,8 @@ pub(super) struct Peer {
     pub(super) open: Option<Open>,
     pub(super) handshakes: u32,
     pub(super) strays: u32,
+    /// Whether it asked to join and was not admitted.
+    pub(super) refused: bool,
     /// The first flight that was answered last: a copy of it is passed over.
     pub(super) answered: Option<Hash>,
     /// The heads that it told last, by chain.
@@ -71,6 +73,7 @@ impl Peer {
             open: None,
             handshakes: 0,
             strays: 0,
+            refused: false,
             answered: None,
             announced: BTreeMap::new(),
             transfers: BTreeMap::new(),

@@ -12,6 +12,9 @@ use crate::records;
 impl Engine {
     /// The end of each step.
     pub(super) fn publish(&mut self) -> Result<(), EngineError> {
+        for chain in std::mem::take(&mut self.stalled) {
+            self.pull_if_behind(chain)?;
+        }
         if self.fresh.is_empty() {
             return Ok(());
         }
@@ -65,14 +68,15 @@ impl Engine {
         }
         let Ok(body) = PrivateBody::decode(block.content()) else { return Ok(None) };
         let membership = self.parts.membership(block.chain())?;
-        let device = membership.devices.get(&block.header().author);
+        // What a device wrote whose admission does not stand is in the set, and not in the view.
+        let Some(device) = membership.devices.get(&block.header().author) else { return Ok(None) };
         let content = records::content(&self.parts.view, block.id(), &body)?;
         Ok(Some(Entry {
             id: block.id(),
             generation: stored.generation,
             position: stored.position,
-            author: device.and_then(|device| device.member()).unwrap_or(ChainId::ZERO),
-            device: device.and_then(|device| device.identity()).unwrap_or(ChainId::ZERO),
+            author: device.member().unwrap_or(ChainId::ZERO),
+            device: device.identity().unwrap_or(ChainId::ZERO),
             created_at_ms: block.header().created_at_ms,
             content: content.map(|content| EntryContent {
                 topics: content.topics().map(<[u8]>::to_vec).collect(),

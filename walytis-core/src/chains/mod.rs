@@ -1,14 +1,17 @@
 //! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+mod walk;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, Direction, KeyRange, ParsedBlock, Pending,
-    RawBlock, StoreError, Table, VerifiedBlock, codec,
+    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, KeyRange, ParsedBlock, Pending, RawBlock,
+    StoreError, Table, VerifiedBlock, codec,
 };
+
+pub use walk::{difference, foreign_ancestors, in_order, sample};
 
 /// (chain number, position) -> [`BlockRow`].
 const BLOCKS: Table = Table::permanent("core.blocks");
@@ -21,7 +24,7 @@ const IDS: Table = Table::hidden("core.ids");
 /// Chain number -> [`ChainRow`].
 const CHAINS: Table = Table::changing("core.chains");
 /// (chain number, author key) -> [`AuthorRow`].
-const AUTHORS: Table = Table { name: "core.authors", keys: crate::Keys::Hidden, rows: crate::Rows::Permanent };
+const AUTHORS: Table = Table { name: "core.authors", keys: crate::Keys::Hidden, rows: crate::Rows::Derived };
 
 /// Why a chain could not be read or added to.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -208,7 +211,41 @@ pub fn length(view: &Pending, chain: ChainId) -> Result<u64, ChainError> {
     Ok(chain_row(view, chain)?.map_or(0, |(_, row)| row.length))
 }
 
-/// An author's last block on a chain with its sequence number; of a fork, the branch that came last.
+/// Computes again what was computed when a block was inserted, and compares: its sequence number, its generation, its
+/// parents' positions, the heads of operations before it, and that its author's last block is not older.
+///
+/// # Errors
+/// [`ChainError`] says what does not agree.
+pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
+    let id = stored.block.id();
+    let Some(location) = locate(view, id)? else { return Err(missing_row(id)) };
+    let Some(kept) = row(view, location)? else { return Err(missing_row(id)) };
+    let wrong = |what| Err(ChainError::Inconsistent { id, what });
+    check_sequence(view, &stored.block)?;
+    let parents = parent_positions(view, location.chain, &stored.block)?;
+    if parents != kept.parents || parents.iter().any(|parent| *parent >= location.position) {
+        return wrong("its parents' positions are not those that are kept");
+    }
+    let mut generation = 0;
+    for parent in &parents {
+        let parent =
+            row(view, Location { chain: location.chain, position: *parent })?.ok_or_else(|| missing_row(id))?;
+        generation = generation.max(parent.generation.saturating_add(1));
+    }
+    if generation != kept.generation {
+        return wrong("its generation is not the one that is kept");
+    }
+    if operations_above(view, location.chain, &parents)? != kept.operations {
+        return wrong("the operations before it are not those that are kept");
+    }
+    let header = stored.block.header();
+    match previous(view, stored.block.chain(), header.author)? {
+        Some((_, sequence)) if sequence >= header.sequence => Ok(()),
+        _ => wrong("its author's last block is older than it"),
+    }
+}
+
+/// An author's last block on a chain with its sequence number; of a fork, on the longest branch.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
@@ -420,8 +457,11 @@ pub fn insert(view: &mut Pending, block: &VerifiedBlock) -> Result<StoredBlock, 
     chain.heads.sort_unstable();
     chain.length = chain.length.saturating_add(1);
     view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
-    let author = AuthorRow { id: block.id(), sequence: header.sequence };
-    view.put(AUTHORS, author_key(number, header.author), codec::encode(&author));
+    let last = previous(view, block.chain(), header.author)?;
+    if last.is_none_or(|(_, sequence)| sequence <= header.sequence) {
+        let author = AuthorRow { id: block.id(), sequence: header.sequence };
+        view.put(AUTHORS, author_key(number, header.author), codec::encode(&author));
+    }
     Ok(StoredBlock { block: block.clone(), position: location.position, generation })
 }
 
@@ -437,118 +477,4 @@ fn check_sequence(view: &Pending, block: &ParsedBlock) -> Result<(), ChainError>
         return Err(ChainError::Rule { id: block.id(), rule: "the sequence number follows the previous block's" });
     }
     Ok(())
-}
-
-/// The positions, ascending, of blocks that are neither among `known` nor ancestors of one of them. Ids that are not in
-/// the set are passed over. The cost grows with the answer and the blocks above the known ones, not with the chain.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<Vec<u64>, ChainError> {
-    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    // Position -> whether it is known. Positions above their children's never occur, so the highest is always final.
-    let mut open: BTreeMap<u64, bool> = row_of_chain.heads.iter().map(|(_, position)| (*position, false)).collect();
-    for id in known {
-        if let Some(location) = locate(view, *id)?
-            && location.chain == number
-        {
-            open.insert(location.position, true);
-        }
-    }
-    let mut unknown = open.values().filter(|known| !**known).count();
-    let mut found = Vec::new();
-    while unknown > 0 {
-        let Some((position, known)) = open.pop_last() else { break };
-        if !known {
-            unknown = unknown.saturating_sub(1);
-            found.push(position);
-        }
-        let row = row(view, Location { chain: number, position })?.ok_or_else(|| missing_row(chain.into()))?;
-        for parent in row.parents {
-            match open.get_mut(&parent) {
-                None => {
-                    open.insert(parent, known);
-                    unknown = unknown.saturating_add(usize::from(!known));
-                }
-                Some(before) if known && !*before => {
-                    *before = true;
-                    unknown = unknown.saturating_sub(1);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    found.reverse();
-    Ok(found)
-}
-
-/// Ids by which another node can find what this one lacks: the heads, then blocks further and further back.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn sample(view: &Pending, chain: ChainId, limit: usize) -> Result<Vec<BlockId>, ChainError> {
-    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    let mut ids: Vec<BlockId> = row_of_chain.heads.iter().take(limit / 2).map(|(id, _)| *id).collect();
-    let mut back = 1_u64;
-    while ids.len() < limit {
-        let Some(position) = row_of_chain.length.checked_sub(back) else { break };
-        let found = row(view, Location { chain: number, position })?.ok_or_else(|| missing_row(chain.into()))?;
-        let id = crate::Header::id_of(&found.header);
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-        back = back.saturating_mul(2);
-    }
-    Ok(ids)
-}
-
-/// The blocks of one or more generations in the order that is the same on all nodes with equal sets: by generation, then
-/// id. Begins at `from` and ends with the generation in which `limit` is reached; returns the generation to go on with.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn in_order(
-    view: &Pending,
-    chain: ChainId,
-    from: u64,
-    limit: usize,
-) -> Result<(Vec<StoredBlock>, Option<u64>), ChainError> {
-    let Some((number, _)) = chain_row(view, chain)? else { return Ok((Vec::new(), None)) };
-    let mut blocks: Vec<StoredBlock> = Vec::new();
-    let mut start = order_key(number, from, 0);
-    let end = ChainNumber(number.0.saturating_add(1)).0.to_be_bytes();
-    loop {
-        let range = KeyRange {
-            start: Bound::Included(&start),
-            end: Bound::Excluded(&end[..]),
-            direction: Direction::Ascending,
-        };
-        let page = view.scan(ORDER, range, limit.max(1))?;
-        let Some(last) = page.last() else {
-            sort(&mut blocks);
-            return Ok((blocks, None));
-        };
-        start = last.key.clone();
-        start.push(0);
-        for record in &page {
-            let Some((generation, position)) = record.key.get(4..).and_then(|key| key.split_first_chunk::<8>()) else {
-                return Err(ChainError::Record { table: ORDER.name, reason: CodecError::Malformed });
-            };
-            let generation = u64::from_be_bytes(*generation);
-            let full = blocks.len() >= limit;
-            if full && blocks.last().is_some_and(|block| block.generation != generation) {
-                sort(&mut blocks);
-                return Ok((blocks, Some(generation)));
-            }
-            let position = position.try_into().map(u64::from_be_bytes);
-            let position =
-                position.map_err(|_| ChainError::Record { table: ORDER.name, reason: CodecError::Malformed })?;
-            let stored = load(view, Location { chain: number, position })?;
-            blocks.push(stored.ok_or_else(|| missing_row(chain.into()))?);
-        }
-    }
-}
-
-fn sort(blocks: &mut [StoredBlock]) {
-    blocks.sort_by_key(|stored| (stored.generation, stored.block.id()));
 }

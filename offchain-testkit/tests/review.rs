@@ -1,0 +1,380 @@
+//! Findings of a hostile review against the engines, each as a test of what holds instead.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
+
+mod common;
+
+use common::*;
+use offchain_testkit::{NodeId, Puppet, World};
+use walytis_core::limits::FOREIGN_BYTES_MAX;
+use walytis_core::sync::{SyncMessage, WireBlock};
+use walytis_core::{BlockId, ChainId, Hash, Header, chains};
+use walytis_identities::{History, InvitationCode, Operation};
+use walytis_offchain::{Command, EngineError, JoinRefusal, JoinRequest, Message, Progress};
+
+const GROUP: &str = "friends";
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60_000;
+/// Shorter than any pause after which quiet nodes tell their heads again, so that nothing is made up for by that.
+const SOON_MS: u64 = 5_000;
+
+/// What a joiner in the attacker's hands is told when it asks with what `change` makes of an honest request.
+fn ask(
+    world: &mut World,
+    joiner: &mut Puppet,
+    inviter: NodeId,
+    code: &InvitationCode,
+    change: &dyn Fn(&mut JoinRequest, &mut Puppet, Hash),
+) -> Option<Result<(), JoinRefusal>> {
+    let ready = joiner.begin_join(world, inviter, *code.group(), code.secret())?;
+    let session = *ready.session_hash();
+    let mut request = joiner.join_request(*code.group(), code.secret(), &session).expect("a store");
+    change(&mut request, joiner, session);
+    assert!(joiner.finish(world, inviter, ready, &Message::Join(Box::new(request))), "the request fits a frame");
+    joiner.listen(world, 500).into_iter().find_map(|(_, message)| match message {
+        Message::Joined => Some(Ok(())),
+        Message::JoinRefused(reason) => Some(Err(reason)),
+        _ => None,
+    })
+}
+
+/// Four members of a group, each connected with each, and the last of them in the attacker's hands.
+fn four(seed: u64) -> (World, [NodeId; 4], Puppet, ChainId) {
+    let mut world = calm(seed);
+    let all: [NodeId; 4] = nodes(&mut world);
+    let [a, b, c, m] = all;
+    group_of(&mut world, GROUP, a, &[b, c, m]);
+    post(&mut world, a, GROUP, b"first");
+    for (x, y) in [(a, b), (a, c), (b, c), (a, m), (b, m), (c, m)] {
+        if !world.connected(x, y) {
+            world.link(x, y);
+        }
+    }
+    world.run_for(2 * SECOND_MS);
+    converge(&mut world, GROUP, &all);
+    let group = group_id(&mut world, a, GROUP);
+    let mut puppet = Puppet::possess(&mut world, m).expect("a store");
+    assert!(puppet.open_session(&mut world, b, group), "a member is spoken to");
+    world.run_for(200);
+    (world, all, puppet, group)
+}
+
+/// Tells of heads that nobody has: whoever hears it asks for them.
+fn lure(world: &mut World, puppet: &mut Puppet, to: NodeId, chain: ChainId) {
+    puppet.listen(world, 100);
+    let heads = SyncMessage::Heads { chain, heads: vec![BlockId([0xEE; 32])] };
+    assert!(puppet.tell(world, to, &Message::Sync(heads)));
+    let asked = puppet.listen(world, 100);
+    let pulls = |message: &Message| matches!(message, Message::Sync(SyncMessage::Pull { .. }));
+    assert!(asked.iter().any(|(_, message)| pulls(message)), "it asks the attacker: {asked:?}");
+}
+
+/// Lets the world run until a node has a block. Returns how long that took, in virtual milliseconds.
+fn time_until_known(world: &mut World, node: NodeId, id: BlockId, step: &mut dyn FnMut(&mut World)) -> u64 {
+    let began_us = world.now_us();
+    let has = |world: &World| {
+        let store: std::sync::Arc<dyn walytis_core::Store> = world.store(node);
+        chains::contains(&walytis_core::Pending::new(store), id).expect("a sound store")
+    };
+    while !has(world) && world.now_us() - began_us < 10 * MINUTE_MS * 1_000 {
+        step(world);
+    }
+    (world.now_us() - began_us) / 1_000
+}
+
+#[test]
+fn s4_nobody_joins_with_anothers_leaf_key_and_newcomers_get_nothing_old() {
+    let mut world = calm(1);
+    let [a, b, m, n] = nodes(&mut world);
+    ok(world.call(a, Command::NewGroup { name: GROUP.into(), history: History::SinceJoin }, LONG_MS));
+    let text = invite(&mut world, a, GROUP, 5);
+    join(&mut world, b, &text, GROUP).expect("the invitation admits");
+    let old = post(&mut world, a, GROUP, b"an old secret");
+    converge(&mut world, GROUP, &[a, b]);
+    let code: InvitationCode = text.parse().expect("our own code");
+    let group = *code.group();
+    let view = membership(&world, b, group);
+    let (_, founder) = view.device_of_peer(&world.identity(a).peer).expect("the founder");
+    let stolen = founder.leaf.clone().expect("a group has leaf keys");
+
+    let steal = |request: &mut JoinRequest, joiner: &mut Puppet, session: Hash| {
+        let mut binding = request.joiner.binding.clone();
+        binding.leaf = Some(stolen.clone());
+        request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
+        request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
+    };
+    let mut thief = Puppet::possess(&mut world, m).expect("a store");
+    let before = seen(&mut world, a, GROUP);
+    assert_eq!(ask(&mut world, &mut thief, a, &code, &steal), Some(Err(JoinRefusal::Invalid)));
+    assert_eq!(seen(&mut world, a, GROUP), before);
+    // As a newcomer with a key of its own it is admitted, sees that there is an old block, and what is new; not what is old.
+    let mut honest = Puppet::possess(&mut world, n).expect("a store");
+    assert_eq!(ask(&mut world, &mut honest, a, &code, &|_, _, _| {}), Some(Ok(())));
+    let new = post(&mut world, a, GROUP, b"news");
+    honest.listen(&mut world, 500);
+    honest.tell(&mut world, a, &Message::Sync(SyncMessage::Pull { chain: group, have: Vec::new() }));
+    honest.tell(&mut world, a, &Message::Sync(SyncMessage::WantAttachments { chain: group, ids: vec![old] }));
+    let (mut portions, mut answers) = (Vec::new(), Vec::new());
+    for (_, message) in honest.listen(&mut world, SECOND_MS) {
+        match message {
+            Message::Sync(SyncMessage::Portion { blocks, .. }) => portions.extend(blocks),
+            Message::Sync(SyncMessage::Attachment { id, attachment, .. }) => answers.push((id, attachment.len())),
+            _ => {}
+        }
+    }
+    let attached = |id: BlockId| {
+        let found = portions.iter().find(|wire| Header::id_of(&wire.block.header) == id);
+        found.map(|wire| wire.attachment.is_some())
+    };
+    assert_eq!((attached(old), attached(new)), (Some(false), Some(true)));
+    assert_eq!(answers, [(old, 0)], "there is nothing to give");
+
+    // A founder that helps the thief does not get such an admission past the others.
+    converge(&mut world, GROUP, &[a, b]);
+    let mut founder = Puppet::possess(&mut world, a).expect("a store");
+    let mut request = thief.join_request(group, code.secret(), &Hash([5; 32])).expect("a store");
+    let (admit, foreign) = founder.admission(&request, Hash([5; 32])).expect("sound identities");
+    let honest = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign.clone());
+    steal(&mut request, &mut thief, Hash([5; 32]));
+    let (admit, _) = founder.admission(&request, Hash([5; 32])).expect("sound identities");
+    let forged = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign);
+    let block = wire_of(&founder, forged);
+    assert_refused(&mut world, &mut founder, b, GROUP, block, "an admission with another's leaf key");
+    let block = wire_of(&founder, honest);
+    assert_accepted(&mut world, &mut founder, b, GROUP, block, "an admission with a new one");
+}
+
+#[test]
+fn c1_what_is_posted_while_somebody_joins_reaches_the_joiner() {
+    let mut world = calm(2);
+    let [a] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[]);
+    for number in 0..400_u32 {
+        post(&mut world, a, GROUP, &[&number.to_le_bytes()[..], &[0; 4_000]].concat());
+    }
+    let mut during = 0;
+    for later_ms in [0, 1, 2, 4, 6, 8, 10, 15, 20, 30] {
+        let [b] = nodes(&mut world);
+        let code = invite(&mut world, a, GROUP, 1);
+        let ticket = world.ask(b, Command::Join { code, name: Some(GROUP.into()) });
+        let receiving = |progress: &Progress| matches!(progress, Progress::Receiving { .. });
+        let begun = world
+            .run_until(LONG_MS, |world| world.progress(b).iter().any(|(_, progress)| receiving(progress)));
+        assert!(begun, "it joins");
+        world.run_for(later_ms);
+        during += usize::from(!world.has_answer(b, ticket));
+        let late = post(&mut world, a, GROUP, b"late");
+        world.run_for(SOON_MS);
+        ok(world.take_answer(b, ticket));
+        let (ours, theirs) = (details(&mut world, a, GROUP), details(&mut world, b, GROUP));
+        assert_eq!(theirs.heads, ours.heads, "{later_ms} ms after the first portion");
+        assert!(theirs.heads.contains(&late) && theirs.summary.missing == 0);
+        world.kill(b);
+    }
+    assert!(during > 3, "the post came before the end of only {during} joins");
+}
+
+#[test]
+fn r1_a_joiner_that_is_refused_hears_why_and_is_disconnected() {
+    let mut world = calm(3);
+    let [a, b, s] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[]);
+    let code = code_of(&mut world, a, GROUP, 1);
+    join(&mut world, b, &code.to_text(), GROUP).expect("the only use");
+    let mut late = Puppet::possess(&mut world, s).expect("a store");
+    assert_eq!(ask(&mut world, &mut late, a, &code, &|_, _, _| {}), Some(Err(JoinRefusal::Spent)));
+    // It says what it can to stay.
+    assert!(late.tell(&mut world, a, &Message::Hello { addresses: Vec::new() }));
+    late.listen(&mut world, SOON_MS);
+    assert!(!world.connected(a, s), "it holds a connection for nothing");
+    assert!(world.connected(a, b), "the member stays");
+}
+
+#[test]
+fn c5_a_member_that_is_refused_elsewhere_stays_connected() {
+    let mut world = calm(4);
+    let [a, b, c] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[b]);
+    group_of(&mut world, "others", a, &[]);
+    let spent = invite(&mut world, a, "others", 1);
+    join(&mut world, c, &spent, "others").expect("the only use");
+    converge(&mut world, GROUP, &[a, b]);
+    assert_eq!(join(&mut world, b, &spent, "others"), Err(EngineError::Refused(JoinRefusal::Spent)));
+    let link = world.connected(a, b);
+    for _ in 0..50 {
+        world.run_for(100);
+        assert!(link && world.connected(a, b), "they share another group");
+    }
+}
+
+#[test]
+fn c5_a_joiner_that_was_refused_and_then_admitted_stays_connected() {
+    let mut world = calm(5);
+    let [a, b, c] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[]);
+    let (spent, code) = (invite(&mut world, a, GROUP, 1), invite(&mut world, a, GROUP, 1));
+    join(&mut world, c, &spent, GROUP).expect("the only use");
+    assert_eq!(join(&mut world, b, &spent, GROUP), Err(EngineError::Refused(JoinRefusal::Spent)));
+    join(&mut world, b, &code, GROUP).expect("another invitation, on the same connection");
+    for _ in 0..50 {
+        world.run_for(100);
+        assert!(world.connected(a, b), "it is a member now");
+    }
+    converge(&mut world, GROUP, &[a, b, c]);
+}
+
+/// How the attacker answers, portion by portion.
+type Dribble<'a> = &'a dyn Fn(&World, &mut Puppet, ChainId) -> WireBlock;
+
+#[test]
+fn c5_a_peer_that_dribbles_does_not_keep_anothers_news_away() {
+    let known: Dribble<'_> = &|_, puppet, group| puppet.wire_chain(group).expect("a store").remove(0);
+    let own: Dribble<'_> = &|world, puppet, group| {
+        let (stored, attachment) = puppet.private(world, group, b"one more").expect("a member");
+        wire(stored.block.raw().clone(), Some(&attachment))
+    };
+    for (what, dribble) in [("known blocks", known), ("new blocks of its own", own)] {
+        let (mut world, [a, b, c, m], mut puppet, group) = four(6);
+        for number in 0..30_u8 {
+            post(&mut world, a, GROUP, &[number]);
+        }
+        converge(&mut world, GROUP, &[a, b, c]);
+        lure(&mut world, &mut puppet, b, group);
+        // What c writes comes to b as an announcement of a.
+        world.cut(b, c);
+        world.run_for(50);
+        let news = post(&mut world, c, GROUP, b"honest");
+        let mut portions = 0;
+        let took_ms = time_until_known(&mut world, b, news, &mut |world| {
+            let block = dribble(world, &mut puppet, group);
+            let portion = SyncMessage::Portion { chain: group, blocks: vec![block], left: 1 };
+            portions += usize::from(puppet.tell(world, b, &Message::Sync(portion)));
+            puppet.listen(world, 3 * SECOND_MS);
+        });
+        assert!(portions > 1, "{what}: nobody was kept from anything");
+        assert!(world.connected(b, m), "{what}: each portion alone is honest");
+        assert!(took_ms <= MINUTE_MS / 2, "{what}: {took_ms} ms, {portions} portions");
+    }
+}
+
+#[test]
+fn c5_after_a_portion_of_garbage_another_peer_is_asked_at_once() {
+    let (mut world, [_, b, c, m], mut puppet, group) = four(7);
+    lure(&mut world, &mut puppet, b, group);
+    world.cut(b, c);
+    world.run_for(50);
+    let news = post(&mut world, c, GROUP, b"honest");
+    world.run_for(2 * SECOND_MS);
+    assert!(!details(&mut world, b, GROUP).heads.contains(&news), "it waits for the attacker");
+    let mut garbage = puppet.wire_chain(group).expect("a store").remove(0);
+    garbage.block.header.push(0);
+    let portion = SyncMessage::Portion { chain: group, blocks: vec![garbage], left: 0 };
+    assert!(puppet.tell(&mut world, b, &Message::Sync(portion)));
+    let took_ms = time_until_known(&mut world, b, news, &mut |world| world.run_for(10));
+    assert!(took_ms <= 100, "{took_ms} ms");
+    assert!(!world.connected(b, m));
+}
+
+/// Bytes of all blocks on which an admission of this joiner would rest.
+fn identity_bytes(joiner: &Puppet) -> usize {
+    let mut bytes = 0;
+    for chain in [joiner.device.identity, joiner.device.user] {
+        for position in 0..chains::length(&joiner.view, chain).expect("a store") {
+            let stored = chains::block_at(&joiner.view, chain, position).expect("a store").expect("a block");
+            let raw = stored.block.raw();
+            bytes += raw.header.len() + raw.signature.len() + raw.content.len();
+        }
+    }
+    bytes
+}
+
+#[test]
+fn c1_a_joiner_with_long_identity_chains_is_refused_before_nobody_can_pass_it_on() {
+    let mut world = calm(8);
+    let [a, b, s, t] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[b]);
+    let code = code_of(&mut world, a, GROUP, 2);
+    converge(&mut world, GROUP, &[a, b]);
+    let mut long = |world: &mut World, node: NodeId, beyond: bool| {
+        let mut joiner = Puppet::possess(world, node).expect("a store");
+        let user = joiner.device.user;
+        let before = identity_bytes(&joiner);
+        joiner.operation(world, user, &Operation::Merge, Vec::new()).expect("its own chain");
+        let merge = identity_bytes(&joiner) - before;
+        // Each further block names one parent more than the first, and so is a little larger.
+        while identity_bytes(&joiner) + merge + 64 <= FOREIGN_BYTES_MAX {
+            joiner.operation(world, user, &Operation::Merge, Vec::new()).expect("its own chain");
+        }
+        if beyond {
+            joiner.operation(world, user, &Operation::Merge, Vec::new()).expect("its own chain");
+            joiner.operation(world, user, &Operation::Merge, Vec::new()).expect("its own chain");
+        }
+        let bytes = identity_bytes(&joiner);
+        assert!(bytes.abs_diff(FOREIGN_BYTES_MAX) < 3 * merge && (bytes > FOREIGN_BYTES_MAX) == beyond, "{bytes} bytes");
+        joiner
+    };
+    let before = seen(&mut world, a, GROUP);
+    let mut beyond = long(&mut world, s, true);
+    assert_eq!(ask(&mut world, &mut beyond, a, &code, &|_, _, _| {}), Some(Err(JoinRefusal::Invalid)));
+    assert_eq!(seen(&mut world, a, GROUP), before);
+    post(&mut world, a, GROUP, b"the group goes on");
+    world.run_for(SOON_MS);
+    assert_eq!(seen(&mut world, b, GROUP).entries, seen(&mut world, a, GROUP).entries);
+
+    let mut below = long(&mut world, t, false);
+    assert_eq!(ask(&mut world, &mut below, a, &code, &|_, _, _| {}), Some(Ok(())));
+    post(&mut world, a, GROUP, b"and on");
+    world.run_for(SOON_MS);
+    assert_eq!(details(&mut world, b, GROUP).members.len(), 3);
+    assert_eq!(seen(&mut world, b, GROUP).entries, seen(&mut world, a, GROUP).entries);
+    // Whoever comes later gets it in the course of an exchange.
+    let [late] = nodes(&mut world);
+    join(&mut world, late, &code.to_text(), GROUP).expect("the second use");
+    converge(&mut world, GROUP, &[a, b, late]);
+    assert_eq!(details(&mut world, late, GROUP).members.len(), 4);
+    assert_sound(&world, late);
+}
+
+#[test]
+fn c5_a_founder_elsewhere_cannot_bind_anothers_transport_key() {
+    let mut world = calm(9);
+    let [v, w, m, z] = nodes(&mut world);
+    group_of(&mut world, GROUP, v, &[w]);
+    group_of(&mut world, "trap", m, &[v]);
+    converge(&mut world, "trap", &[m, v]);
+    converge(&mut world, GROUP, &[v, w]);
+    let code = code_of(&mut world, m, "trap", 1);
+    let group = *code.group();
+    converge(&mut world, "trap", &[m, v]);
+    let mut founder = Puppet::possess(&mut world, m).expect("a store");
+    let mut thrown_away = Puppet::possess(&mut world, z).expect("a store");
+    let session = Hash([5; 32]);
+    let mut request = thrown_away.join_request(group, code.secret(), &session).expect("a store");
+    let (admit, foreign) = founder.admission(&request, session).expect("sound identities");
+    let honest = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign.clone());
+    let by_its_own = request.joiner.by_peer;
+    let mut binding = request.joiner.binding.clone();
+    binding.peer = world.identity(w).peer;
+    request.joiner = thrown_away.sign_binding(binding, group, &group.0).expect("its own keys");
+    request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut thrown_away.rng);
+    for by_peer in [request.joiner.by_peer, by_its_own, request.joiner.by_author, [0; 64]] {
+        request.joiner.by_peer = by_peer;
+        let (admit, _) = founder.admission(&request, session).expect("sound identities");
+        let forged = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign.clone());
+        let block = wire_of(&founder, forged);
+        assert_refused(&mut world, &mut founder, v, "trap", block, "a binding of a transport key that did not sign");
+    }
+    // The two friends find each other after the connection was lost, whoever dials.
+    for (from, to) in [(v, w), (w, v)] {
+        world.cut(v, w);
+        world.run_for(100);
+        let written = post(&mut world, from, GROUP, b"while apart");
+        world.mend(v, w);
+        world.link(from, to);
+        let took_ms = time_until_known(&mut world, to, written, &mut |world| world.run_for(10));
+        assert!(took_ms <= SECOND_MS, "{took_ms} ms");
+        assert!(world.connected(v, w));
+    }
+    let block = wire_of(&founder, honest);
+    assert_accepted(&mut world, &mut founder, v, "trap", block, "the honest admission of that device");
+}

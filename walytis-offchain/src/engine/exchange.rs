@@ -209,6 +209,8 @@ impl Engine {
         }
         for block in blocks {
             if !self.take_in(Some(peer), chain, block)? {
+                // Somebody else is asked, even if this was the last portion.
+                self.stalled.insert(chain);
                 return Ok(());
             }
         }

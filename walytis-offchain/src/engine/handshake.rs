@@ -235,6 +235,7 @@ impl Engine {
     pub(super) fn proven(&mut self, peer: PeerId) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.handshakes = 0;
+            known.refused = false;
         }
     }
 

@@ -277,7 +277,9 @@ impl Engine {
             Err(refusal) => {
                 self.take_back(savepoint);
                 self.tell(peer, &Message::JoinRefused(refusal));
-                self.end_refused(peer);
+                if !self.is_member(peer)? {
+                    self.end_refused(peer);
+                }
                 Ok(())
             }
         }

@@ -334,17 +334,16 @@ fn b1_unknown_versions_are_refused_with_their_numbers() {
 
 #[test]
 fn lists_of_ids_that_exceed_their_bound_are_refused() {
-    let chain = ChainId([1; 32]);
-    let ids = |count: usize| vec![BlockId([2; 32]); count];
-    let lists: [(usize, fn(ChainId, Vec<BlockId>) -> SyncMessage); 3] = [
+    type List = fn(ChainId, Vec<BlockId>) -> SyncMessage;
+    let lists: [(usize, List); 3] = [
         (IDS_MAX, |chain, heads| SyncMessage::Heads { chain, heads }),
         (IDS_MAX, |chain, have| SyncMessage::Pull { chain, have }),
         (WANTED_MAX, |chain, ids| SyncMessage::WantAttachments { chain, ids }),
     ];
+    let of = |list: List, count: usize| Message::Sync(list(ChainId([1; 32]), vec![BlockId([2; 32]); count]));
     for (most, list) in lists {
-        let fits = Message::Sync(list(chain, ids(most)));
+        let fits = of(list, most);
         assert_eq!(Message::decode(&fits.encode()), Ok(fits));
-        let beyond = Message::Sync(list(chain, ids(most + 1)));
-        assert_eq!(Message::decode(&beyond.encode()), Err(CodecError::Malformed));
+        assert_eq!(Message::decode(&of(list, most + 1).encode()), Err(CodecError::Malformed));
     }
 }

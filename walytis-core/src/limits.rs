@@ -13,7 +13,7 @@ pub const FOREIGN_ANCESTORS_MAX: usize = 4096;
 /// The most bytes that those blocks may have: they travel with the operation, in one frame.
 pub const FOREIGN_BYTES_MAX: usize = 256 * 1024;
 
-/// How deep chains may name each other: device, user, group and five more.
+/// How many levels of chains may stand below one. Below a group there are two: its users, and their devices.
 pub const NESTING_MAX: usize = 8;
 
 /// The most topics of a block.

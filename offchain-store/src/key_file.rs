@@ -78,6 +78,16 @@ impl KeyFile {
         Ok(root)
     }
 
+    /// Whether both slots are whole and hold the same. One is enough to open the file, and opening writes the other anew
+    /// from it if the file can be written: whoever wants to know of a failing disk asks before.
+    ///
+    /// # Errors
+    /// [`OpenError::NotFound`] or [`OpenError::Io`].
+    pub fn is_whole(&self) -> Result<bool, OpenError> {
+        let file = File::open(&self.path).map_err(|error| OpenError::io(&self.path, error))?;
+        Ok(matches!(self.read(&file)?, [Ok(first), Ok(second)] if first == second))
+    }
+
     /// Locks the same root key by `new` instead of `old`, and overwrites the old lock.
     ///
     /// After an error, the file opens with `old` or with `new`: with `new` only if it was already durable.

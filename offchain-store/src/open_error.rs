@@ -16,7 +16,7 @@ pub enum OpenError {
         what: String,
     },
     /// There is no store here.
-    #[error("there is no {what}: create a store, or name the folder of an existing one")]
+    #[error("{what} is missing: put back a copy of it, or move what is left away and make a new store")]
     NotFound {
         /// The file that is missing.
         what: String,
@@ -36,7 +36,7 @@ pub enum OpenError {
         kind: UnlockKind,
     },
     /// The file is locked by the other kind of secret.
-    #[error("{what} is locked by a {wanted}: offer that instead")]
+    #[error("{what} is locked by a {wanted}: it opens with that alone")]
     OtherUnlock {
         /// The key file.
         what: String,
@@ -44,7 +44,9 @@ pub enum OpenError {
         wanted: UnlockKind,
     },
     /// What was read is not what was written.
-    #[error("{what} is damaged ({reason}): put back a copy, or start anew and synchronise from others")]
+    #[error(
+        "{what} is damaged ({reason}): put back a copy, or move it away, make a new one and synchronise from others"
+    )]
     Damaged {
         /// The file or the part of it.
         what: String,

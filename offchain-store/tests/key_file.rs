@@ -221,6 +221,23 @@ fn a_change_cut_short_anywhere_leaves_one_lock() {
 }
 
 #[test]
+fn a_half_that_is_damaged_is_seen_until_opening_mends_it() {
+    let (_folder, path, old) = created();
+    assert!(KeyFile::at(&path).is_whole().expect("read"));
+    for damaged in [100, SLOTS[1] + 100] {
+        let mut bytes = old.clone();
+        bytes[damaged] ^= 1;
+        fs::write(&path, &bytes).expect("damaged");
+        assert!(!KeyFile::at(&path).is_whole().expect("read"), "{damaged}");
+        assert!(opens(&path, "old"));
+        assert!(KeyFile::at(&path).is_whole().expect("read"), "{damaged}");
+    }
+    fs::write(&path, &old[..SLOTS[1] + 10]).expect("cut");
+    assert!(!KeyFile::at(&path).is_whole().expect("read"));
+    assert!(matches!(KeyFile::at(path.with_extension("not")).is_whole(), Err(OpenError::NotFound { .. })));
+}
+
+#[test]
 fn a_file_in_use_is_not_changed() {
     let (_folder, path, bytes) = created();
     let held = fs::File::open(&path).expect("the file");

@@ -33,6 +33,8 @@ Examples:
     walytis group invite family                  walytis read family --follow
     echo 'dinner at eight' | walytis post family
 
+  walytis --passphrase-file FILE serve &       in the background, where nobody can be asked
+
 Results go to standard output, everything else to standard error.
 Exit status: 0 done; 1 failed, with one line that says what to do; 2 wrong usage.";
 
@@ -83,6 +85,9 @@ With --key-file, 32 random bytes take its place, for machines that start without
     ///
     /// Prints the id of each block once it is durable on this machine. A running node sends it to the members at once;
     /// without one it goes out as soon as `serve` runs.
+    ///
+    /// The exit status tells whether all was posted, even if nobody reads the ids. If --lines breaks off, the error says
+    /// how many lines are posted, and from which to go on.
     #[command(after_help = "\
 In a group topics are sealed with the content, unless its policy shows them.
 
@@ -108,8 +113,9 @@ and content, or content_base64 if it is not text.")]
     /// Prints each address at which it accepts connections, in full, one a line. While it runs, the other commands of
     /// this home go through it and need no passphrase.
     #[command(after_help = "\
-Without --listen it listens where it did before; the first time on every interface, by QUIC and TCP, at
-ports that the system picks.
+Without --listen it listens where it did before; the first time on every interface, by QUIC and TCP,
+at ports that the system picks. A port that is taken is tried again at the next start. Addresses
+given by --peer are not remembered: members are.
 
   walytis serve
   walytis serve --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001
@@ -179,7 +185,7 @@ pub(crate) enum Group {
     /// to run `serve` meanwhile.
     #[command(after_help = "Example:\n  walytis group join walytis1... --as family")]
     Join {
-        /// The code, which begins with `walytis1`
+        /// The code, which begins with `walytis1`; `-` reads it from standard input, so that no list of processes shows it
         code: String,
         /// What this home will call it [default: one that is free]
         #[arg(long = "as", value_name = "NAME")]
@@ -208,7 +214,7 @@ pub(crate) struct Post {
 pub(crate) struct Read {
     /// The group's name here, or its DID
     pub(crate) group: String,
-    /// Go on with what arrives, until interrupted
+    /// Go on with what arrives, until interrupted. A node has to run: `walytis serve`
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only blocks with this topic

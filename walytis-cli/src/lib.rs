@@ -7,6 +7,7 @@ pub mod demo;
 mod home;
 mod link;
 mod output;
+mod panics;
 mod progress;
 mod run;
 mod stop;

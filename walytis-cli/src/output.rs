@@ -67,6 +67,11 @@ impl Output {
         self.results.write_all(bytes).map_err(output_error)
     }
 
+    /// Forgets what could not be written, and whatever comes.
+    pub(crate) fn give_up(&mut self) {
+        self.results = Box::new(io::sink());
+    }
+
     /// Hands on what was written so far.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
         self.results.flush().map_err(output_error)
@@ -75,8 +80,7 @@ impl Output {
     /// Says something beside the results.
     pub(crate) fn remark(&self, text: impl fmt::Display) {
         if self.talk == Talk::Normal {
-            // A closed standard error changes nothing.
-            let _ = writeln!(io::stderr(), "{text}");
+            complain(text);
         }
     }
 
@@ -90,6 +94,11 @@ impl Output {
     pub(crate) fn to(results: impl Write + Send + 'static, format: Format) -> Self {
         Self { format, talk: Talk::Quiet, results: Box::new(results) }
     }
+}
+
+/// Says how the program failed. A closed standard error changes nothing.
+pub(crate) fn complain(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Waits until nobody reads standard output any more, where that can be seen without writing.

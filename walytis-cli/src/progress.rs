@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::Output;
+use crate::output::{Output, complain};
 
 /// Nothing is shown for what takes less.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,6 +33,19 @@ impl Progress {
                 tokio::time::sleep(PATIENCE).await;
                 bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
                 bar.enable_steady_tick(TICK);
+            })
+        });
+        Self { bar, later }
+    }
+
+    /// Begins to wait for somebody else. This is told without a terminal too, in a line that stays; `message` is made
+    /// when it is told.
+    pub(crate) fn waiting(output: &Output, message: impl FnOnce() -> String + Send + 'static) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let later = output.talks().then(|| {
+            tokio::spawn(async move {
+                tokio::time::sleep(PATIENCE).await;
+                complain(format_args!("{} ...", message()));
             })
         });
         Self { bar, later }

@@ -12,7 +12,8 @@ use crate::arguments::{Arguments, Command, Global};
 use crate::commands;
 use crate::context::Context;
 use crate::home::HomeFolder;
-use crate::output::{Output, OutputClosed, one_line};
+use crate::output::{Output, OutputClosed, complain, one_line};
+use crate::panics;
 use crate::stop::Stop;
 
 /// How long what still runs may take when the program ends.
@@ -27,11 +28,12 @@ const OURS: [&str; 6] =
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     trace(&arguments.global);
+    panics::hide_the_databases();
     match run_command(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref::<OutputClosed>().is_some() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            complain(format_args!("error: {}", one_line(&error)));
             ExitCode::FAILURE
         }
     }
@@ -45,13 +47,15 @@ fn run_command(Arguments { global, command }: Arguments) -> anyhow::Result<()> {
             output: Output::new(&global),
             stop: Stop::listen()?,
             command: commands::name(&command),
+            unlock: None,
             global,
         };
         commands::carry_out(&mut context, command).await?;
         context.output.flush()
     });
     runtime.shutdown_timeout(LAST_MOMENTS);
-    result
+    result?;
+    Ok(panics::none_met()?)
 }
 
 /// The home, but for commands that need none and work for users without one.
@@ -71,6 +75,8 @@ fn trace(global: &Global) {
     };
     let filter = Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours());
+    // Its complaint about a closed standard error would be a panic.
+    let lines = lines.log_internal_errors(false);
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 

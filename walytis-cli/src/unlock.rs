@@ -9,6 +9,7 @@ use walytis_node::Unlock;
 use zeroize::Zeroizing;
 
 use crate::arguments::Global;
+use crate::output::complain;
 use crate::stop::Stop;
 
 /// The variable that may hold the passphrase.
@@ -34,14 +35,20 @@ pub(crate) async fn unlock(global: &Global, purpose: Purpose, stop: &mut Stop) -
     if let Some(path) = &global.passphrase_file {
         return passphrase_in(path);
     }
+    let mut empty = "";
     match std::env::var(VARIABLE) {
         Ok(words) if !words.is_empty() => return Ok(Unlock::passphrase(words)),
+        Ok(_) => empty = ", which is empty",
         Err(std::env::VarError::NotUnicode(_)) => bail!("{VARIABLE} is not UTF-8: use --passphrase-file or --key-file"),
         _ => {}
     }
     ensure!(
         io::stdin().is_terminal() || io::stderr().is_terminal(),
-        "there is no terminal to ask for the passphrase: give --passphrase-file, --key-file or {VARIABLE}"
+        "{}there is no terminal to ask for the passphrase: give --passphrase-file, --key-file or {VARIABLE}{empty}",
+        match purpose {
+            Purpose::Open => "no node runs for this home, so it has to be unlocked, and ",
+            Purpose::Create => "",
+        }
     );
     prompt(purpose, stop).await
 }
@@ -99,7 +106,10 @@ async fn prompt(purpose: Purpose, stop: &mut Stop) -> anyhow::Result<Unlock> {
 
 fn ask(purpose: Purpose) -> anyhow::Result<Zeroizing<String>> {
     let asked = |question: &str| -> anyhow::Result<Zeroizing<String>> {
-        let words = rpassword::prompt_password(question).context("cannot ask for the passphrase")?;
+        let words = rpassword::prompt_password(question)
+            // The line of the question has not ended then.
+            .inspect_err(|_| complain(""))
+            .context("cannot ask for the passphrase")?;
         Ok(Zeroizing::new(words))
     };
     match purpose {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offchain_store::{KdfCost, OpenError, RedbStore, SealedStore, Unlock, system_random};
-use walytis_core::Store;
+use walytis_core::{ChainError, Store, StoreError};
 use walytis_offchain::{CheckReport, Engine, EngineError, Identity};
 
 use crate::error::NodeError;
@@ -18,6 +18,9 @@ use crate::options::{NodeOptions, system_time};
 /// Creating and opening stretch a passphrase, which takes its cost's time (0.2 s by default) on the calling thread.
 pub struct Home {
     pub(crate) store: SealedStore<RedbStore>,
+    /// Where it is.
+    #[cfg(feature = "libp2p")]
+    pub(crate) folder: std::path::PathBuf,
 }
 
 impl Home {
@@ -52,7 +55,12 @@ impl Home {
     /// # Errors
     /// As [`offchain_store::open`]: [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::WrongUnlock`], ...
     pub fn open(folder: impl AsRef<Path>, unlock: &Unlock) -> Result<Self, NodeError> {
-        Ok(Self { store: offchain_store::open(folder, unlock)? })
+        let folder = folder.as_ref();
+        Ok(Self {
+            store: offchain_store::open(folder, unlock)?,
+            #[cfg(feature = "libp2p")]
+            folder: folder.to_path_buf(),
+        })
     }
 
     /// A node without a network: it reads and writes what is here. It runs on the tokio runtime in which this is called.
@@ -67,15 +75,32 @@ impl Home {
         Ok(Node::start(engine, store, None, NodeOptions::default()))
     }
 
-    /// Verifies every page of the file, and then every block, signature, commitment and index. Takes as long as reading
+    /// Verifies every block, signature, commitment and index, and then every page of the file. Takes as long as reading
     /// everything, on the calling thread. `progress` is told how much is done, and of how much.
     ///
+    /// What is wrong is in the report, damage of the file included; what it holds comes first, since that names the table
+    /// or the block.
+    ///
     /// # Errors
-    /// [`OpenError::Damaged`] if the file itself is damaged, or another failure of the store. What is wrong with what it
-    /// holds is in the report.
-    pub fn check(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, NodeError> {
-        self.store.check().map_err(OpenError::from)?;
-        Ok(walytis_offchain::check(Arc::new(self.store), progress)?)
+    /// A failure of the store that is no damage.
+    pub fn check(self, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, NodeError> {
+        let store = Arc::new(self.store);
+        let mut report = match walytis_offchain::check(Arc::clone(&store) as Arc<dyn Store>, progress) {
+            Ok(report) => report,
+            Err(EngineError::Chain(ChainError::Store(error))) if !matches!(error, StoreError::Damaged { .. }) => {
+                return Err(OpenError::from(error).into());
+            }
+            Err(error) => CheckReport { problems: vec![error.to_string()], ..CheckReport::default() },
+        };
+        // Whoever checked it has let it go.
+        if let Some(mut store) = Arc::into_inner(store) {
+            match store.check() {
+                Ok(()) => {}
+                Err(damaged @ StoreError::Damaged { .. }) => report.problems.push(damaged.to_string()),
+                Err(other) => return Err(OpenError::from(other).into()),
+            }
+        }
+        Ok(report)
     }
 
     pub(crate) fn engine(self) -> Result<(Arc<dyn Store>, Engine), NodeError> {

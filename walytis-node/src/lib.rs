@@ -29,18 +29,20 @@ mod shell;
 mod subscription;
 mod timers;
 mod waiting;
+#[cfg(all(feature = "redb", feature = "libp2p"))]
+mod wishes;
 
 pub use error::NodeError;
 #[cfg(feature = "redb")]
 pub use home::Home;
 pub use join::Join;
-pub use listening::Listening;
+pub use listening::{Listening, Unreached};
 pub use node::Node;
 pub use options::{Clock, Committer, NodeOptions};
 pub use pager::{Listing, Pager};
 pub use post::Post;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
-pub use serve::ServeOptions;
+pub use serve::{ServeNotice, ServeOptions};
 pub use subscription::Subscription;
 
 // What an application meets of the layers below, so that it need not name them.

@@ -24,3 +24,28 @@ impl Listening {
         address
     }
 }
+
+/// Addresses at which nobody could be reached; see [`Node::unreached`](crate::Node::unreached).
+#[derive(Clone, Debug)]
+pub struct Unreached {
+    known: watch::Receiver<Vec<(Address, String)>>,
+    given: usize,
+}
+
+impl Unreached {
+    /// How many addresses are told of.
+    pub(crate) const ADDRESSES_MAX: usize = 256;
+
+    pub(crate) fn new(known: watch::Receiver<Vec<(Address, String)>>) -> Self {
+        Self { known, given: 0 }
+    }
+
+    /// Waits for the next address that was tried in vain for the first time, and why it failed. `None` once the node has
+    /// stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<(Address, String)> {
+        let given = self.given;
+        let failure = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
+        self.given = given.saturating_add(1);
+        failure
+    }
+}

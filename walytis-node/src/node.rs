@@ -12,7 +12,7 @@ use walytis_offchain::{Answer, Command, Engine, GroupDetails, GroupSummary, Iden
 use crate::delivery::Deliveries;
 use crate::error::NodeError;
 use crate::join::Join;
-use crate::listening::Listening;
+use crate::listening::{Listening, Unreached};
 use crate::options::NodeOptions;
 use crate::pager::{Listing, Pager};
 use crate::post::Post;
@@ -39,6 +39,7 @@ struct Handle {
     online: bool,
     requests: mpsc::Sender<Request>,
     listening: watch::Receiver<Vec<Address>>,
+    unreached: watch::Receiver<Vec<(Address, String)>>,
     ended: watch::Receiver<Option<End>>,
 }
 
@@ -69,9 +70,17 @@ impl Node {
         let (requests, requested) = mpsc::channel(REQUESTS_MAX);
         let (notify, noticed) = mpsc::unbounded_channel();
         let (tell_listening, listening) = watch::channel(Vec::new());
+        let (tell_unreached, unreached) = watch::channel(Vec::new());
         let (tell_end, ended) = watch::channel(None);
-        let handle = Handle { identity: engine.identity(), online: network.is_some(), requests, listening, ended };
-        let channels = Channels { requests: requested, notices: noticed, notify, listening: tell_listening };
+        let handle =
+            Handle { identity: engine.identity(), online: network.is_some(), requests, listening, unreached, ended };
+        let channels = Channels {
+            requests: requested,
+            notices: noticed,
+            notify,
+            listening: tell_listening,
+            unreached: tell_unreached,
+        };
         let shell = Shell::new(engine, store, network.clone(), options, channels);
         tokio::spawn(async move {
             let end = shell.run(network).await;
@@ -87,6 +96,18 @@ impl Node {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.0.identity
+    }
+
+    /// Where the node accepts connections, as far as it is known now.
+    #[cfg(all(feature = "redb", feature = "libp2p"))]
+    pub(crate) fn known_addresses(&self) -> Vec<Address> {
+        self.0.listening.borrow().clone()
+    }
+
+    /// The addresses at which nobody could be reached, each once, up to 256 of them. The node tries them again by itself.
+    #[must_use]
+    pub fn unreached(&self) -> Unreached {
+        Unreached::new(self.0.unreached.clone())
     }
 
     /// Makes a group of which this node's user is the first member.

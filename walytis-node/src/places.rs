@@ -79,6 +79,21 @@ pub(crate) fn at_any_port(place: &Address) -> Option<Address> {
     Place { port: 0, ..Place::parse(place)? }.address()
 }
 
+/// The place with the port that the system chose for it, as the addresses show it. `used` are the ports that others of
+/// the places have got. The place as it is, if it has a port, or no address yet.
+pub(crate) fn with_port(place: &Address, addresses: &[Address], used: &mut Vec<(bool, bool, u16)>) -> Address {
+    let Some(wanted) = Place::parse(place).filter(|wanted| wanted.port == 0) else { return place.clone() };
+    for address in addresses.iter().filter(|address| is_at(address, place)) {
+        let Some(Place { port, .. }) = Place::parse(address) else { continue };
+        let slot = (wanted.host.is_ipv4(), wanted.transport == Transport::Tcp, port);
+        if !used.contains(&slot) {
+            used.push(slot);
+            return Place { port, ..wanted }.address().unwrap_or_else(|| place.clone());
+        }
+    }
+    place.clone()
+}
+
 /// Whether an address will result from listening there: a machine without IPv6 can listen on all of its IPv6 addresses,
 /// of which there are none.
 pub(crate) fn has_address_for_sure(place: &Address) -> bool {
@@ -120,6 +135,24 @@ mod tests {
             &["/ip4/127.0.0.1/udp/1/quic-v1", "/ip6/::/udp/1/quic-v1"],
         );
         check(&["/dns/example.org/tcp/1", "/ip4/::1/tcp/1", "/ip4/127.0.0.1/tcp/65536", "", "tcp"], &[]);
+    }
+
+    #[test]
+    fn a_chosen_port_becomes_part_of_the_place() {
+        let known =
+            addresses(&["/ip4/127.0.0.1/tcp/5/p2p/12D3KooW", "/ip4/127.0.0.1/tcp/6", "/ip4/192.0.2.1/udp/7/quic-v1"]);
+        let check = |places: &[&str], expected: &[&str]| {
+            let mut used = Vec::new();
+            let with_ports: Vec<_> =
+                addresses(places).iter().map(|place| with_port(place, &known, &mut used)).collect();
+            assert_eq!(with_ports, addresses(expected));
+        };
+        check(&["/ip4/0.0.0.0/tcp/0", "/ip4/127.0.0.1/tcp/0"], &["/ip4/0.0.0.0/tcp/5", "/ip4/127.0.0.1/tcp/6"]);
+        check(
+            &["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/9"],
+            &["/ip4/0.0.0.0/udp/7/quic-v1", "/ip4/0.0.0.0/tcp/9"],
+        );
+        check(&["/ip6/::/tcp/0", "/dns4/example.org/tcp/0"], &["/ip6/::/tcp/0", "/dns4/example.org/tcp/0"]);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! A home on the network.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use offchain_net::{Libp2pNetwork, NetConfig, TransportKey};
-use walytis_core::Address;
+use walytis_core::{Address, NetworkError};
 
 use crate::error::NodeError;
 use crate::home::Home;
 use crate::node::Node;
 use crate::options::NodeOptions;
 use crate::places;
+use crate::wishes;
 
 /// How long [`Home::serve`] waits for the addresses that result from listening. The system gives them within
 /// milliseconds, unless it has no interface for them.
@@ -27,6 +29,20 @@ pub struct ServeOptions {
     pub connect: Vec<Address>,
 }
 
+/// What may be worth saying while a node begins to serve.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeNotice {
+    /// A place where the node listened before is taken, so it listens at another port, or not there. The next time the
+    /// place is tried again.
+    Taken {
+        /// The place.
+        place: Address,
+        /// What the network says of it.
+        error: NetworkError,
+    },
+}
+
 impl Home {
     /// A node on the network, over TCP and QUIC, and on the tokio runtime in which this is called. When it returns,
     /// the node accepts connections.
@@ -35,13 +51,27 @@ impl Home {
     /// [`NetworkError::Address`](crate::NetworkError::Address) if an address that was given cannot be used or is taken;
     /// otherwise as [`Home::offline`], or [`NodeError::Start`].
     pub async fn serve(self, options: ServeOptions) -> Result<Node, NodeError> {
+        self.serve_with(options, &mut |_| ()).await
+    }
+
+    /// As [`Home::serve`]; `notice` is told what may be worth saying.
+    ///
+    /// # Errors
+    /// As [`Home::serve`].
+    pub async fn serve_with(
+        self,
+        options: ServeOptions,
+        notice: &mut (dyn FnMut(ServeNotice) + Send),
+    ) -> Result<Node, NodeError> {
+        let folder = self.folder.clone();
         let (store, engine) = self.engine()?;
-        let remembered = engine.remembered_listening()?;
+        // A home that served before wishes were kept.
+        let before = places::again(&engine.remembered_listening()?);
         let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), NetConfig::default())?;
         let closing = network.clone();
         let close = Box::pin(async move { closing.close().await });
         let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), Some(close));
-        match begin(&node, options, remembered).await {
+        match begin(&node, options, &folder, before, notice).await {
             Ok(()) => Ok(node),
             Err(error) => {
                 node.shutdown().await;
@@ -51,19 +81,35 @@ impl Home {
     }
 }
 
-async fn begin(node: &Node, options: ServeOptions, remembered: Vec<Address>) -> Result<(), NodeError> {
+async fn begin(
+    node: &Node,
+    options: ServeOptions,
+    folder: &Path,
+    before: Vec<Address>,
+    notice: &mut (dyn FnMut(ServeNotice) + Send),
+) -> Result<(), NodeError> {
+    let mut wishes = options.listen;
     let mut listening = Vec::new();
-    for place in options.listen {
+    for place in &wishes {
         node.listen(place.clone()).await?;
-        listening.push(place);
+        listening.push(place.clone());
     }
-    if listening.is_empty() {
-        listening = listen_again(node, &remembered).await?;
+    if wishes.is_empty() {
+        let kept = wishes::kept(folder);
+        wishes = if kept.is_empty() { before } else { kept };
+        listening = listen_again(node, &wishes, notice).await?;
     }
     if listening.is_empty() {
         listening = listen_everywhere(node).await?;
+        if wishes.is_empty() {
+            wishes.clone_from(&listening);
+        }
     }
     let _ = tokio::time::timeout(ADDRESSES_WAIT, has_addresses(node, listening)).await;
+    let addresses = node.known_addresses();
+    let mut used = Vec::new();
+    let wishes: Vec<Address> = wishes.iter().map(|wish| places::with_port(wish, &addresses, &mut used)).collect();
+    wishes::keep(folder, &wishes);
     for address in options.connect {
         node.connect(address).await?;
     }
@@ -71,19 +117,21 @@ async fn begin(node: &Node, options: ServeOptions, remembered: Vec<Address>) -> 
 }
 
 /// Listens where the node did before, at another port where that one is taken.
-async fn listen_again(node: &Node, remembered: &[Address]) -> Result<Vec<Address>, NodeError> {
+async fn listen_again(
+    node: &Node,
+    wishes: &[Address],
+    notice: &mut (dyn FnMut(ServeNotice) + Send),
+) -> Result<Vec<Address>, NodeError> {
     let mut listening = Vec::new();
-    for place in places::again(remembered) {
+    for place in wishes {
         match node.listen(place.clone()).await {
-            Ok(()) => listening.push(place),
+            Ok(()) => listening.push(place.clone()),
             Err(NodeError::Network(error)) => {
-                let Some(elsewhere) = places::at_any_port(&place) else { continue };
-                let listens = node.listen(elsewhere.clone()).await.is_ok();
-                if listens {
-                    tracing::warn!(%place, %error, "cannot listen where it did before, so the system chooses a port");
+                tracing::warn!(%place, %error, "cannot listen where it did before");
+                notice(ServeNotice::Taken { place: place.clone(), error });
+                let Some(elsewhere) = places::at_any_port(place) else { continue };
+                if node.listen(elsewhere.clone()).await.is_ok() {
                     listening.push(elsewhere);
-                } else {
-                    tracing::warn!(%place, %error, "cannot listen where it did before");
                 }
             }
             Err(other) => return Err(other),

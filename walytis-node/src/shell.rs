@@ -15,6 +15,7 @@ use walytis_core::{Address, Network, NetworkEvent, Store};
 use walytis_offchain::{Command, Effect, Engine, EngineError, Event, Ticket, Timer};
 
 use crate::committer::Commits;
+use crate::listening::Unreached;
 use crate::options::{Clock, NodeOptions};
 use crate::outbox::Outbox;
 use crate::request::{Notice, Request, Waiter};
@@ -50,6 +51,7 @@ pub(crate) struct Channels {
     pub(crate) notices: UnboundedReceiver<Notice>,
     pub(crate) notify: UnboundedSender<Notice>,
     pub(crate) listening: watch::Sender<Vec<Address>>,
+    pub(crate) unreached: watch::Sender<Vec<(Address, String)>>,
 }
 
 /// An engine and what it needs around it. See the module's documentation.
@@ -230,6 +232,14 @@ impl Shell {
             NetworkEvent::Frame { peer, bytes } => Event::Frame { peer, bytes },
             NetworkEvent::DialFailed { address, reason } => {
                 tracing::debug!(%address, reason, "not reached");
+                self.channels.unreached.send_if_modified(|known| {
+                    let new =
+                        known.len() < Unreached::ADDRESSES_MAX && known.iter().all(|(other, _)| *other != address);
+                    if new {
+                        known.push((address.clone(), reason));
+                    }
+                    new
+                });
                 Event::DialFailed(address)
             }
             other => {

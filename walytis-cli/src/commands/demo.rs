@@ -116,7 +116,7 @@ impl Display {
             }
             (Lines::Plain(one), News::Step(text)) => {
                 let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
-                eprintln!("{text}");
+                crate::output::complain(text);
             }
             (Lines::Plain(_), _) => {}
         }

@@ -1,7 +1,9 @@
 //! `walytis group ...`
 
 use std::fmt::Write;
+use std::io::{IsTerminal, Read};
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::arguments::Group;
@@ -9,6 +11,9 @@ use crate::context::Context;
 use crate::link::{self, GroupDetailsView, GroupView, Reach, Reply, Request};
 use crate::output::printable;
 use crate::progress::Progress;
+
+/// The most bytes of standard input that are looked at for a code: many times the longest.
+const CODE_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Serialize)]
 struct Code {
@@ -99,10 +104,22 @@ async fn invite(context: &mut Context, group: String, uses: u32) -> anyhow::Resu
 }
 
 async fn join(context: &mut Context, code: String, name: Option<String>) -> anyhow::Result<()> {
-    // Typed codes are often copied with a line's end.
-    let code = code.trim().to_owned();
+    let code = if code == "-" {
+        let reading = tokio::task::spawn_blocking(|| {
+            let mut text = String::new();
+            std::io::stdin().take(CODE_BYTES_MAX).read_to_string(&mut text).map(|_| text)
+        });
+        context.stop.or(async { reading.await?.context("cannot read the code from standard input") }).await?
+    } else {
+        code
+    };
+    // Codes are often copied with a line's end, or come in several lines.
+    let code: String = code.split_whitespace().collect();
     let mut access = link::open(context, Reach::Network, Request::Join { code, name }).await?;
     let progress = Progress::new(&context.output, "joining");
+    // Where no line can move, one stays.
+    let plain = !std::io::stderr().is_terminal();
+    let waiting = plain.then(|| Progress::waiting(&context.output, || "joining: waiting for an inviter".to_owned()));
     let joined = context.stop.or(async {
         loop {
             match access.link.next().await? {
@@ -114,7 +131,7 @@ async fn join(context: &mut Context, code: String, name: Option<String>) -> anyh
         }
     });
     let joined = joined.await;
-    drop(progress);
+    drop((progress, waiting));
     let served = access.is_served();
     access.close().await;
     let joined = joined?;

@@ -3,16 +3,17 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
-use walytis_core::limits::CONTENT_BYTES_MAX;
+use walytis_core::limits::{CONTENT_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 
 use crate::arguments::Post;
 use crate::context::Context;
-use crate::link::{self, Link, NodeGone, QUEUE, Reach, Reply, Request};
+use crate::link::{self, Access, NodeGone, QUEUE, Reach, Reply, Request};
 use crate::stop::Interrupted;
 
 #[derive(Serialize)]
@@ -29,69 +30,143 @@ enum Cut {
     Lines,
 }
 
+/// How long a node that lasts as long as this command waits for more input, before it leaves the home to others.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long such a node has the home at a stretch, however much there is to post: less than others wait for it.
+const STRETCH: Duration = Duration::from_secs(5);
+
+/// How long others have to take the home in between. They look far more often.
+const TURN: Duration = Duration::from_millis(150);
+
 /// Posts a file, or each of its lines.
 pub(crate) async fn run(context: &mut Context, arguments: Post) -> anyhow::Result<()> {
     let cut = if arguments.lines { Cut::Lines } else { Cut::Whole };
     let input = open(&arguments.file)?;
     let Post { group, file, topics, .. } = arguments;
+    check_topics(&topics)?;
     let topics = topics.into_iter().map(ByteBuf::from).collect();
-    let mut access = link::open(context, Reach::Store, Request::Post { group, topics }).await?;
+    let request = Request::Post { group, topics };
+    // At once, so that nobody types for a group that is not there.
+    let access = link::open(context, Reach::Store, request.clone()).await?;
     if file == Path::new("-") && io::stdin().is_terminal() {
         context.output.remark("Reading from the terminal. Ctrl-D ends it.");
     }
     let contents = cut_up(input, file, cut)?;
-    let mut feed = Feed { contents, ended: None, posted: 0, cut };
-    let result = feed.run(context, &mut access.link).await;
-    let served = access.is_served();
-    access.close().await;
-    if !served && feed.posted > 0 {
-        let what = if feed.posted == 1 { "The block goes" } else { "The blocks go" };
-        context.output.remark(format_args!("{what} out when the node runs: `walytis serve`"));
+    let mut feed = Feed { contents, first: None, ended: None, given: 0, posted: 0, untold: None, cut };
+    let result = feed.run(context, access, &request).await;
+    if let Some(error) = &feed.untold {
+        let posted = feed.posted;
+        context.output.remark(format_args!("The ids could not all be printed ({error}); blocks posted: {posted}"));
     }
-    result
+    result.map_err(|error| feed.how_far(error))
+}
+
+/// Names the topic, or the number, that is too much.
+fn check_topics(topics: &[String]) -> anyhow::Result<()> {
+    ensure!(topics.len() <= TOPICS_MAX, "{} topics are given: a block has at most {TOPICS_MAX}", topics.len());
+    for (number, topic) in topics.iter().enumerate() {
+        let (number, bytes) = (number.saturating_add(1), topic.len());
+        ensure!(bytes <= TOPIC_BYTES_MAX, "topic {number} has {bytes} bytes: a topic has at most {TOPIC_BYTES_MAX}");
+    }
+    Ok(())
 }
 
 /// What is on its way from the input to the chain.
 struct Feed {
     contents: mpsc::Receiver<anyhow::Result<Vec<u8>>>,
+    /// It was read while no node was there.
+    first: Option<Vec<u8>>,
     /// Nothing more is posted, and why.
     ended: Option<anyhow::Result<()>>,
+    given: u64,
     posted: u64,
+    /// Why ids are not printed any more.
+    untold: Option<String>,
     cut: Cut,
 }
 
 impl Feed {
-    /// Hands contents to the node while it tells which blocks are durable; prints each id.
-    async fn run(&mut self, context: &mut Context, link: &mut Link) -> anyhow::Result<()> {
-        let requests = link.requests();
-        let mut next: Option<Request> = None;
+    /// Posts all that comes. A node of this command leaves the home to others when the input pauses.
+    async fn run(&mut self, context: &mut Context, mut access: Access, request: &Request) -> anyhow::Result<()> {
         loop {
+            let served = access.is_served();
+            let result = self.stretch(context, &mut access).await;
+            access.close().await;
+            let ended = self.ended.is_some() || result.is_err();
+            if !ended {
+                tokio::time::sleep(TURN).await;
+                self.wait_for_input(context).await;
+            }
+            if let Some(ended) = result.err().map(Err).or_else(|| self.ended.take()) {
+                if !served && self.posted > 0 {
+                    let what = if self.posted == 1 { "The block goes" } else { "The blocks go" };
+                    context.output.remark(format_args!("{what} out when the node runs: `walytis serve`"));
+                }
+                return ended;
+            }
+            access = link::open(context, Reach::Store, request.clone()).await?;
+        }
+    }
+
+    /// Waits without a node until there is something to post.
+    async fn wait_for_input(&mut self, context: &mut Context) {
+        tokio::select! {
+            biased;
+            () = context.stop.requested() => self.ended = Some(Err(Interrupted.into())),
+            content = self.contents.recv() => match content {
+                Some(Ok(content)) => self.first = Some(content),
+                Some(Err(error)) => self.ended = Some(Err(error)),
+                None => self.ended = Some(Ok(())),
+            }
+        }
+    }
+
+    /// Hands contents to the node while it tells which blocks are durable; prints each id. Ends with the input, and for
+    /// a node of this command when it has to leave the home.
+    async fn stretch(&mut self, context: &mut Context, access: &mut Access) -> anyhow::Result<()> {
+        let mut leaves = false;
+        let may_leave = !access.is_served();
+        let began = tokio::time::Instant::now();
+        let requests = access.link.requests();
+        let mut next: Option<Request> = self.first.take().map(|content| Request::Content(ByteBuf::from(content)));
+        loop {
+            let takes_more = next.is_none() && self.ended.is_none() && !leaves;
             tokio::select! {
                 biased;
                 () = context.stop.requested(), if self.ended.is_none() => {
                     // What was given to the node already becomes durable, and is told of.
                     next = Some(self.end(Err(Interrupted.into())));
                 }
-                reply = link.next() => match reply {
-                    Ok(Some(Reply::Posted(id))) => {
-                        self.posted = self.posted.saturating_add(1);
-                        context.output.result(&id, &Posted { id: id.clone() })?;
-                    }
+                reply = access.link.next() => match reply {
+                    Ok(Some(Reply::Posted(id))) => self.tell(context, id),
                     Ok(Some(_)) => {}
-                    Ok(None) => return self.ended.take().unwrap_or_else(|| Err(NodeGone.into())),
-                    Err(error) => return Err(self.at_line(error)),
+                    Ok(None) if self.ended.is_some() || leaves => return Ok(()),
+                    Ok(None) => return Err(NodeGone.into()),
+                    Err(error) => return Err(error),
                 },
                 permit = requests.reserve(), if next.is_some() => match (permit, next.take()) {
-                    (Ok(permit), Some(request)) => permit.send(request),
+                    (Ok(permit), Some(request)) => {
+                        self.given = self.given.saturating_add(u64::from(matches!(request, Request::Content(_))));
+                        permit.send(request);
+                    }
                     // The reply that tells why comes by itself.
                     _ => self.ended = Some(Err(NodeGone.into())),
                 },
-                content = self.contents.recv(), if next.is_none() && self.ended.is_none() => {
+                () = tokio::time::sleep_until(began + STRETCH), if may_leave && takes_more => {
+                    leaves = true;
+                    next = Some(Request::End);
+                }
+                content = self.contents.recv(), if takes_more => {
                     next = Some(match content {
                         Some(Ok(content)) => Request::Content(ByteBuf::from(content)),
                         Some(Err(error)) => self.end(Err(error)),
                         None => self.end(Ok(())),
                     });
+                }
+                () = tokio::time::sleep(PAUSE), if may_leave && takes_more => {
+                    leaves = true;
+                    next = Some(Request::End);
                 }
             }
         }
@@ -102,12 +177,34 @@ impl Feed {
         Request::End
     }
 
-    /// Blocks are told of in order, so the first that was not is the one that failed.
-    fn at_line(&self, error: anyhow::Error) -> anyhow::Error {
-        match self.cut {
-            Cut::Lines if self.posted > 0 => error.context(format!("line {}", self.posted.saturating_add(1))),
-            _ => error,
+    /// Prints an id. Whether anybody reads it changes nothing of what is posted.
+    fn tell(&mut self, context: &mut Context, id: String) {
+        self.posted = self.posted.saturating_add(1);
+        if self.untold.is_none()
+            && let Err(error) = context.output.result(&id, &Posted { id: id.clone() })
+        {
+            self.untold = Some(crate::output::one_line(&error));
+            context.output.give_up();
         }
+    }
+
+    /// Blocks are told of in order, so the first line that was not is where to go on.
+    fn how_far(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.cut == Cut::Whole {
+            return error;
+        }
+        let next = self.posted.saturating_add(1);
+        let done = match self.posted {
+            0 => "no line is posted for sure".to_owned(),
+            1 => "line 1 is posted".to_owned(),
+            posted => format!("lines 1 to {posted} are posted"),
+        };
+        let unknown = if self.given > self.posted {
+            format!("; lines {next} to {} may be posted as well, which `read` shows", self.given)
+        } else {
+            String::new()
+        };
+        anyhow!("{} ({done}: go on from line {next}{unknown})", crate::output::one_line(&error))
     }
 }
 
@@ -125,6 +222,7 @@ fn cut_up(
     cut: Cut,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Vec<u8>>>> {
     let (contents, received) = mpsc::channel(QUEUE);
+    let name = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
     let read = move || {
         let mut input = BufReader::new(input);
         let mut line = 0_u64;
@@ -134,7 +232,7 @@ fn cut_up(
                 Cut::Whole => whole(&mut input),
                 Cut::Lines => one_line(&mut input).with_context(|| format!("line {line}")),
             };
-            let content = content.with_context(|| format!("cannot post {}", file.display()));
+            let content = content.with_context(|| format!("cannot post {name}"));
             let last = cut == Cut::Whole || content.is_err();
             let Some(content) = content.transpose() else { break };
             if contents.blocking_send(content).is_err() || last {

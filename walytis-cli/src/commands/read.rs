@@ -1,5 +1,8 @@
 //! `walytis read`
 
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
 use data_encoding::BASE64;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -52,12 +55,12 @@ pub(crate) async fn run(context: &mut Context, arguments: Read) -> anyhow::Resul
         Format::Text => Shown::Text,
     };
     let request = Request::Read { group, topic: topic.map(ByteBuf::from), follow };
-    let mut access = link::open(context, Reach::Store, request).await?;
-    let mut printer = Printer { shown, missing: 0 };
+    let mut access = match follow {
+        true => link::open_served(context, request).await?,
+        false => link::open(context, Reach::Store, request).await?,
+    };
+    let mut printer = Printer { shown, missing: 0, without: BTreeMap::new() };
     let result = if follow {
-        if !access.is_served() {
-            context.output.remark("The node does not run, so nothing arrives from others: start `walytis serve`.");
-        }
         tokio::select! {
             // Following has no other end.
             result = printer.print_all(context, &mut access.link) => match result {
@@ -70,6 +73,9 @@ pub(crate) async fn run(context: &mut Context, arguments: Read) -> anyhow::Resul
         printer.print_all(context, &mut access.link).await
     };
     access.close().await;
+    if result.is_ok() && !follow {
+        printer.nothing_lost(context).await?;
+    }
     if printer.missing > 0 && shown != Shown::Json && !follow {
         context.output.remark(format_args!("The content of {} blocks is still on its way.", printer.missing));
     }
@@ -79,6 +85,8 @@ pub(crate) async fn run(context: &mut Context, arguments: Read) -> anyhow::Resul
 struct Printer {
     shown: Shown,
     missing: u64,
+    /// Of each device, a block whose content is not here.
+    without: BTreeMap<String, String>,
 }
 
 impl Printer {
@@ -95,9 +103,28 @@ impl Printer {
         context.output.flush()
     }
 
+    /// What this device posted cannot be on its way to it.
+    async fn nothing_lost(&self, context: &mut Context) -> anyhow::Result<()> {
+        if self.without.is_empty() {
+            return Ok(());
+        }
+        let identity = link::ask(context, Reach::Store, Request::Identity, |reply| match reply {
+            Reply::Identity(identity) => Some(identity),
+            _ => None,
+        });
+        let device = identity.await?.device;
+        ensure!(
+            !self.without.contains_key(&device),
+            "the store is damaged: the content of block {}, which was posted here, is lost. `walytis check` tells more",
+            self.without.get(&device).map_or("", String::as_str)
+        );
+        Ok(())
+    }
+
     fn print(&mut self, output: &mut Output, entry: &EntryView) -> anyhow::Result<()> {
         if entry.content.is_none() {
             self.missing = self.missing.saturating_add(1);
+            self.without.entry(entry.device.clone()).or_insert_with(|| entry.id.clone());
         }
         match self.shown {
             Shown::Json => output.object(&line(entry)),
@@ -192,7 +219,7 @@ mod tests {
             }
         }
         let mut output = Output::to(Shared(results.clone()), Format::Text);
-        let mut printer = Printer { shown: Shown::Raw, missing: 0 };
+        let mut printer = Printer { shown: Shown::Raw, missing: 0, without: BTreeMap::new() };
         for content in [Some(&b"a"[..]), Some(b"b\n"), None, Some(b"")] {
             printer.print(&mut output, &entry(content)).expect("printed");
         }

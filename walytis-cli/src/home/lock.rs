@@ -55,6 +55,13 @@ impl HomeLock {
     }
 }
 
+impl HomeFolder {
+    /// Who has the home, for a person.
+    pub(crate) fn holder(&self) -> String {
+        holder(&self.lock_file())
+    }
+}
+
 /// Who says in the lock file that it has the home. Where a locked file cannot be read, nobody knows.
 fn holder(path: &std::path::Path) -> String {
     let mut text = String::new();

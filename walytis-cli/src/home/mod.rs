@@ -4,7 +4,7 @@
 //! lock     who uses the home; locked while somebody does
 //! name     what `id` calls it, if it has a name
 //! run/     the socket of a running node, for this user alone
-//! store/   keys and records, sealed
+//! store/   keys and records, sealed; and `listen`, in clear: the addresses where `serve` listens
 //! ```
 
 mod lock;
@@ -12,7 +12,7 @@ mod lock;
 mod socket_place;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -35,6 +35,8 @@ const RUN: &str = "run";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HomeFolder {
     path: PathBuf,
+    /// Whether it is another than the platform's.
+    named: bool,
 }
 
 impl HomeFolder {
@@ -52,12 +54,12 @@ impl HomeFolder {
         };
         ensure!(!path.as_os_str().is_empty(), "--home needs a folder");
         let path = std::path::absolute(&path).with_context(|| format!("{} is no path", path.display()))?;
-        Ok(Self { path })
+        Ok(Self { path, named: global.home.is_some() })
     }
 
     /// For commands that need no home.
     pub(crate) fn none() -> Self {
-        Self { path: PathBuf::new() }
+        Self { path: PathBuf::new(), named: false }
     }
 
     /// The folder.
@@ -80,10 +82,26 @@ impl HomeFolder {
     pub(crate) fn must_exist(&self) -> anyhow::Result<()> {
         ensure!(
             self.exists()?,
-            "there is no home in {}: make one with `walytis init`, or name another with --home",
-            self.path.display()
+            "there is no home in {}: make one with {}, or name another with --home",
+            self.path.display(),
+            self.init_command()
         );
         Ok(())
+    }
+
+    /// What to do when the home cannot be saved.
+    pub(crate) fn way_out(&self) -> String {
+        format!(
+            "Put back a copy of {path}; without one, move that folder away, make a new home with {init}, and join the \
+             groups again by new invitations: it will be another member, and what a founder managed stays without it",
+            path = self.path.display(),
+            init = self.init_command()
+        )
+    }
+
+    /// The command that makes this home.
+    fn init_command(&self) -> String {
+        if self.named { format!("`walytis --home {} init`", self.path.display()) } else { "`walytis init`".to_owned() }
     }
 
     /// There must be none, nor anything else that is not ours.
@@ -109,7 +127,12 @@ impl HomeFolder {
 
     /// Makes the folder, for this user alone.
     pub(crate) fn make(&self) -> anyhow::Result<()> {
-        make_private(&self.path).with_context(|| format!("cannot make the folder {}", self.path.display()))
+        let cannot = || format!("cannot make the folder {}", self.path.display());
+        make_private(&self.path).with_context(cannot)?;
+        // One that was there may be open to others.
+        #[cfg(unix)]
+        fs::set_permissions(&self.path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).with_context(cannot)?;
+        Ok(())
     }
 
     /// Makes the store by `make`, which is given its place. The home exists from when this has returned, and not before.
@@ -127,7 +150,7 @@ impl HomeFolder {
         let finish = || {
             let made = make(&unfinished)?;
             if let Some(name) = name {
-                fs::write(self.path.join(NAME), name).with_context(cannot)?;
+                write_private(&self.path.join(NAME), name).with_context(cannot)?;
             }
             fs::rename(&unfinished, self.store()).with_context(cannot)?;
             sync_folder(&self.path).with_context(cannot)?;
@@ -153,7 +176,7 @@ impl HomeFolder {
 
     #[cfg(test)]
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), named: true }
     }
 }
 
@@ -171,6 +194,15 @@ fn make_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Writes a file that only this user can read.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
 }
 
 /// Makes the names in a folder durable, where folders can be synced.

@@ -1,5 +1,6 @@
 //! The way to the node: through a running one if there is one, otherwise by opening the home.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -8,7 +9,6 @@ use walytis_node::{Home, Node, ServeOptions, Unlock};
 use crate::context::Context;
 use crate::home::{HomeFolder, HomeLock, InUse, WAIT};
 use crate::progress::Progress;
-use crate::unlock::{self, Purpose};
 
 use super::messages::Request;
 use super::{Link, QUEUE, answer};
@@ -59,11 +59,8 @@ pub(crate) async fn open(context: &mut Context, reach: Reach, request: Request) 
     if let Some(link) = served(&context.home).await? {
         return through(link, request).await;
     }
-    let unlock = unlock::unlock(&context.global, Purpose::Open, &mut context.stop).await?;
-    let waiting = Progress::new(&context.output, "waiting for the home, which is in use");
-    let way = context.stop.or(wait(&context.home, context.command)).await?;
-    drop(waiting);
-    match way {
+    let unlock = context.secret().await?;
+    match find_way(context).await? {
         Way::Through(link) => through(link, request).await,
         Way::Lock(lock) => {
             let node = start(context, reach, unlock).await?;
@@ -77,6 +74,21 @@ pub(crate) async fn open(context: &mut Context, reach: Reach, request: Request) 
     }
 }
 
+/// Sends a request to the node that serves the home; without one it says what to do.
+pub(crate) async fn open_served(context: &mut Context, request: Request) -> anyhow::Result<Access> {
+    context.home.must_exist()?;
+    // A node may be about to serve.
+    match find_way(context).await? {
+        Way::Through(link) => through(link, request).await,
+        Way::Lock(_) => Err(NotServed.into()),
+    }
+}
+
+/// No node serves the home, and the command would wait for nothing.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("no node runs for this home, so nothing new would come: start `walytis serve`, then repeat the command")]
+pub(crate) struct NotServed;
+
 async fn through(link: Link, request: Request) -> anyhow::Result<Access> {
     link.send(request).await?;
     Ok(Access { link, own: None })
@@ -88,6 +100,18 @@ enum Way {
     Through(Link),
     /// The home is ours, to start one.
     Lock(HomeLock),
+}
+
+/// Finds what leads to the home's node, and tells whoever has to wait.
+async fn find_way(context: &mut Context) -> anyhow::Result<Way> {
+    let _waiting = waiting(context);
+    context.stop.or(wait(&context.home, context.command)).await
+}
+
+/// Says for whom the command waits, should it have to.
+fn waiting(context: &Context) -> Progress {
+    let home = context.home.clone();
+    Progress::waiting(&context.output, move || format!("waiting for {} to leave the home", home.holder()))
 }
 
 /// Waits until the home is served or free, but not for long.
@@ -136,7 +160,7 @@ async fn served(home: &HomeFolder) -> anyhow::Result<Option<Link>> {
 }
 
 /// Opens the home and starts its node.
-async fn start(context: &mut Context, reach: Reach, unlock: Unlock) -> anyhow::Result<Node> {
+async fn start(context: &mut Context, reach: Reach, unlock: Arc<Unlock>) -> anyhow::Result<Node> {
     let opening = Progress::new(&context.output, "opening the home");
     let home = context.unlock_home(unlock).await?;
     drop(opening);
@@ -153,11 +177,11 @@ pub(crate) async fn open_home(context: &mut Context) -> anyhow::Result<(Home, Ho
         // It will not be free soon: this says who has it.
         HomeLock::take(&context.home, context.command)?;
     }
-    let unlock = unlock::unlock(&context.global, Purpose::Open, &mut context.stop).await?;
-    let waiting = Progress::new(&context.output, "waiting for the home, which is in use");
-    let (home, command) = (context.home.clone(), context.command);
-    let lock = context.stop.or(wait_for_lock(&home, command)).await?;
-    drop(waiting);
+    let unlock = context.secret().await?;
+    let lock = {
+        let _waiting = waiting(context);
+        context.stop.or(wait_for_lock(&context.home, context.command)).await?
+    };
     Ok((context.unlock_home(unlock).await?, lock))
 }
 

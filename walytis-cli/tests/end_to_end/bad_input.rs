@@ -26,7 +26,7 @@ fn a_command_that_cannot_be_carried_out_says_why() {
     };
     check(&["post", "h"], b"x", "there is no group \"h\"");
     check(&["read", "h"], b"", "there is no group \"h\"");
-    check(&["read", "h", "--follow"], b"", "there is no group \"h\"");
+    check(&["read", "g", "--follow"], b"", "start `walytis serve`, then repeat");
     check(&["group", "show", "did:walytis:00"], b"", "there is no group");
     check(&["group", "invite", "h"], b"", "there is no group \"h\"");
     check(&["group", "invite", "g"], b"", "run `serve` once");
@@ -35,7 +35,7 @@ fn a_command_that_cannot_be_carried_out_says_why() {
     check(&["group", "new", "did:walytis:00"], b"", "does not begin with \"did:\"");
     check(&["post", "g", "/no/such/file"], b"", "cannot read /no/such/file");
     check(&["post", "g", large], b"", "more than 1048576 bytes");
-    check(&["post", "g", "--topic", &topic], b"x", "topics of at most 256 bytes");
+    check(&["post", "g", "--topic", &topic], b"x", "topic 1 has 257 bytes: a topic has at most 256");
     check(&["group", "join", "hello"], b"", "not an invitation code");
     check(&["group", "join", "walytis1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], b"", "damaged");
     check(&["serve", "--listen", "/ip4/127.0.0.1/x25/1"], b"", "/ip4/127.0.0.1/x25/1");
@@ -91,11 +91,16 @@ fn a_home_opens_with_its_own_secret_alone() {
     };
     let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
     let (other_key, short_key, words) = (path(&other_key), path(&short_key), path(&words));
-    check(&with_key, &[], None, "there is no terminal to ask for the passphrase: give --passphrase-file");
+    check(
+        &with_key,
+        &[],
+        None,
+        "no node runs for this home, so it has to be unlocked, and there is no terminal to ask for the passphrase",
+    );
     check(&with_key, &["--key-file", &other_key], None, "wrong raw key");
     check(&with_key, &["--key-file", &short_key], None, "exactly 32 random bytes");
     check(&with_key, &["--key-file", "/no/such/key"], None, "cannot read /no/such/key");
-    check(&with_key, &[], Some("correct horse"), "locked by a raw key");
+    check(&with_key, &[], Some("correct horse"), "locked by a raw key: it opens with --key-file");
     check(&with_words, &[], Some("wrong horse"), "wrong passphrase");
     check(&with_words, &["--key-file", &other_key], Some("correct horse"), "locked by a passphrase");
     check(&with_words, &[], Some("correct horse"), "");
@@ -119,7 +124,8 @@ fn invitations_that_do_not_lead_in_say_so() {
     check(&format!("{start}{changed}{}", &end[1..]), "damaged");
     check(&code[..code.len() - 1], "damaged");
 
-    place.home("d").ok(&["group", "join", &code]);
+    // By standard input, and broken into lines as a letter does it.
+    place.home("d").ok_with(&["group", "join", "-"], format!("{start}\r\n  {end}\n").as_bytes());
     check(&code, "the invitation is spent");
     place.home("e").run(&["group", "join", &code]).failed(1, "the invitation is spent");
     assert_eq!(crate::common::json(&a.ok(&["--json", "group", "list"]))[0]["members"], 3, "nobody came in by it");
@@ -134,14 +140,15 @@ fn a_home_in_use_is_waited_for_and_its_holder_named() {
     let place = Place::new();
     let home = place.home("a");
     home.ok(&["group", "new", "g"]);
-    let mut posting = Running::start(home.command(&["post", "g", "--lines"]));
-    std::io::Write::write_all(posting.stdin.as_mut().expect("its input"), b"one\n").expect("written");
-    posting.line();
-    let holder = format!("is in use by process {} (`walytis post`)", posting.child.id());
-    home.run(&["id"]).failed(1, &holder);
-    let (status, rest) = posting.end();
-    assert!(status.success() && rest.is_empty());
-    assert_eq!(home.read("g").len(), 1);
+    // As a command has it that takes long.
+    let lock = std::fs::File::options().read(true).write(true).open(home.folder.join("lock")).expect("its lock");
+    lock.lock().expect("locked");
+    std::fs::write(home.folder.join("lock"), "4711 check\n").expect("written");
+    let ended = home.run(&["id"]);
+    ended.failed(1, "is in use by process 4711 (`walytis check`)");
+    assert!(ended.err.starts_with("waiting for process 4711 (`walytis check`) to leave the home"), "{ended:?}");
+    assert_eq!(home.run(&["-q", "id"]).err.lines().count(), 1, "only the error");
+    drop(lock);
 
     let serving = home.serve(&["--listen", "/ip4/127.0.0.1/tcp/0"], 1);
     let holder = format!("is in use by process {} (`walytis serve`)", serving.child.id());
@@ -184,19 +191,68 @@ fn flipped_bytes_are_found() {
     let text = crate::common::lines_of_text(200);
     // A page at a time; what no check finds has to be in no use.
     let pages = file.len() / 4096;
-    let mut found = 0;
+    let (mut found, mut named) = (0, 0);
     for page in 1..pages {
         let mut damaged = file.clone();
         damaged[page * 4096 + 64] ^= 1;
         std::fs::write(home.store_file(), &damaged).expect("written");
-        let ended = home.run(&["check"]);
+        let ended = home.run(&["--json", "check"]);
+        let report = &crate::common::json(&ended.out)[0];
+        assert_eq!(report["ok"], ended.code == Some(0), "{ended:?}");
+        assert!(!ended.err.contains("panicked"), "{ended:?}");
         match ended.code {
             Some(1) => {
-                assert!(ended.err.contains("error: "), "{ended:?}");
+                assert!(ended.err.contains("error: ") && !report["problems"][0].is_null(), "{ended:?}");
+                named += usize::from(ended.out.contains("table ") || ended.out.contains("block "));
                 found += 1;
+                std::fs::write(home.store_file(), &damaged).expect("written");
+                // What shows not all of the text says that it failed.
+                let ended = home.run(&["read", "g", "--raw"]);
+                let whole = ended.out == text && ended.code == Some(0);
+                assert!(whole || ended.code == Some(1) && ended.err.contains("error: "), "page {page}: {ended:?}");
+                assert!(!ended.err.contains("panicked"), "{ended:?}");
             }
             _ => assert_eq!(home.run(&["read", "g", "--raw"]).ok(), text, "page {page}: neither found nor harmless"),
         }
     }
-    assert!(found > 0, "{pages} pages");
+    assert!(found > 0 && named > 0, "{pages} pages, {found} found, {named} named");
+}
+
+#[test]
+fn half_a_key_file_is_told_of() {
+    let place = Place::new();
+    let (home, _) = filled(&place);
+    let keys = home.folder.join("store").join("keys");
+    let mut bytes = std::fs::read(&keys).expect("read");
+    bytes[50] ^= 1;
+    std::fs::write(&keys, bytes).expect("written");
+    let check = || crate::common::json(&home.ok(&["--json", "check"])).remove(0);
+    let report = check();
+    let mended = report["mended"][0].as_str().unwrap_or_default();
+    assert!(report["ok"] == true && mended.starts_with("one half of ") && mended.contains("damaged"), "{report}");
+    assert_eq!(check()["mended"], serde_json::json!([]));
+    std::fs::remove_file(home.store_file()).expect("removed");
+    home.run(&["id"]).failed(1, "store.redb is missing. Put back a copy");
+}
+
+#[test]
+fn lines_that_break_off_say_where_to_go_on() {
+    let place = Place::new();
+    let home = place.home("a");
+    home.ok(&["group", "new", "g"]);
+    let lines = [b"one\ntwo\n".as_slice(), &vec![b'x'; 1024 * 1024 + 1], b"\nfour\n"].concat();
+    let ended = run(home.command(&["post", "g", "--lines"]), &lines);
+    assert_eq!((ended.code, ended.out.lines().count(), home.read("g").len()), (Some(1), 2, 2), "{ended:?}");
+    let error = "error: cannot post standard input: line 3: more than 1048576 bytes do not fit into one block: cut it into parts (lines 1 to 2 are posted: go on from line 3)";
+    assert!(ended.err.contains(error), "{ended:?}");
+}
+
+#[test]
+fn a_peer_that_is_not_there_is_told_once() {
+    let place = Place::new();
+    let home = place.home("a");
+    // Nobody can connect to port 1 here, or if somebody can, it is not a node.
+    let peer = "/ip4/127.0.0.1/tcp/1";
+    let mut serving = Running::start(home.command(&["serve", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", peer]));
+    serving.error_with(&format!("Cannot reach {peer} yet ("));
 }

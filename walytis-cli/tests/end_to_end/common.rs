@@ -207,6 +207,16 @@ impl Running {
         (0..count).map(|_| self.line()).collect()
     }
 
+    /// Waits for a remark that begins so.
+    pub(crate) fn error_with(&mut self, start: &str) -> String {
+        loop {
+            let line = self.errors.recv_timeout(GUARD).unwrap_or_else(|_| panic!("no {start:?} came"));
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
+
     /// Kills it as nothing can be caught; gives the lines that it had printed and nobody had taken.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().expect("killed");

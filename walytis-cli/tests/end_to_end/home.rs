@@ -91,11 +91,59 @@ fn serving_ends_cleanly_when_asked_to() {
     posting.signal(Signal::TERM);
     assert_eq!(posting.rest(), Vec::<String>::new());
     assert_eq!(posting.end().0.code(), Some(1));
+    let _serving = home.serve(LISTEN, 1);
     let mut following = Running::start(home.command(&["read", "g", "--follow", "--raw"]));
     assert_eq!(following.lines(3), ["x", "x", "y"]);
     following.signal(Signal::INT);
     assert_eq!(following.rest(), Vec::<String>::new());
     assert!(following.end().0.success());
+}
+
+#[test]
+fn a_port_that_is_taken_is_tried_again() {
+    let place = Place::new();
+    let home = place.home("a");
+    let mut first = Running::start(home.command(&["serve", "--listen", "/ip4/127.0.0.1/tcp/0"]));
+    let address = first.line();
+    drop(first.kill());
+    let port: u16 = address.split('/').nth(4).and_then(|port| port.parse().ok()).expect("a port");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).expect("bound");
+    let mut second = Running::start(home.command(&["serve"]));
+    second.error_with(&format!("Cannot listen at /ip4/127.0.0.1/tcp/{port} this time: "));
+    assert_ne!(second.line(), address);
+    drop((second.kill(), taken));
+    let mut third = Running::start(home.command(&["serve"]));
+    assert_eq!(third.line(), address);
+    let mode = std::fs::metadata(home.folder.join("store").join("listen")).expect("kept").mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_command_that_waits_for_input_leaves_the_home_to_others() {
+    use std::io::Write;
+    let place = Place::new();
+    let home = place.home("a");
+    home.ok(&["group", "new", "g"]);
+    let mut lines = Running::start(home.command(&["post", "g", "--lines"]));
+    let mut whole = Running::start(home.command(&["post", "g"]));
+    let mut write = |text: &[u8]| lines.stdin.as_mut().expect("its input").write_all(text).expect("written");
+    write(b"one\n");
+    // Both wait for more, and others can have the home meanwhile.
+    while home.read("g").is_empty() {}
+    write(b"two\nthree\n");
+    while home.read("g").len() < 3 {}
+    let serving = home.serve(LISTEN, 1);
+    write(b"four\n");
+    assert_eq!(lines.lines(4).len(), 4);
+    whole.stdin.take().expect("its input").write_all(b"five").expect("written");
+    whole.line();
+    assert!(whole.end().0.success());
+    drop(serving.kill());
+    assert_eq!(home.ok(&["read", "g", "--raw"]), "one\ntwo\nthree\nfour\nfive\n");
+    let mut following = Running::start(home.command(&["read", "g", "--follow"]));
+    assert_eq!(following.rest(), Vec::<String>::new());
+    assert_eq!(following.end().0.code(), Some(1), "it names the remedy instead of waiting for nothing");
+    drop(lines.end());
 }
 
 #[test]
@@ -116,6 +164,14 @@ fn a_home_is_made_once_and_whole() {
     let before = home.files();
     home.run(&["init"]).failed(1, "holds a home already");
     assert!(home.files() == before && !home.folder.join("store.unfinished").exists());
+
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").mode() & 0o777;
+    assert_eq!(mode(&home.folder.join("name")), 0o600);
+    let empty = place.no_home("empty");
+    std::fs::create_dir(&empty.folder).expect("made");
+    empty.run(&["id"]).failed(1, &format!("make one with `walytis --home {} init`", empty.folder.display()));
+    empty.ok(&["init"]);
+    assert_eq!(mode(&empty.folder), 0o700);
 
     let full = place.no_home("full");
     std::fs::create_dir(&full.folder).expect("made");

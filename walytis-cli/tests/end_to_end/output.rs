@@ -68,15 +68,59 @@ fn a_closed_pipe_ends_a_command_quietly() {
     // More than a pipe holds.
     let text = lines_of_text(5000);
     run(home.command(&["post", "g", "--lines"]), text.as_bytes()).ok();
-    for arguments in [&["read", "g", "--raw"][..], &["read", "g", "--json"], &["read", "g", "--follow", "--raw"]] {
+    for arguments in [&["read", "g", "--raw"][..], &["read", "g", "--json"]] {
         let (line, status, errors) = read_one_line(home.command(&[&["--quiet"], arguments].concat()));
         assert!(!line.is_empty() && status.success() && errors.is_empty(), "{arguments:?}: {status} {errors:?}");
     }
     // The same while a node runs; following ends although nothing more arrives.
     let _serving = home.serve(&["--listen", "/ip4/127.0.0.1/tcp/0"], 1);
+    let (line, status, errors) = read_one_line(home.locked(&["-q", "read", "g", "--follow", "--raw"]));
+    assert!(!line.is_empty() && status.success() && errors.is_empty(), "{status} {errors:?}");
     let last = run(home.locked(&["post", "g", "--topic", "last"]), b"x").ok();
     let (line, status, errors) = read_one_line(home.locked(&["read", "g", "--follow", "--topic", "last", "--json"]));
     assert!(line.contains(last.trim()) && status.success() && errors.is_empty(), "{status} {errors:?}");
+}
+
+/// Whether anybody reads the ids changes nothing of what is posted.
+#[test]
+fn what_is_given_is_posted_whoever_reads() {
+    use std::process::Stdio;
+    let place = Place::new();
+    let home = place.home("a");
+    home.ok(&["group", "new", "g"]);
+    let input = place.path("lines");
+    std::fs::write(&input, lines_of_text(500)).expect("written");
+    let serving = home.serve(&["--listen", "/ip4/127.0.0.1/tcp/0"], 1);
+    let check = |out: Stdio, posted: usize| {
+        let mut post = home.command(&["post", "g", "--lines"]);
+        post.arg(&input).stdin(Stdio::null()).stdout(out).stderr(Stdio::piped());
+        let ended = post.output().expect("ended");
+        let said = String::from_utf8(ended.stderr).expect("UTF-8");
+        assert!(ended.status.success() && said.contains("blocks posted: 500"), "{said}");
+        assert_eq!(home.read("g").len(), posted);
+    };
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || std::fs::File::options().write(true).open("/dev/full").map(Stdio::from);
+    check(closed(), 500);
+    check(full().unwrap_or_else(|_| closed()), 1000);
+    drop(serving.kill());
+    check(closed(), 1500);
+}
+
+#[test]
+fn a_closed_standard_error_changes_nothing() {
+    let place = Place::new();
+    let home = place.home("a");
+    for arguments in [&["init"][..], &["-v", "id"], &["read", "h"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = home.command(arguments).stdin(Stdio::null()).stderr(writer).output().expect("ended");
+        assert_eq!(ended.status.code(), Some(i32::from(arguments != ["-v", "id"])), "{arguments:?}");
+    }
 }
 
 #[test]

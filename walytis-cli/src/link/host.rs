@@ -6,7 +6,8 @@ use std::task::Poll;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use walytis_node::{BlockId, Delivery, Entry, History, Listing, Node, NodeError, Post};
+use walytis_core::{ChainError, StoreError};
+use walytis_node::{BlockId, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post};
 
 use super::messages::{Reply, Request};
 use super::views::{GroupDetailsView, GroupView, IdentityView, StatusView};
@@ -24,7 +25,12 @@ enum Ended {
 
 impl From<NodeError> for Ended {
     fn from(error: NodeError) -> Self {
-        Self::Refused(error.to_string())
+        Self::Refused(match &error {
+            NodeError::Engine(EngineError::Chain(ChainError::Store(StoreError::Damaged { .. }))) => {
+                format!("{error}. `walytis check` tells more, and what to do")
+            }
+            _ => error.to_string(),
+        })
     }
 }
 

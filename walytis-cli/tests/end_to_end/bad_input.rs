@@ -243,7 +243,8 @@ fn lines_that_break_off_say_where_to_go_on() {
     let lines = [b"one\ntwo\n".as_slice(), &vec![b'x'; 1024 * 1024 + 1], b"\nfour\n"].concat();
     let ended = run(home.command(&["post", "g", "--lines"]), &lines);
     assert_eq!((ended.code, ended.out.lines().count(), home.read("g").len()), (Some(1), 2, 2), "{ended:?}");
-    let error = "error: cannot post standard input: line 3: more than 1048576 bytes do not fit into one block: cut it into parts (lines 1 to 2 are posted: go on from line 3)";
+    let error = "error: cannot post standard input: line 3: more than 1048576 bytes do not fit into one block: \
+                 cut it into parts (lines 1 to 2 are posted: go on from line 3)";
     assert!(ended.err.contains(error), "{ended:?}");
 }
 

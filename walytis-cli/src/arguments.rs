@@ -123,7 +123,8 @@ given by --peer are not remembered: members are.
     Serve(Serve),
     /// Verify everything that the home holds: each block, signature, commitment and index
     ///
-    /// Exits with 1 and names what is wrong, if something is. Stop `serve` first: it has the store.
+    /// Exits with 1 and names what is wrong, if something is. While `serve` runs, it verifies what was there when it began; the
+    /// file's pages and the key file are looked at only when no node runs.
     Check,
     /// Run real nodes on this machine in a temporary folder, and check what they do
     ///

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use walytis_core::{Address, BlockId, Network, Store};
 use walytis_identities::History;
-use walytis_offchain::{Answer, Command, Engine, GroupDetails, GroupSummary, Identity, Status};
+use walytis_offchain::{Answer, CheckReport, Command, Engine, GroupDetails, GroupSummary, Identity, Status};
 
 use crate::delivery::Deliveries;
 use crate::error::NodeError;
@@ -36,6 +36,8 @@ pub struct Node(Arc<Handle>);
 
 struct Handle {
     identity: Identity,
+    /// The task's: it is let go when the node has stopped, whoever still has a handle.
+    store: Weak<dyn Store>,
     online: bool,
     requests: mpsc::Sender<Request>,
     listening: watch::Receiver<Vec<Address>>,
@@ -72,8 +74,15 @@ impl Node {
         let (tell_listening, listening) = watch::channel(Vec::new());
         let (tell_unreached, unreached) = watch::channel(Vec::new());
         let (tell_end, ended) = watch::channel(None);
-        let handle =
-            Handle { identity: engine.identity(), online: network.is_some(), requests, listening, unreached, ended };
+        let handle = Handle {
+            identity: engine.identity(),
+            store: Arc::downgrade(&store),
+            online: network.is_some(),
+            requests,
+            listening,
+            unreached,
+            ended,
+        };
         let channels = Channels {
             requests: requested,
             notices: noticed,
@@ -217,6 +226,17 @@ impl Node {
             Answer::Status(status) => Ok(status),
             other => mismatch(&other),
         }
+    }
+
+    /// Verifies every block, signature, commitment and index that was here when it began, while the node goes on. It runs
+    /// on a thread for blocking work; the store is let go when it is done.
+    ///
+    /// # Errors
+    /// The store's failure or [`NodeError::Closed`].
+    pub async fn check(&self) -> Result<CheckReport, NodeError> {
+        let store = self.0.store.upgrade().ok_or(NodeError::Closed)?;
+        let checking = tokio::task::spawn_blocking(move || walytis_offchain::check(store, &mut |_, _| {}));
+        Ok(checking.await.map_err(|_| NodeError::Closed)??)
     }
 
     /// Accepts connections at an address. A port of 0 lets the system choose; [`Node::listening`] gives what it chose.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use walytis_node::CheckReport;
 
 use crate::context::Context;
-use crate::link;
+use crate::link::{self, Reply, Request};
 use crate::output::{Format, one_line, printable};
 use crate::progress::Progress;
 use crate::stop::Interrupted;
@@ -51,7 +51,15 @@ pub(crate) async fn run(context: &mut Context) -> anyhow::Result<()> {
 }
 
 async fn verify(context: &mut Context, mended: &mut Vec<String>) -> anyhow::Result<CheckReport> {
-    context.home.must_exist()?;
+    if let Some(access) = link::open_if_served(context, Request::Check).await? {
+        return link::take(context, access, |reply| match reply {
+            Reply::Checked { chains, blocks, contents, problems } => {
+                Some(CheckReport { chains, blocks, contents, problems })
+            }
+            _ => None,
+        })
+        .await;
+    }
     let keys = KeyFile::at(context.home.store().join(KEYS_FILE));
     // Opening mends what it can.
     let damaged = keys.is_whole().is_ok_and(|whole| !whole);

@@ -7,13 +7,16 @@ use std::task::Poll;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use walytis_core::{ChainError, StoreError};
-use walytis_node::{BlockId, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post};
+use walytis_node::{BlockId, CheckReport, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post};
 
 use super::messages::{Reply, Request};
 use super::views::{GroupDetailsView, GroupView, IdentityView, StatusView};
 
 /// Blocks that are on their way to the disk for one command. Enough to fill the commits, few enough to bound memory.
 pub(crate) const POSTS_IN_FLIGHT_MAX: usize = 64;
+
+/// How many problems of a check are told. More than a screen of them say no more.
+const PROBLEMS_MAX: usize = 1000;
 
 /// Why a request ended early.
 enum Ended {
@@ -61,6 +64,12 @@ impl Host {
             Request::Identity => Reply::Identity(IdentityView::from(self.node.identity())),
             Request::Status => Reply::Status(StatusView::new(self.running, self.node.status().await?)),
             Request::NewGroup { name } => Reply::Group(self.node.new_group(&name, History::All).await?.into()),
+            Request::Check => {
+                let report = self.node.check().await?;
+                let CheckReport { chains, blocks, contents, mut problems } = report;
+                problems.truncate(PROBLEMS_MAX);
+                Reply::Checked { chains, blocks, contents, problems }
+            }
             Request::Groups => {
                 for group in self.node.groups().await? {
                     self.say(Reply::Group(group.into())).await?;

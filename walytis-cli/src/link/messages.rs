@@ -10,6 +10,8 @@ use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, Progres
 pub(crate) enum Request {
     /// [`Reply::Identity`].
     Identity,
+    /// [`Reply::Checked`].
+    Check,
     /// [`Reply::Status`].
     Status,
     /// [`Reply::Group`].
@@ -37,6 +39,8 @@ pub(crate) enum Request {
 pub(crate) enum Reply {
     /// Who the home is.
     Identity(IdentityView),
+    /// What was verified: chains, blocks, contents, and the first problems.
+    Checked { chains: u64, blocks: u64, contents: u64, problems: Vec<String> },
     /// How the node is.
     Status(StatusView),
     /// A group.

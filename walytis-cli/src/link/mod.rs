@@ -19,7 +19,7 @@ use crate::progress::Progress;
 
 pub(crate) use host::answer;
 pub(crate) use messages::{Reply, Request};
-pub(crate) use open::{Access, Reach, open, open_home, open_served, take_commands};
+pub(crate) use open::{Access, Reach, open, open_home, open_if_served, open_served, take_commands};
 #[cfg(test)]
 pub(crate) use views::ContentView;
 pub(crate) use views::{EntryView, GroupDetailsView, GroupView, IdentityView, StatusView};

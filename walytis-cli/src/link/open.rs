@@ -74,6 +74,15 @@ pub(crate) async fn open(context: &mut Context, reach: Reach, request: Request) 
     }
 }
 
+/// Sends a request to the node that serves the home, if one does now.
+pub(crate) async fn open_if_served(context: &Context, request: Request) -> anyhow::Result<Option<Access>> {
+    context.home.must_exist()?;
+    match served(&context.home).await? {
+        Some(link) => through(link, request).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Sends a request to the node that serves the home; without one it says what to do.
 pub(crate) async fn open_served(context: &mut Context, request: Request) -> anyhow::Result<Access> {
     context.home.must_exist()?;
@@ -173,10 +182,6 @@ async fn start(context: &mut Context, reach: Reach, unlock: Arc<Unlock>) -> anyh
 /// Opens the home for a command that needs it for itself.
 pub(crate) async fn open_home(context: &mut Context) -> anyhow::Result<(Home, HomeLock)> {
     context.home.must_exist()?;
-    if served(&context.home).await?.is_some() {
-        // It will not be free soon: this says who has it.
-        HomeLock::take(&context.home, context.command)?;
-    }
     let unlock = context.secret().await?;
     let lock = {
         let _waiting = waiting(context);

@@ -153,7 +153,6 @@ fn a_home_in_use_is_waited_for_and_its_holder_named() {
     let serving = home.serve(&["--listen", "/ip4/127.0.0.1/tcp/0"], 1);
     let holder = format!("is in use by process {} (`walytis serve`)", serving.child.id());
     home.run(&["serve"]).failed(1, &holder);
-    home.run(&["check"]).failed(1, &holder);
 }
 
 /// A home with some blocks, and its store's file as it was left.

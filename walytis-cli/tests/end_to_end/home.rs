@@ -27,6 +27,25 @@ fn commands_go_through_a_running_node_and_need_no_secret() {
 }
 
 #[test]
+fn a_home_is_checked_while_its_node_goes_on_writing() {
+    let place = Place::new();
+    let home = place.home("a");
+    home.ok(&["group", "new", "g"]);
+    let _serving = home.serve(&["--listen", "/ip4/127.0.0.1/tcp/0"], 1);
+    let text: String = (0..500).map(|line| format!("line {line}\n")).collect();
+    std::thread::scope(|scope| {
+        let posting = scope.spawn(|| home.ok_with(&["post", "g", "--lines"], text.as_bytes()));
+        for _ in 0..10 {
+            let report = &json(&home.ok(&["--json", "check"]))[0];
+            assert_eq!(report["ok"], true, "{report}");
+        }
+        assert_eq!(posting.join().expect("it posts all").lines().count(), 500);
+    });
+    let report = &json(&home.ok(&["--json", "check"]))[0];
+    assert_eq!(report["contents"], 500, "{report}");
+}
+
+#[test]
 fn only_this_user_can_reach_the_node() {
     let place = Place::new();
     let home = place.home("a");

@@ -31,7 +31,7 @@ const WHOLE: &str = "(whole store)";
 pub struct RedbStore {
     disk: Arc<dyn Disk>,
     // `None` only when the file could not be opened anew after a failure.
-    engine: RwLock<Option<Database>>,
+    engine: RwLock<Option<Engine>>,
     poisoned: AtomicBool,
 }
 
@@ -83,7 +83,7 @@ impl RedbStore {
     /// [`StoreError::Damaged`] if a page is not what was written; otherwise as [`Store::get`].
     pub fn check(&mut self) -> Result<(), StoreError> {
         let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = engine else { return Err(unreadable()) };
+        let Some(Engine { database, .. }) = engine else { return Err(unreadable()) };
         guarded(WHOLE, || match database.check_integrity() {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Damaged {
@@ -111,7 +111,7 @@ impl RedbStore {
     fn read_once<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         match engine.as_ref() {
-            Some(database) => guarded(part, || work(database)),
+            Some(engine) => guarded(part, || work(&engine.database)),
             None => Err(unreadable()),
         }
     }
@@ -163,7 +163,7 @@ impl Store for RedbStore {
         let written = {
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             match engine.as_ref() {
-                Some(database) => guarded(WHOLE, || write(database, batch)),
+                Some(engine) => guarded(WHOLE, || write(&engine.database, batch)),
                 None => Err(StoreError::Poisoned),
             }
         };
@@ -186,6 +186,12 @@ impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbStore").field("poisoned", &self.poisoned).finish_non_exhaustive()
     }
+}
+
+/// redb at work on the disk, and the word that it has to leave it.
+struct Engine {
+    database: Database,
+    closed: Arc<AtomicBool>,
 }
 
 type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -251,11 +257,14 @@ const fn definition(name: &'static str) -> TableDefinition<'static, &'static [u8
     TableDefinition::new(name)
 }
 
-fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Database, OpenError> {
+fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
     let mut unknown = None;
+    let closed = Arc::new(AtomicBool::new(false));
     let opened = guarded(name, || {
-        Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend { disk }).map_err(|error| {
-            match error {
+        Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(Backend { disk, closed: Arc::clone(&closed) })
+            .map_err(|error| match error {
                 DatabaseError::Storage(StorageError::Io(error)) => io_error(name, &error),
                 error => {
                     if let DatabaseError::UpgradeRequired(number) = error {
@@ -263,17 +272,20 @@ fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Database, OpenError> {
                     }
                     store_error(name, error)
                 }
-            }
-        })
+            })
     });
     match unknown {
         Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number }),
-        None => opened.map_err(OpenError::from),
+        None => opened.map(|database| Engine { database, closed }).map_err(OpenError::from),
     }
 }
 
-fn close_engine(database: Option<Database>) {
-    // Closing writes redb's lists of free pages, which save time at the next opening. Nothing acknowledged hangs on it.
+/// Lets go of the file as it is, as if the process had ended: every commit left all that opening needs (quick repair).
+/// redb would write its lists of free pages once more, and if those are damaged it panics while it unwinds, which no caller
+/// can turn into an error; so from here on it reaches the disk no more.
+fn close_engine(engine: Option<Engine>) {
+    let Some(Engine { database, closed }) = engine else { return };
+    closed.store(true, Ordering::Release);
     let _ = guarded(WHOLE, || {
         drop(database);
         Ok(())
@@ -288,6 +300,13 @@ fn unreadable() -> StoreError {
 /// that there are none.
 struct Backend {
     disk: Arc<dyn Disk>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Backend {
+    fn open_disk(&self) -> io::Result<&dyn Disk> {
+        if self.closed.load(Ordering::Acquire) { Err(io::Error::other("the store is closed")) } else { Ok(&*self.disk) }
+    }
 }
 
 impl fmt::Debug for Backend {
@@ -298,22 +317,22 @@ impl fmt::Debug for Backend {
 
 impl StorageBackend for Backend {
     fn len(&self) -> Result<u64, io::Error> {
-        self.disk.len()
+        self.open_disk()?.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.disk.read(offset, out)
+        self.open_disk()?.read(offset, out)
     }
 
     fn set_len(&self, bytes: u64) -> Result<(), io::Error> {
-        self.disk.set_len(bytes)
+        self.open_disk()?.set_len(bytes)
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.disk.sync()
+        self.open_disk()?.sync()
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), io::Error> {
-        self.disk.write(offset, bytes)
+        self.open_disk()?.write(offset, bytes)
     }
 }

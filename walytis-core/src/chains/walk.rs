@@ -115,14 +115,21 @@ pub fn foreign_ancestors(view: &Pending, heads: &[ForeignHead]) -> Result<Option
 /// id. Begins at `from` and ends with the generation in which `limit` is reached; returns the generation to go on with.
 ///
 /// # Errors
-/// [`ChainError`] if the store fails.
+/// [`ChainError`] if the store fails, or a whole generation is missing in the order.
 pub fn in_order(
     view: &Pending,
     chain: ChainId,
     from: u64,
     limit: usize,
 ) -> Result<(Vec<StoredBlock>, Option<u64>), ChainError> {
-    let Some((number, _)) = chain_row(view, chain)? else { return Ok((Vec::new(), None)) };
+    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok((Vec::new(), None)) };
+    let mut top = 0;
+    for (id, position) in &row_of_chain.heads {
+        let head = row(view, Location { chain: number, position: *position })?.ok_or_else(|| missing_row(*id))?;
+        top = top.max(head.generation);
+    }
+    // Every generation up to the highest has a block: a child's is its highest parent's and one.
+    let mut expected = from;
     let mut blocks: Vec<StoredBlock> = Vec::new();
     let mut start = order_key(number, from, 0);
     let end = ChainNumber(number.0.saturating_add(1)).0.to_be_bytes();
@@ -134,6 +141,9 @@ pub fn in_order(
         };
         let page = view.scan(ORDER, range, limit.max(1))?;
         let Some(last) = page.last() else {
+            if expected <= top {
+                return Err(gap(chain));
+            }
             sort(&mut blocks);
             return Ok((blocks, None));
         };
@@ -144,6 +154,12 @@ pub fn in_order(
                 return Err(ChainError::Record { table: ORDER.name, reason: CodecError::Malformed });
             };
             let generation = u64::from_be_bytes(*generation);
+            if generation > expected {
+                return Err(gap(chain));
+            }
+            if generation == expected {
+                expected = expected.saturating_add(1);
+            }
             let full = blocks.len() >= limit;
             if full && blocks.last().is_some_and(|block| block.generation != generation) {
                 sort(&mut blocks);
@@ -156,6 +172,10 @@ pub fn in_order(
             blocks.push(stored.ok_or_else(|| missing_row(chain.into()))?);
         }
     }
+}
+
+fn gap(chain: ChainId) -> ChainError {
+    ChainError::Inconsistent { id: chain.into(), what: "blocks of its chain are missing in the order" }
 }
 
 fn sort(blocks: &mut [StoredBlock]) {

@@ -105,10 +105,17 @@ impl Engine {
     /// The group of a local name or a DID.
     fn find(&self, group: &str) -> Result<ChainId, EngineError> {
         let unknown = || EngineError::UnknownGroup(group.to_owned());
-        if let Ok(Did(chain)) = group.parse() {
-            return self.name_of(chain).map(|_| chain).ok_or_else(unknown);
+        let found = match group.parse() {
+            Ok(Did(chain)) => self.name_of(chain).map(|_| chain),
+            Err(_) => self.names.iter().find(|(_, name)| name == group).map(|(chain, _)| *chain),
+        };
+        let chain = found.ok_or_else(unknown)?;
+        // A named group without a chain is no empty one.
+        if !chains::knows_chain(&self.parts.view, chain)? {
+            let what = "it begins a group that is named here, and is not there";
+            return Err(ChainError::Inconsistent { id: chain.into(), what }.into());
         }
-        self.names.iter().find(|(_, name)| name == group).map(|(chain, _)| *chain).ok_or_else(unknown)
+        Ok(chain)
     }
 
     pub(super) fn check_name(&self, name: &str) -> Result<(), EngineError> {

@@ -67,7 +67,14 @@ impl RedbStore {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(source) => return Err(OpenError::Io { what: name.to_owned(), source }),
         }
-        match open_engine(Arc::clone(&disk), name) {
+        // redb writes to what it opens, also to what it then cannot open. Until the first commit it does so in memory only:
+        // whoever merely reads changes nothing, above all nothing that is damaged.
+        let opened = match disk.len() {
+            Ok(0) => open_engine(Arc::clone(&disk), Use::Write, name),
+            Ok(_) => open_frozen(&disk, name),
+            Err(source) => Err(OpenError::Io { what: name.to_owned(), source }),
+        };
+        match opened {
             Ok(database) => Ok(Self { disk, engine: RwLock::new(Some(database)), poisoned: AtomicBool::new(false) }),
             Err(error) => {
                 // The opening has failed already: an error of closing would add nothing to it.
@@ -121,8 +128,26 @@ impl RedbStore {
         self.poisoned.store(true, Ordering::Release);
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         close_engine(engine.take());
-        *engine =
-            FrozenDisk::over(Arc::clone(&self.disk)).ok().and_then(|frozen| open_engine(Arc::new(frozen), WHOLE).ok());
+        *engine = open_frozen(&self.disk, WHOLE).ok();
+    }
+
+    /// From the first commit on, redb works on the disk itself.
+    fn thaw(&self) -> Result<(), StoreError> {
+        let writes = |engine: &Option<Engine>| engine.as_ref().is_none_or(|engine| engine.purpose == Use::Write);
+        if writes(&self.engine.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        if writes(&engine) {
+            return Ok(());
+        }
+        close_engine(engine.take());
+        *engine = Some(open_engine(Arc::clone(&self.disk), Use::Write, WHOLE).map_err(|error| match error {
+            OpenError::Store(error) => error,
+            OpenError::Io { source, .. } => io_error(WHOLE, &source),
+            other => StoreError::Damaged { table: WHOLE.to_owned(), reason: other.to_string() },
+        })?);
+        Ok(())
     }
 }
 
@@ -160,13 +185,13 @@ impl Store for RedbStore {
         if batch.is_empty() {
             return Ok(());
         }
-        let written = {
+        let written = self.thaw().and_then(|()| {
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             match engine.as_ref() {
                 Some(engine) => guarded(WHOLE, || write(&engine.database, batch)),
                 None => Err(StoreError::Poisoned),
             }
-        };
+        });
         if written.is_err() {
             self.freeze();
         }
@@ -188,8 +213,18 @@ impl fmt::Debug for RedbStore {
     }
 }
 
-/// redb at work on the disk, and the word that it has to leave it.
+/// What redb may do with the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// It is a disk frozen over the real one.
+    Read,
+    /// It is the real one.
+    Write,
+}
+
+/// redb at work on a disk, and the word that it has to leave it.
 struct Engine {
+    purpose: Use,
     database: Database,
     closed: Arc<AtomicBool>,
 }
@@ -257,7 +292,13 @@ const fn definition(name: &'static str) -> TableDefinition<'static, &'static [u8
     TableDefinition::new(name)
 }
 
-fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
+fn open_frozen(disk: &Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
+    let frozen = FrozenDisk::over(Arc::clone(disk));
+    let frozen = frozen.map_err(|source| OpenError::Io { what: name.to_owned(), source })?;
+    open_engine(Arc::new(frozen), Use::Read, name)
+}
+
+fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, OpenError> {
     let mut unknown = None;
     let closed = Arc::new(AtomicBool::new(false));
     let opened = guarded(name, || {
@@ -276,16 +317,16 @@ fn open_engine(disk: Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
     });
     match unknown {
         Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number }),
-        None => opened.map(|database| Engine { database, closed }).map_err(OpenError::from),
+        None => opened.map(|database| Engine { purpose, database, closed }).map_err(OpenError::from),
     }
 }
 
-/// Lets go of the file as it is, as if the process had ended: every commit left all that opening needs (quick repair).
-/// redb would write its lists of free pages once more, and if those are damaged it panics while it unwinds, which no caller
-/// can turn into an error; so from here on it reaches the disk no more.
+/// Closes redb. What it has written is durable; closing writes its lists of free pages, which save time at the next opening.
+/// If those are damaged it panics while it unwinds, which no caller can turn into an error: so one that only read reaches its
+/// disk no more.
 fn close_engine(engine: Option<Engine>) {
-    let Some(Engine { database, closed }) = engine else { return };
-    closed.store(true, Ordering::Release);
+    let Some(Engine { purpose, database, closed }) = engine else { return };
+    closed.store(purpose == Use::Read, Ordering::Release);
     let _ = guarded(WHOLE, || {
         drop(database);
         Ok(())

@@ -159,7 +159,9 @@ fn a_home_in_use_is_waited_for_and_its_holder_named() {
 fn filled(place: &Place) -> (Home, Vec<u8>) {
     let home = place.home("a");
     home.ok(&["group", "new", "g"]);
-    home.ok_with(&["post", "g", "--lines"], crate::common::lines_of_text(200).as_bytes());
+    let text = crate::common::lines_of_text(200);
+    let ids = home.ok_with(&["post", "g", "--lines"], text.as_bytes());
+    assert_eq!(home.ok(&["read", "g", "--raw"]), text, "before any damage; posted: {ids}");
     let file = std::fs::read(home.store_file()).expect("the store");
     (home, file)
 }
@@ -211,7 +213,11 @@ fn flipped_bytes_are_found() {
                 assert!(whole || ended.code == Some(1) && ended.err.contains("error: "), "page {page}: {ended:?}");
                 assert!(!ended.err.contains("panicked"), "{ended:?}");
             }
-            _ => assert_eq!(home.run(&["read", "g", "--raw"]).ok(), text, "page {page}: neither found nor harmless"),
+            _ => {
+                let shown = home.run(&["read", "g", "--raw"]);
+                assert_eq!(shown.out, text, "page {page}: neither found nor harmless: {report} {shown:?}");
+                assert_eq!(shown.code, Some(0), "page {page}: neither found nor harmless: {report} {shown:?}");
+            }
         }
     }
     assert!(found > 0 && named > 0, "{pages} pages, {found} found, {named} named");

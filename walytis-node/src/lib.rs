@@ -2,7 +2,7 @@
 //!
 //! # Map
 //! - [`Home`] is a node's folder; from it a [`Node`] is made, offline or serving.
-//! - [`Node`] is the handle that applications hold; [`Join`], [`Pager`], [`Subscription`] and [`Listening`] are what
+//! - [`Node`] is the handle that applications hold; [`Posting`], [`Join`], [`Pager`], [`Subscription`] and [`Listening`] are what
 //!   some of its methods give.
 //! - `shell` is the task behind it: requests, network events, commits and timers go into the engine, and its effects come
 //!   out. `waiting` knows who waits for which answer, `committer` makes batches durable, `outbox` sends, `timers` waits,
@@ -40,7 +40,7 @@ pub use listening::{Listening, Unreached};
 pub use node::Node;
 pub use options::{Clock, Committer, NodeOptions};
 pub use pager::{Listing, Pager};
-pub use post::Post;
+pub use post::{Post, Posting};
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 pub use serve::{ServeNotice, ServeOptions};
 pub use subscription::Subscription;

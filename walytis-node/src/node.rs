@@ -15,7 +15,7 @@ use crate::join::Join;
 use crate::listening::{Listening, Unreached};
 use crate::options::NodeOptions;
 use crate::pager::{Listing, Pager};
-use crate::post::Post;
+use crate::post::{Post, Posting};
 use crate::request::{Request, Waiter};
 use crate::shell::{Channels, End, Shell};
 use crate::subscription::Subscription;
@@ -190,11 +190,29 @@ impl Node {
     /// [`EngineError::NotWriter`](crate::EngineError::NotWriter) or
     /// [`EngineError::Content`](crate::EngineError::Content) for topics or content that are too large.
     pub async fn post(&self, group: &str, post: impl Into<Post>) -> Result<BlockId, NodeError> {
+        self.enqueue(group, post).await?.durable().await
+    }
+
+    /// Begins to add a private block: when this returns, the block has its place behind everything that was asked of the
+    /// node before, so blocks enter the group in the order of these calls. [`Posting::durable`] waits for the rest.
+    ///
+    /// ```no_run
+    /// # async fn example(node: walytis_node::Node) -> Result<(), walytis_node::NodeError> {
+    /// let first = node.enqueue("friends", "Who brings the cards?").await?;
+    /// let second = node.enqueue("friends", "I do.").await?;
+    /// let (question, reply) = (first.durable().await?, second.durable().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`NodeError::Closed`] if the node has stopped. What is wrong with the post is told by [`Posting::durable`].
+    pub async fn enqueue(&self, group: &str, post: impl Into<Post>) -> Result<Posting, NodeError> {
         let Post { topics, content } = post.into();
-        match self.ask(Command::Post { group: group.to_owned(), topics, content }).await? {
-            Answer::Posted(id) => Ok(id),
-            other => mismatch(&other),
-        }
+        let (reply, answered) = oneshot::channel();
+        let command = Command::Post { group: group.to_owned(), topics, content };
+        self.request(Request::Command(command, Waiter::Answer(reply))).await?;
+        Ok(Posting::new(self.clone(), answered))
     }
 
     /// Lists a group's private blocks, each after its parents, in the order that is the same on all nodes with equal

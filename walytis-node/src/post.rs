@@ -1,5 +1,12 @@
 //! What an application writes.
 
+use tokio::sync::oneshot;
+use walytis_core::BlockId;
+use walytis_offchain::{Answer, EngineError};
+
+use crate::error::NodeError;
+use crate::node::{Node, mismatch};
+
 /// A private block to be: its content, and topics by which readers can choose. Both are sealed; only members of the
 /// group can read them.
 ///
@@ -35,5 +42,30 @@ impl Post {
 impl<T: Into<Vec<u8>>> From<T> for Post {
     fn from(content: T) -> Self {
         Self::new(content)
+    }
+}
+
+/// A block on its way into a group; see [`Node::enqueue`]. It gets there if this is dropped, too.
+#[derive(Debug)]
+#[must_use = "only `durable` tells whether the block is stored"]
+pub struct Posting {
+    node: Node,
+    answered: oneshot::Receiver<Result<Answer, EngineError>>,
+}
+
+impl Posting {
+    pub(crate) fn new(node: Node, answered: oneshot::Receiver<Result<Answer, EngineError>>) -> Self {
+        Self { node, answered }
+    }
+
+    /// Waits until the block is durable here, and gives its id.
+    ///
+    /// # Errors
+    /// As [`Node::post`].
+    pub async fn durable(self) -> Result<BlockId, NodeError> {
+        match self.node.answer(self.answered).await?? {
+            Answer::Posted(id) => Ok(id),
+            other => mismatch(&other),
+        }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::Poll;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use walytis_core::{ChainError, StoreError};
 use walytis_node::{BlockId, CheckReport, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post};
 
@@ -17,6 +15,9 @@ pub(crate) const POSTS_IN_FLIGHT_MAX: usize = 64;
 
 /// How many problems of a check are told. More than a screen of them say no more.
 const PROBLEMS_MAX: usize = 1000;
+
+/// A block that is not durable yet.
+type OnItsWay = Pin<Box<dyn Future<Output = Result<BlockId, NodeError>> + Send>>;
 
 /// Why a request ended early.
 enum Ended {
@@ -111,20 +112,20 @@ impl Host {
     async fn post(&mut self, group: String, topics: Vec<Vec<u8>>) -> Result<(), Ended> {
         // An empty listing asks only whether there is such a group, so that nobody types in vain.
         self.node.list(&group, Listing { topic: None, below: Some(0) }).next_page().await?;
-        let mut waiting: VecDeque<JoinHandle<Result<BlockId, NodeError>>> = VecDeque::new();
+        let mut waiting: VecDeque<OnItsWay> = VecDeque::new();
         let mut more = true;
         while more || !waiting.is_empty() {
             tokio::select! {
                 biased;
                 Some(posted) = front(&mut waiting) => {
                     waiting.pop_front();
-                    let id = posted.map_err(|_| Ended::Refused(NodeError::Closed.to_string()))??;
-                    self.say(Reply::Posted(id.to_string())).await?;
+                    self.say(Reply::Posted(posted?.to_string())).await?;
                 }
                 request = self.requests.recv(), if more && waiting.len() < POSTS_IN_FLIGHT_MAX => match request {
                     Some(Request::Content(content)) => {
                         let post = Post { topics: topics.clone(), content: content.into_vec() };
-                        waiting.push_back(begin(self.node.clone(), group.clone(), post).await);
+                        // Only this loop enqueues, and it waits until it has: lines keep their order.
+                        waiting.push_back(Box::pin(self.node.enqueue(&group, post).await?.durable()));
                     }
                     Some(Request::End) => more = false,
                     // What is on its way becomes durable all the same.
@@ -173,24 +174,51 @@ fn has_topic(entry: &Entry, topic: &[u8]) -> bool {
     entry.content.as_ref().is_some_and(|content| content.topics.iter().any(|each| each == topic))
 }
 
-/// Waits for the post that is longest on its way; `None` if there is none.
-async fn front<T>(waiting: &mut VecDeque<JoinHandle<T>>) -> Option<Result<T, tokio::task::JoinError>> {
+/// Waits for the post that is longest on its way; `None` if there is none. Safe to cancel.
+async fn front<F: Future + Unpin>(waiting: &mut VecDeque<F>) -> Option<F::Output> {
     match waiting.front_mut() {
         Some(first) => Some(first.await),
         None => None,
     }
 }
 
-/// Begins to post, and goes on beside. It has taken its place among the node's commands when this returns, so posts enter
-/// the chain in the order of the calls.
-async fn begin(node: Node, group: String, post: Post) -> JoinHandle<Result<BlockId, NodeError>> {
-    let mut posting: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move { node.post(&group, post).await });
-    let first = std::future::poll_fn(|context| match posting.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    match first.await {
-        Some(done) => tokio::spawn(async move { done }),
-        None => tokio::spawn(posting),
+#[cfg(test)]
+mod tests {
+    use walytis_node::{Home, KdfCost, Unlock};
+
+    use super::*;
+
+    /// More of them than a task may take without a pause, at a pace at which nothing ever waits.
+    const LINES: usize = 3_000;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn lines_keep_their_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let unlock = Unlock::key([7; 32]);
+        Home::create(folder.path().join("home"), &unlock, KdfCost::default()).expect("a new home");
+        let node = Home::open(folder.path().join("home"), &unlock).expect("a home").offline().expect("sound");
+        node.new_group("g", History::All).await.expect("a new group");
+        let (requests, received) = mpsc::channel(LINES + 2);
+        let (replies, mut replied) = mpsc::channel(LINES + 2);
+        requests.try_send(Request::Post { group: "g".to_owned(), topics: Vec::new() }).expect("place");
+        for line in 0..LINES {
+            requests.try_send(Request::Content(format!("{line}").into_bytes().into())).expect("place");
+        }
+        requests.try_send(Request::End).expect("place");
+        tokio::spawn(answer(node.clone(), false, received, replies)).await.expect("no panic");
+        let mut told = Vec::new();
+        while let Some(Reply::Posted(id)) = replied.recv().await {
+            told.push(id);
+        }
+        let mut pager = node.list("g", Listing::default());
+        let (mut ids, mut lines) = (Vec::new(), Vec::new());
+        while let Some(page) = pager.next_page().await.expect("sound") {
+            for entry in page {
+                ids.push(entry.id.to_string());
+                lines.push(String::from_utf8(entry.content.expect("its own").bytes).expect("text"));
+            }
+        }
+        assert_eq!(lines, (0..LINES).map(|line| line.to_string()).collect::<Vec<_>>());
+        assert_eq!(told, ids);
     }
 }

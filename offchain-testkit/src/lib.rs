@@ -12,7 +12,7 @@ pub use memory_store::{MemoryStore, Snapshot};
 pub use puppet::Puppet;
 pub use sim_network::{SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
 pub use store_contract::{Opener, store_contract};
-pub use world::{NodeId, World, WorldConfig};
+pub use world::{Fault, Faults, Mangle, NodeId, TAIL_US, WallClock, World, WorldConfig};
 
 /// The programs in the repository's README compile and run.
 #[cfg(doctest)]

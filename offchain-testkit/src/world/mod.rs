@@ -2,19 +2,27 @@
 //!
 //! One thread, one queue of events, one generator a node. The same seed and the same calls give the same trace hash.
 
+mod clock;
+mod faults;
+mod network;
+mod node;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
-use walytis_core::{Address, Dialer, PeerId, Store, StoreError, Timestamp};
+use rand_core::SeedableRng as _;
+use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, Progress, Ticket};
 
-use crate::{MemoryStore, Snapshot};
+pub use clock::WallClock;
+pub use faults::{Fault, Faults};
+pub use network::Mangle;
 
-/// The virtual clock's start: what wall clocks in the world show then, in milliseconds since 1970.
-const EPOCH_MS: u64 = 1_700_000_000_000;
+use crate::{MemoryStore, Snapshot};
+use network::{Blocked, Way};
+use node::{Body, SimNode};
 
 /// A node of the world, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,48 +39,37 @@ pub struct WorldConfig {
     pub latency_max_us: u64,
     /// How long a commit takes, in microseconds.
     pub commit_us: u64,
+    /// How many frames of a thousand take seconds: up to [`TAIL_US`], and all behind them wait.
+    pub tail_permille: u16,
 }
+
+/// The longest delay of a frame in the tail, in microseconds.
+pub const TAIL_US: u64 = 10_000_000;
 
 impl WorldConfig {
     /// A calm world: 0.1 to 5 ms between nodes, 0.4 ms a commit.
     #[must_use]
     pub const fn calm(seed: u64) -> Self {
-        Self { seed, latency_min_us: 100, latency_max_us: 5_000, commit_us: 400 }
+        Self { seed, latency_min_us: 100, latency_max_us: 5_000, commit_us: 400, tail_permille: 0 }
     }
 }
 
-/// What is due at a time. `life` names the run of a node that it is for: what was due for an earlier one is lost. So is a
-/// frame when the connection that it was sent over, its `link`, is gone.
+/// What is due at a time. `life` names the run of a node that it is for: what was due for an earlier one is lost.
 struct Due {
     node: NodeId,
     life: u64,
-    link: Option<u64>,
-    event: Event,
+    happening: Happening,
 }
 
-/// What lives at a node.
-enum Body {
-    /// Nobody: the node is switched off.
-    Off,
-    /// A production engine.
-    Engine(Box<Engine>),
-    /// A [`Puppet`](crate::Puppet), which finds here what was sent to it.
-    Puppet(VecDeque<(PeerId, Vec<u8>)>),
-}
-
-struct SimNode {
-    body: Body,
-    store: Arc<MemoryStore>,
-    identity: Identity,
-    life: u64,
-    skew_ms: i64,
-    /// The connections to other nodes, each with its number.
-    links: BTreeMap<NodeId, u64>,
-    last_arrival_us: BTreeMap<NodeId, u64>,
-    answers: BTreeMap<Ticket, Result<Answer, EngineError>>,
-    deliveries: Vec<(Ticket, Delivery)>,
-    progress: Vec<(Ticket, Progress)>,
-    stopped: Option<EngineError>,
+enum Happening {
+    /// The engine is told.
+    Event(Event),
+    /// A frame arrives, unless the connection over which it was sent is gone.
+    Frame { from: NodeId, link: u64, bytes: Vec<u8> },
+    /// The oldest batch that is being written becomes durable.
+    Commit(BatchNumber),
+    /// This end notices that a connection is dead.
+    LinkTimeout { with: NodeId, link: u64 },
 }
 
 /// The world. See the module's documentation.
@@ -84,7 +81,12 @@ pub struct World {
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     due: BTreeMap<u64, Due>,
     nodes: Vec<SimNode>,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    by_peer: BTreeMap<PeerId, NodeId>,
+    /// Ways that are cut, and whether anybody has noticed.
+    cut: BTreeMap<(NodeId, NodeId), bool>,
+    blocked: BTreeMap<Way, Blocked>,
+    mangles: BTreeMap<Way, VecDeque<Mangle>>,
+    faults: Faults,
     links: u64,
     tickets: u64,
     trace: blake3::Hasher,
@@ -112,7 +114,11 @@ impl World {
             queue: BinaryHeap::new(),
             due: BTreeMap::new(),
             nodes: Vec::new(),
-            cut: BTreeSet::new(),
+            by_peer: BTreeMap::new(),
+            cut: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            mangles: BTreeMap::new(),
+            faults: Faults::default(),
             links: 0,
             tickets: 0,
             trace: blake3::Hasher::new(),
@@ -148,22 +154,11 @@ impl World {
         let node = NodeId(self.nodes.len());
         let store = Arc::new(MemoryStore::new());
         let mut rng = self.node_rng(node, 0);
-        let now = Timestamp(EPOCH_MS);
+        let now = WallClock::Off(0).shows(self.now_us / 1_000);
         let as_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let identity = Engine::create(&as_store, now, &mut rng)?;
-        self.nodes.push(SimNode {
-            body: Body::Off,
-            store,
-            identity,
-            life: 0,
-            skew_ms: 0,
-            links: BTreeMap::new(),
-            last_arrival_us: BTreeMap::new(),
-            answers: BTreeMap::new(),
-            deliveries: Vec::new(),
-            progress: Vec::new(),
-            stopped: None,
-        });
+        self.by_peer.insert(identity.peer, node);
+        self.nodes.push(SimNode::new(identity, store));
         self.start(node)?;
         Ok(node)
     }
@@ -196,18 +191,45 @@ impl World {
         Ok(())
     }
 
-    /// Stops a node at once: what was not committed is lost, and its connections break.
+    /// Stops a node at once: what was being written is lost, and its connections break.
     pub fn kill(&mut self, node: NodeId) {
-        self.node_mut(node).body = Body::Off;
+        self.kill_keeping(node, 0);
+    }
+
+    /// Stops a node at once. Of the batches that were being written, this many, the oldest, reached the disk all the same.
+    pub fn kill_keeping(&mut self, node: NodeId, batches: usize) {
+        let known = self.node(node);
+        if known.is_on() {
+            let kept = !known.writing.is_empty() && batches > 0;
+            self.faults.fire(if kept { Fault::CrashKeeping } else { Fault::CrashLosing });
+        }
+        self.switch_off(node, batches);
+    }
+
+    fn switch_off(&mut self, node: NodeId, batches: usize) {
+        let known = self.node_mut(node);
+        known.body = Body::Off;
+        known.paused_until_us = 0;
+        let writing: Vec<_> = known.writing.drain(..).take(batches).collect();
+        for (_, batch) in writing {
+            // The disk takes it or fails: nobody was told either way.
+            let _ = known.store.commit(&batch);
+        }
         let links: Vec<NodeId> = self.node(node).links.keys().copied().collect();
         for other in links {
             self.unlink(node, other);
         }
     }
 
+    /// How many batches a node is writing.
+    #[must_use]
+    pub fn writing(&self, node: NodeId) -> usize {
+        self.node(node).writing.len()
+    }
+
     /// Stops a node and gives it to a puppet: from now on it can be dialled, and what is sent to it is collected.
     pub(crate) fn possess(&mut self, node: NodeId) {
-        self.kill(node);
+        self.switch_off(node, 0);
         self.node_mut(node).body = Body::Puppet(VecDeque::new());
     }
 
@@ -230,11 +252,6 @@ impl World {
         self.send(node, peer, frame);
     }
 
-    /// The number of the connection between two nodes, if there is one.
-    pub(crate) fn link_between(&self, a: NodeId, b: NodeId) -> Option<u64> {
-        self.node(a).links.get(&b).copied()
-    }
-
     /// Fresh randomness for a puppet of a node.
     pub(crate) fn puppet_rng(&mut self, node: NodeId) -> ChaCha20Rng {
         self.links = self.links.saturating_add(1);
@@ -245,12 +262,6 @@ impl World {
     #[must_use]
     pub fn wall_clock(&self, node: NodeId) -> Timestamp {
         self.clock(node)
-    }
-
-    /// Whether two nodes are connected.
-    #[must_use]
-    pub fn connected(&self, a: NodeId, b: NodeId) -> bool {
-        self.node(a).links.contains_key(&b)
     }
 
     /// How many nodes the world has.
@@ -273,7 +284,31 @@ impl World {
 
     /// Sets a node's wall clock wrong by so many milliseconds.
     pub fn skew(&mut self, node: NodeId, skew_ms: i64) {
-        self.node_mut(node).skew_ms = skew_ms;
+        self.set_clock(node, WallClock::Off(skew_ms));
+    }
+
+    /// Lets a node's wall clock go otherwise.
+    pub fn set_clock(&mut self, node: NodeId, clock: WallClock) {
+        if clock != WallClock::Off(0) {
+            self.faults.arm(Fault::Clock);
+        }
+        let known = self.node_mut(node);
+        known.clock = clock;
+        known.clock_noticed = clock == WallClock::Off(0);
+    }
+
+    /// Lets a node stand still for so many milliseconds, as a suspended process does.
+    pub fn pause(&mut self, node: NodeId, ms: u64) {
+        let until = self.now_us.saturating_add(ms.saturating_mul(1_000));
+        self.faults.arm(Fault::Pause);
+        let known = self.node_mut(node);
+        known.paused_until_us = known.paused_until_us.max(until);
+        known.pause_noticed = false;
+    }
+
+    /// Ends a node's standstill.
+    pub fn resume(&mut self, node: NodeId) {
+        self.node_mut(node).paused_until_us = 0;
     }
 
     /// Makes the next commits of a node fail: the one after `commits` more, and with it the store's handle.
@@ -281,21 +316,15 @@ impl World {
         self.node(node).store.fail_commit(commits, error);
     }
 
-    /// Cuts the way between two nodes.
-    pub fn cut(&mut self, a: NodeId, b: NodeId) {
-        self.cut.insert((a.min(b), a.max(b)));
-        self.unlink(a, b);
+    /// What has gone wrong so far, and how often.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
-    /// Mends the way between two nodes. Nodes that remember each other dial again by themselves.
-    pub fn mend(&mut self, a: NodeId, b: NodeId) {
-        self.cut.remove(&(a.min(b), a.max(b)));
-    }
-
-    /// Connects two nodes now, as if the first had dialled.
-    pub fn link(&mut self, from: NodeId, to: NodeId) {
-        let address = self.address(to);
-        self.dial(from, address);
+    /// What has gone wrong so far, for whoever breaks things by other means.
+    pub fn faults_mut(&mut self) -> &mut Faults {
+        &mut self.faults
     }
 
     /// The address of a node.
@@ -368,7 +397,8 @@ impl World {
 
     /// Stops a node and puts other rows into its store, such as an old copy of its own.
     pub fn put_back(&mut self, node: NodeId, rows: Snapshot) {
-        self.kill(node);
+        self.switch_off(node, 0);
+        self.faults.fire(Fault::OldCopy);
         self.node_mut(node).store = Arc::new(MemoryStore::from_snapshot(rows));
     }
 
@@ -426,39 +456,46 @@ impl World {
     }
 
     fn clock(&self, node: NodeId) -> Timestamp {
-        let now = EPOCH_MS.saturating_add(self.now_us / 1_000);
-        Timestamp(now.saturating_add_signed(self.node(node).skew_ms))
+        self.node(node).clock.shows(self.now_us / 1_000)
     }
 
     fn schedule(&mut self, node: NodeId, after_us: u64, event: Event) {
-        self.schedule_over(None, node, after_us, event);
+        self.schedule_any(node, after_us, Happening::Event(event));
     }
 
-    fn schedule_over(&mut self, link: Option<u64>, node: NodeId, after_us: u64, event: Event) {
-        self.sequence = self.sequence.saturating_add(1);
+    fn schedule_any(&mut self, node: NodeId, after_us: u64, happening: Happening) {
         let life = self.node(node).life;
-        self.queue.push(Reverse((self.now_us.saturating_add(after_us), self.sequence)));
-        self.due.insert(self.sequence, Due { node, life, link, event });
+        self.push(self.now_us.saturating_add(after_us), Due { node, life, happening });
+    }
+
+    fn push(&mut self, at_us: u64, due: Due) {
+        self.sequence = self.sequence.saturating_add(1);
+        self.queue.push(Reverse((at_us, self.sequence)));
+        self.due.insert(self.sequence, due);
     }
 
     fn happen(&mut self, due: Due) {
-        let Due { node, life, link, event } = due;
-        self.trace.update(&self.now_us.to_le_bytes());
-        match &event {
-            // The bytes themselves: writing them out as text would take most of a run's time.
-            Event::Frame { peer, bytes } => {
-                self.trace.update(format!("{node:?} {peer:?}").as_bytes());
-                self.trace.update(bytes);
-            }
-            event => drop(self.trace.update(format!("{node:?} {event:?}").as_bytes())),
-        }
-        let now = self.clock(node);
+        let node = due.node;
+        let (now_us, now) = (self.now_us, self.clock(node));
         let known = self.node_mut(node);
-        if known.life != life || link.is_some_and(|link| !known.links.values().any(|open| *open == link)) {
+        if known.life != due.life {
             return;
         }
+        let until = known.paused_until_us;
+        if until > now_us && known.is_on() {
+            if !std::mem::replace(&mut known.pause_noticed, true) {
+                self.faults.fire(Fault::Pause);
+            }
+            self.push(until, due);
+            return;
+        }
+        let Some(event) = self.event(node, due.happening) else { return };
+        self.note(node, &event);
         let mut effects = Vec::new();
-        match &mut known.body {
+        if !std::mem::replace(&mut self.node_mut(node).clock_noticed, true) {
+            self.faults.fire(Fault::Clock);
+        }
+        match &mut self.node_mut(node).body {
             Body::Off => {}
             Body::Engine(engine) => engine.handle(now, event, &mut effects),
             Body::Puppet(mail) => {
@@ -472,6 +509,51 @@ impl World {
         }
     }
 
+    /// What a node is told of something that is due now; `None` if it comes to nothing.
+    fn event(&mut self, node: NodeId, happening: Happening) -> Option<Event> {
+        match happening {
+            Happening::Event(event) => Some(event),
+            Happening::Frame { from, link, bytes } => {
+                let peer = self.node(from).identity.peer;
+                let open = self.node(node).links.get(&from) == Some(&link);
+                open.then_some(Event::Frame { peer, bytes })
+            }
+            Happening::Commit(number) => {
+                let known = self.node_mut(node);
+                let (first, batch) = known.writing.pop_front()?;
+                debug_assert_eq!(first, number, "batches become durable in their order");
+                match known.store.commit(&batch) {
+                    Ok(()) => Some(Event::Committed(number)),
+                    Err(error) => {
+                        let space = matches!(error, StoreError::Full { .. });
+                        self.faults.fire(if space { Fault::NoSpace } else { Fault::WriteError });
+                        Some(Event::CommitFailed(error))
+                    }
+                }
+            }
+            Happening::LinkTimeout { with, link } => {
+                if self.node(node).links.get(&with) == Some(&link) {
+                    self.unlink(node, with);
+                }
+                None
+            }
+        }
+    }
+
+    /// Adds an event to the trace.
+    fn note(&mut self, node: NodeId, event: &Event) {
+        self.trace.update(&self.now_us.to_le_bytes());
+        match event {
+            // The bytes themselves: writing them out as text would take most of a run's time.
+            Event::Frame { peer, bytes } => {
+                self.trace.update(&node.0.to_le_bytes());
+                self.trace.update(&peer.0);
+                self.trace.update(bytes);
+            }
+            event => drop(self.trace.update(format!("{node:?} {event:?}").as_bytes())),
+        }
+    }
+
     /// The node that the transport knows by this key.
     #[must_use]
     pub fn node_of(&self, peer: PeerId) -> Option<NodeId> {
@@ -479,17 +561,14 @@ impl World {
     }
 
     fn find(&self, peer: PeerId) -> Option<NodeId> {
-        self.nodes.iter().position(|node| node.identity.peer == peer).map(NodeId)
+        self.by_peer.get(&peer).copied()
     }
 
     fn carry_out(&mut self, node: NodeId, effect: Effect) {
         match effect {
             Effect::Commit { number, batch } => {
-                let event = match self.node(node).store.commit(&batch) {
-                    Ok(()) => Event::Committed(number),
-                    Err(error) => Event::CommitFailed(error),
-                };
-                self.schedule(node, self.config.commit_us, event);
+                self.node_mut(node).writing.push_back((number, batch));
+                self.schedule_any(node, self.config.commit_us, Happening::Commit(number));
             }
             Effect::Send { peer, frame } => self.send(node, peer, frame),
             Effect::Disconnect(peer) => {
@@ -507,64 +586,10 @@ impl World {
             }
             Effect::Progress { ticket, progress } => self.node_mut(node).progress.push((ticket, progress)),
             Effect::Stopped(error) => {
-                self.kill(node);
+                self.switch_off(node, 0);
                 self.node_mut(node).stopped = Some(error);
             }
             _ => unreachable!("an effect that the world does not know"),
         }
-    }
-
-    fn send(&mut self, from: NodeId, peer: PeerId, frame: Vec<u8>) {
-        let Some(to) = self.find(peer) else { return };
-        let Some(link) = self.node(from).links.get(&to).copied() else { return };
-        self.frames_sent = self.frames_sent.saturating_add(1);
-        self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
-        if self.keep_frames {
-            self.frames.push(frame.clone());
-        }
-        let spread = self.config.latency_max_us.saturating_sub(self.config.latency_min_us).saturating_add(1);
-        let way = self.config.latency_min_us.saturating_add(self.rng.next_u64() % spread);
-        let arrival = self.now_us.saturating_add(way);
-        let last = self.node_mut(to).last_arrival_us.entry(from).or_insert(0);
-        *last = arrival.max(last.saturating_add(1));
-        let after = last.saturating_sub(self.now_us);
-        let sender = self.node(from).identity.peer;
-        self.schedule_over(Some(link), to, after, Event::Frame { peer: sender, bytes: frame });
-    }
-
-    fn dial(&mut self, from: NodeId, address: Address) {
-        let to = address.peer().and_then(|peer| self.find(peer));
-        let is_on = |node: NodeId| !matches!(self.node(node).body, Body::Off);
-        let open = to.filter(|to| {
-            let cut = self.cut.contains(&(from.min(*to), from.max(*to)));
-            *to != from && !cut && is_on(*to) && is_on(from)
-        });
-        let Some(to) = open else {
-            self.schedule(from, 1_000, Event::DialFailed(address));
-            return;
-        };
-        if self.node(from).links.contains_key(&to) {
-            return;
-        }
-        self.links = self.links.saturating_add(1);
-        let link = self.links;
-        self.node_mut(from).links.insert(to, link);
-        self.node_mut(to).links.insert(from, link);
-        let (ours, theirs) = (self.node(from).identity.peer, self.node(to).identity.peer);
-        let way = self.config.latency_min_us;
-        self.schedule(from, way, Event::Connected { peer: theirs, dialer: Dialer::Us, address: Some(address) });
-        self.schedule(to, way, Event::Connected { peer: ours, dialer: Dialer::Peer, address: None });
-    }
-
-    /// Breaks a connection. Both ends hear of it as late as they heard of its beginning, so never before that.
-    fn unlink(&mut self, a: NodeId, b: NodeId) {
-        if self.node_mut(a).links.remove(&b).is_none() {
-            return;
-        }
-        self.node_mut(b).links.remove(&a);
-        let (of_a, of_b) = (self.node(a).identity.peer, self.node(b).identity.peer);
-        let way = self.config.latency_min_us;
-        self.schedule(a, way, Event::Disconnected(of_b));
-        self.schedule(b, way, Event::Disconnected(of_a));
     }
 }

@@ -1,0 +1,226 @@
+//! Plans drawn from seeds: each seed draws its own dials, then its steps.
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+use super::plan::{Action, Partition, Plan, Setting, Step};
+use crate::Mangle;
+
+/// How many steps a drawn plan has, about: half of them are operations of people, the others faults.
+pub const STEPS: usize = 200;
+
+/// What plans are drawn from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranges {
+    /// The fewest nodes, malicious ones included.
+    pub nodes_min: usize,
+    /// The most nodes, malicious ones included.
+    pub nodes_max: usize,
+    /// The classes of malicious peers that may take part.
+    pub enemies: Vec<String>,
+}
+
+/// Ten years in milliseconds.
+const TEN_YEARS_MS: u64 = 315_360_000_000;
+
+struct Dice(ChaCha20Rng);
+
+impl Dice {
+    /// A number below `end`; 0 if there is none.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0.next_u64().checked_rem(end).unwrap_or_default()
+    }
+
+    fn index(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(end).unwrap_or(u64::MAX))).unwrap_or_default()
+    }
+
+    fn between(&mut self, least: u64, most: u64) -> u64 {
+        least.saturating_add(self.below(most.saturating_sub(least).saturating_add(1)))
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+}
+
+/// How often each kind of fault is, in this run: out of all steps, by weight.
+struct Dials {
+    weights: Vec<(u64, Kind)>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Post,
+    Read,
+    Join,
+    Frame,
+    Link,
+    Ways,
+    Mend,
+    Crash,
+    Start,
+    Disk,
+    Copies,
+    Pause,
+    Clock,
+    Enemy,
+}
+
+impl Dials {
+    fn draw(dice: &mut Dice, enemies: usize) -> Self {
+        // Each fault is off in some runs and frequent in others: what hides behind one shows without it.
+        let mut dial = |most: u64| if dice.percent(15) { 0 } else { dice.between(1, most) };
+        let weights = vec![
+            (90, Kind::Post),
+            (6, Kind::Read),
+            (5, Kind::Join),
+            (dial(30), Kind::Frame),
+            (dial(30), Kind::Link),
+            (dial(20), Kind::Ways),
+            (12, Kind::Mend),
+            (dial(14), Kind::Crash),
+            (14, Kind::Start),
+            (dial(8), Kind::Disk),
+            (dial(5), Kind::Copies),
+            (dial(10), Kind::Pause),
+            (dial(8), Kind::Clock),
+            (if enemies == 0 { 0 } else { dial(24) }, Kind::Enemy),
+        ];
+        Self { weights }
+    }
+
+    fn kind(&self, dice: &mut Dice) -> Kind {
+        let mut left = dice.below(self.weights.iter().map(|(weight, _)| weight).sum());
+        for (weight, kind) in &self.weights {
+            match left.checked_sub(*weight) {
+                None => return *kind,
+                Some(rest) => left = rest,
+            }
+        }
+        Kind::Post
+    }
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn drawn(seed: u64, ranges: &Ranges) -> Self {
+        let mut dice = Dice(ChaCha20Rng::seed_from_u64(seed));
+        let spread = ranges.nodes_max.saturating_sub(ranges.nodes_min).saturating_add(1);
+        let all = ranges.nodes_min.saturating_add(dice.index(spread)).max(2);
+        // Half of the runs have malicious peers: mostly one or two, at most all but two of the nodes.
+        let mut enemies = Vec::new();
+        if !ranges.enemies.is_empty() && dice.percent(55) {
+            let most = all.saturating_sub(2).max(1);
+            let many = if dice.percent(20) { most } else { most.min(2) };
+            for _ in 0..=dice.index(many) {
+                enemies.extend(ranges.enemies.get(dice.index(ranges.enemies.len())).cloned());
+            }
+            enemies.truncate(all.saturating_sub(2));
+        }
+        let nodes = all.saturating_sub(enemies.len());
+        let members = nodes.saturating_sub(dice.index(3)).max(nodes.div_ceil(2));
+        let setting = Setting {
+            seed,
+            nodes,
+            members,
+            latency_ms: dice.between(1, 200),
+            commit_us: if dice.percent(70) { 400 } else { dice.between(100, 50_000) },
+            tail_permille: if dice.percent(50) { 0 } else { u16::try_from(dice.between(1, 20)).unwrap_or(1) },
+            enemies,
+        };
+        let dials = Dials::draw(&mut dice, setting.enemies.len());
+        let pace_ms = dice.between(20, 900);
+        let steps = (0..STEPS).map(|_| step(&mut dice, &dials, &setting, pace_ms)).collect();
+        Self { setting, steps }
+    }
+}
+
+fn step(dice: &mut Dice, dials: &Dials, setting: &Setting, pace_ms: u64) -> Step {
+    // Many things happen at once, some after a while.
+    let wait_ms = match dice.below(10) {
+        0..=3 => dice.below(8),
+        4..=8 => dice.below(pace_ms),
+        _ => dice.below(pace_ms.saturating_mul(8)),
+    };
+    let kind = dials.kind(dice);
+    Step { wait_ms, action: action(dice, kind, setting) }
+}
+
+fn action(dice: &mut Dice, kind: Kind, setting: &Setting) -> Action {
+    let nodes = setting.nodes;
+    let node = dice.index(nodes);
+    let other = node.saturating_add(1).saturating_add(dice.index(nodes.saturating_sub(1)));
+    let other = other.checked_rem(nodes).unwrap_or_default();
+    match kind {
+        Kind::Post => {
+            let bytes = if dice.percent(3) { dice.index(40_000) } else { dice.index(300) };
+            Action::Post { node, bytes }
+        }
+        Kind::Read => Action::Read { node },
+        Kind::Join => Action::Join { node },
+        Kind::Frame => {
+            let how = match dice.below(4) {
+                0 => Mangle::Drop,
+                1 => Mangle::Duplicate,
+                2 => Mangle::Late(u16::try_from(dice.below(64)).unwrap_or_default()),
+                _ => Mangle::Cut(u16::try_from(dice.below(1000)).unwrap_or_default()),
+            };
+            Action::Mangle { from: node, to: other, how }
+        }
+        Kind::Link if dice.percent(60) => Action::Break { a: node, b: other },
+        Kind::Link => Action::HalfOpen { loses: node, keeps: other },
+        Kind::Ways => match dice.below(10) {
+            0 => Action::Partition(Partition::Split { mask: dice.below(u64::MAX) }),
+            1 => Action::Partition(Partition::Isolate { node }),
+            2 => Action::Partition(Partition::Ring),
+            3..=6 => Action::Partition(Partition::Pair { a: node, b: other }),
+            _ => Action::OneWay { from: node, to: other },
+        },
+        Kind::Mend if dice.percent(35) => Action::MendAll,
+        Kind::Mend => Action::Mend { a: node, b: other },
+        Kind::Crash => match dice.below(8) {
+            0..=4 => Action::Kill { node, keep: dice.index(4) },
+            5 | 6 => Action::CrashInRecovery { node, after_us: dice.below(40_000) },
+            _ => Action::Leave { node, ms: dice.between(30_000, 3_600_000) },
+        },
+        Kind::Start => Action::Start { node },
+        Kind::Disk => Action::FailCommit { node, after: dice.below(6), full: dice.percent(50) },
+        Kind::Copies if dice.percent(50) => Action::Copy { node },
+        Kind::Copies => Action::PutBack { node },
+        Kind::Pause => Action::Pause { node, ms: dice.between(10, 40_000) },
+        Kind::Clock => match dice.below(6) {
+            0 => Action::Freeze { node },
+            1 => Action::Backwards { node },
+            _ => {
+                let off = i64::try_from(dice.below(2 * TEN_YEARS_MS)).unwrap_or_default();
+                let years = i64::try_from(TEN_YEARS_MS).unwrap_or_default();
+                Action::Skew { node, ms: off.saturating_sub(years) }
+            }
+        },
+        Kind::Enemy => Action::Enemy { which: dice.index(setting.enemies.len()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_draws_one_plan() {
+        let ranges = Ranges { nodes_min: 5, nodes_max: 12, enemies: vec!["one".to_owned(), "two".to_owned()] };
+        let plans: Vec<Plan> = (0..200).map(|seed| Plan::drawn(seed, &ranges)).collect();
+        assert_eq!(plans, (0..200).map(|seed| Plan::drawn(seed, &ranges)).collect::<Vec<_>>());
+        let mut hostile = 0;
+        for plan in &plans {
+            let all = plan.setting.nodes + plan.setting.enemies.len();
+            assert!((5..=12).contains(&all) && plan.setting.nodes >= 2, "{:?}", plan.setting);
+            assert!(plan.setting.members >= 1 && plan.setting.members <= plan.setting.nodes);
+            assert_eq!(plan.steps.len(), STEPS);
+            assert_eq!(plan.to_string().parse::<Plan>().expect("a plan"), *plan);
+            hostile += usize::from(!plan.setting.enemies.is_empty());
+        }
+        assert!(hostile >= 80, "{hostile} of 200 have malicious peers");
+    }
+}

@@ -1,0 +1,70 @@
+//! A node of the world.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use walytis_core::{Batch, BatchNumber, PeerId};
+use walytis_offchain::{Answer, Delivery, Engine, EngineError, Identity, Progress, Ticket};
+
+use super::{NodeId, WallClock};
+use crate::MemoryStore;
+
+/// What lives at a node.
+pub(super) enum Body {
+    /// Nobody: the node is switched off.
+    Off,
+    /// A production engine.
+    Engine(Box<Engine>),
+    /// A [`Puppet`](crate::Puppet), which finds here what was sent to it.
+    Puppet(VecDeque<(PeerId, Vec<u8>)>),
+}
+
+pub(super) struct SimNode {
+    pub(super) body: Body,
+    pub(super) store: Arc<MemoryStore>,
+    /// What is being written: not durable, and lost in a crash unless the crash keeps it.
+    pub(super) writing: VecDeque<(BatchNumber, Batch)>,
+    pub(super) identity: Identity,
+    /// Which run of the node it is. What was due for an earlier one is lost.
+    pub(super) life: u64,
+    pub(super) clock: WallClock,
+    /// Whether anything has happened at the node since its clock went wrong.
+    pub(super) clock_noticed: bool,
+    /// The connections as this end knows them, each with its number.
+    pub(super) links: BTreeMap<NodeId, u64>,
+    pub(super) last_arrival_us: BTreeMap<NodeId, u64>,
+    /// Until then nothing happens at the node.
+    pub(super) paused_until_us: u64,
+    /// Whether anything has had to wait for it.
+    pub(super) pause_noticed: bool,
+    pub(super) answers: BTreeMap<Ticket, Result<Answer, EngineError>>,
+    pub(super) deliveries: Vec<(Ticket, Delivery)>,
+    pub(super) progress: Vec<(Ticket, Progress)>,
+    pub(super) stopped: Option<EngineError>,
+}
+
+impl SimNode {
+    pub(super) fn new(identity: Identity, store: Arc<MemoryStore>) -> Self {
+        Self {
+            body: Body::Off,
+            store,
+            writing: VecDeque::new(),
+            identity,
+            life: 0,
+            clock: WallClock::Off(0),
+            clock_noticed: true,
+            links: BTreeMap::new(),
+            last_arrival_us: BTreeMap::new(),
+            paused_until_us: 0,
+            pause_noticed: true,
+            answers: BTreeMap::new(),
+            deliveries: Vec::new(),
+            progress: Vec::new(),
+            stopped: None,
+        }
+    }
+
+    pub(super) const fn is_on(&self) -> bool {
+        !matches!(self.body, Body::Off)
+    }
+}

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod network_contract;
+pub mod swarm;
 
 mod memory_store;
 mod puppet;

@@ -56,6 +56,11 @@ impl MemoryStore {
         lock(&self.health).failure = Some((commits, error));
     }
 
+    /// Takes back what [`MemoryStore::fail_commit`] arranged and what has not happened yet.
+    pub fn heal(&self) {
+        lock(&self.health).failure = None;
+    }
+
     /// Every key and every value as it is kept, as whoever steals the disk would find them.
     pub fn raw_bytes(&self) -> impl Iterator<Item = Vec<u8>> {
         let rows = self.snapshot().0.into_values().flatten();

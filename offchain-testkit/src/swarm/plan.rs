@@ -31,6 +31,8 @@ pub struct Setting {
     pub nodes: usize,
     /// How many of them are members from the beginning, the founder included.
     pub members: usize,
+    /// Whether members know each other's addresses from the beginning, not the founder's alone.
+    pub mesh: bool,
     /// The longest way of a frame that is not delayed, in milliseconds.
     pub latency_ms: u64,
     /// How long a commit takes, in microseconds.
@@ -271,6 +273,7 @@ mod tests {
             seed: u64::MAX,
             nodes: 5,
             members: 2,
+            mesh: true,
             latency_ms: 30,
             commit_us: 400,
             tail_permille: 3,
@@ -295,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_no_plan_is_refused_with_its_line() {
-        let setting = r#"{"seed":1,"nodes":2,"members":1,"latency_ms":1,"commit_us":1,"tail_permille":0,"enemies":[]}"#;
+        let setting = r#"{"seed":1,"nodes":2,"members":1,"mesh":true,"latency_ms":1,"commit_us":1,"tail_permille":0,"enemies":[]}"#;
         let error = |text: &str| text.parse::<Plan>().expect_err("no plan").to_string();
         assert!(error("").starts_with("the plan is empty"));
         assert!(error(&format!("{setting}\n{{\"wait_ms\":1}}\n")).starts_with("line 2: "));

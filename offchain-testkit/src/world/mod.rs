@@ -70,6 +70,8 @@ enum Happening {
     Commit(BatchNumber),
     /// This end notices that a connection is dead.
     LinkTimeout { with: NodeId, link: u64 },
+    /// A node goes on that stood still.
+    Wake,
 }
 
 /// The world. See the module's documentation.
@@ -210,6 +212,7 @@ impl World {
         let known = self.node_mut(node);
         known.body = Body::Off;
         known.paused_until_us = 0;
+        known.deferred.clear();
         let writing: Vec<_> = known.writing.drain(..).take(batches).collect();
         for (_, batch) in writing {
             // The disk takes it or fails: nobody was told either way.
@@ -303,17 +306,27 @@ impl World {
         self.faults.arm(Fault::Pause);
         let known = self.node_mut(node);
         known.paused_until_us = known.paused_until_us.max(until);
-        known.pause_noticed = false;
     }
 
     /// Ends a node's standstill.
     pub fn resume(&mut self, node: NodeId) {
         self.node_mut(node).paused_until_us = 0;
+        self.wake(node);
     }
 
     /// Makes the next commits of a node fail: the one after `commits` more, and with it the store's handle.
     pub fn fail_commit(&mut self, node: NodeId, commits: u64, error: StoreError) {
         self.node(node).store.fail_commit(commits, error);
+    }
+
+    /// Lets the store of a node take commits again, if it was to fail.
+    pub fn heal_store(&mut self, node: NodeId) {
+        self.node(node).store.heal();
+    }
+
+    /// How many frames of a thousand take seconds from now on.
+    pub fn set_tail(&mut self, permille: u16) {
+        self.config.tail_permille = permille;
     }
 
     /// What has gone wrong so far, and how often.
@@ -362,6 +375,11 @@ impl World {
     #[must_use]
     pub fn stopped(&self, node: NodeId) -> Option<&EngineError> {
         self.node(node).stopped.as_ref()
+    }
+
+    /// Why a node stopped by itself, once.
+    pub fn take_stopped(&mut self, node: NodeId) -> Option<EngineError> {
+        self.node_mut(node).stopped.take()
     }
 
     /// The time, in microseconds since the world began.
@@ -419,9 +437,18 @@ impl World {
         self.run_until(ms, |_| false);
     }
 
+    /// Lets so many microseconds pass.
+    pub fn run_for_us(&mut self, us: u64) {
+        self.run_until_us(us, |_| false);
+    }
+
     /// Lets the world run until `done`, at most `limit_ms`. Returns whether it was done.
-    pub fn run_until(&mut self, limit_ms: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.now_us.saturating_add(limit_ms.saturating_mul(1_000));
+    pub fn run_until(&mut self, limit_ms: u64, done: impl FnMut(&Self) -> bool) -> bool {
+        self.run_until_us(limit_ms.saturating_mul(1_000), done)
+    }
+
+    fn run_until_us(&mut self, limit_us: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now_us.saturating_add(limit_us);
         loop {
             if done(self) {
                 return true;
@@ -483,12 +510,16 @@ impl World {
         }
         let until = known.paused_until_us;
         if until > now_us && known.is_on() {
-            if !std::mem::replace(&mut known.pause_noticed, true) {
+            let first = known.deferred.is_empty();
+            known.deferred.push_back(due);
+            if first {
                 self.faults.fire(Fault::Pause);
+                let life = self.node(node).life;
+                self.push(until, Due { node, life, happening: Happening::Wake });
             }
-            self.push(until, due);
             return;
         }
+        self.wake(node);
         let Some(event) = self.event(node, due.happening) else { return };
         self.note(node, &event);
         let mut effects = Vec::new();
@@ -506,6 +537,13 @@ impl World {
         }
         for effect in effects {
             self.carry_out(node, effect);
+        }
+    }
+
+    /// Lets everything happen that waited while a node stood still.
+    fn wake(&mut self, node: NodeId) {
+        for due in std::mem::take(&mut self.node_mut(node).deferred) {
+            self.happen(due);
         }
     }
 
@@ -531,6 +569,7 @@ impl World {
                     }
                 }
             }
+            Happening::Wake => None,
             Happening::LinkTimeout { with, link } => {
                 if self.node(node).links.get(&with) == Some(&link) {
                     self.unlink(node, with);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use walytis_core::{Batch, BatchNumber, PeerId};
 use walytis_offchain::{Answer, Delivery, Engine, EngineError, Identity, Progress, Ticket};
 
-use super::{NodeId, WallClock};
+use super::{Due, NodeId, WallClock};
 use crate::MemoryStore;
 
 /// What lives at a node.
@@ -35,8 +35,8 @@ pub(super) struct SimNode {
     pub(super) last_arrival_us: BTreeMap<NodeId, u64>,
     /// Until then nothing happens at the node.
     pub(super) paused_until_us: u64,
-    /// Whether anything has had to wait for it.
-    pub(super) pause_noticed: bool,
+    /// What waits for that.
+    pub(super) deferred: VecDeque<Due>,
     pub(super) answers: BTreeMap<Ticket, Result<Answer, EngineError>>,
     pub(super) deliveries: Vec<(Ticket, Delivery)>,
     pub(super) progress: Vec<(Ticket, Progress)>,
@@ -56,7 +56,7 @@ impl SimNode {
             links: BTreeMap::new(),
             last_arrival_us: BTreeMap::new(),
             paused_until_us: 0,
-            pause_noticed: true,
+            deferred: VecDeque::new(),
             answers: BTreeMap::new(),
             deliveries: Vec::new(),
             progress: Vec::new(),

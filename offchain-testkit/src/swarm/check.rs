@@ -1,0 +1,357 @@
+//! What is asked of the nodes of a run: at each step, after each crash, and at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use walytis_core::{BlockId, BlockKind, Header, ParsedBlock, Pending, Store, chains};
+use walytis_identities::{Fold, Membership};
+use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
+
+use super::invariant::{Asked, Broken, Invariant};
+use super::run::Run;
+use super::GROUP;
+use crate::{NodeId, World};
+
+/// One of so many restarts is followed by the verification of the whole store.
+const FULL_CHECKS: u64 = 6;
+
+/// How much of each node's set was looked at, in the order of arrival.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    nodes: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    restarts: u64,
+}
+
+impl Seen {
+    /// The node begins anew.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+    }
+}
+
+/// A listing under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    ticket: Ticket,
+    entries: Vec<Entry>,
+}
+
+impl Reading {
+    pub(super) fn begin(world: &mut World, node: NodeId) -> Self {
+        Self { ticket: world.ask(node, page(None)), entries: Vec::new() }
+    }
+
+    /// Takes the next page, if it is there. Returns whether it was the last.
+    pub(super) fn look(
+        &mut self,
+        world: &mut World,
+        node: NodeId,
+        written: &BTreeSet<Vec<u8>>,
+        hostile: bool,
+        asked: &mut Asked,
+    ) -> Result<bool, Broken> {
+        let Some(answer) = world.take_answer(node, self.ticket) else { return Ok(false) };
+        let Ok(Answer::Page(next)) = answer else { return Ok(true) };
+        for entry in &next.entries {
+            was_written(written, hostile, entry, asked)?;
+            asked.ask(Invariant::D4, self.entries.last().is_none_or(|last| order(last) < order(entry)), || {
+                format!("block {} is listed out of order at {node:?}", entry.id)
+            })?;
+        }
+        self.entries.extend(next.entries);
+        match next.next {
+            None => Ok(true),
+            after => {
+                self.ticket = world.ask(node, page(after));
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn page(after: Option<walytis_offchain::Cursor>) -> Command {
+    Command::List { group: GROUP.into(), after, below: None, topic: None }
+}
+
+fn order(entry: &Entry) -> (u64, BlockId) {
+    (entry.generation, entry.id)
+}
+
+/// H2: what is read is what somebody wrote. A malicious member may write what it likes.
+fn was_written(
+    written: &BTreeSet<Vec<u8>>,
+    hostile: bool,
+    entry: &Entry,
+    asked: &mut Asked,
+) -> Result<(), Broken> {
+    let Some(content) = &entry.content else { return Ok(()) };
+    let known = written.contains(&content.bytes);
+    let foreign = hostile && !content.bytes.starts_with(b"post ");
+    asked.ask(Invariant::H2, known || foreign, || format!("nobody wrote what block {} has", entry.id))
+}
+
+/// H2, D3: what an application is given.
+pub(super) fn delivered(
+    world: &World,
+    node: NodeId,
+    (written, hostile): (&BTreeSet<Vec<u8>>, bool),
+    entry: &Entry,
+    asked: &mut Asked,
+) -> Result<(), Broken> {
+    let stored = chains::contains(&Pending::new(world.store(node) as Arc<dyn Store>), entry.id);
+    asked.ask(Invariant::D3, stored == Ok(true), || format!("{node:?} was given {}, which it has not stored", entry.id))?;
+    was_written(written, hostile, entry, asked)
+}
+
+impl Run {
+    /// H3, B5, B6: looks at what is new in the sets of all nodes.
+    pub(super) fn grow(&mut self, whole: bool) -> Result<(), Broken> {
+        for node in self.nodes.clone() {
+            let view = self.view(node);
+            let unreadable = |error: walytis_core::ChainError| Broken {
+                invariant: Invariant::W3,
+                what: format!("{node:?} cannot be read: {error}"),
+            };
+            let length = chains::length(&view, self.group).map_err(unreadable)?;
+            let seen = self.seen.nodes.entry(node).or_default();
+            let before = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+            self.outcome.asked.ask(Invariant::H3, length >= before, || {
+                format!("{node:?} had {before} blocks and has {length}")
+            })?;
+            // Reading blocks costs: steps that bring a few are looked at together.
+            if length < before.saturating_add(8) && !whole {
+                continue;
+            }
+            for position in before..length {
+                let stored = chains::block_at(&view, self.group, position).map_err(unreadable)?;
+                let Some(stored) = stored else {
+                    let what = format!("{node:?} has {length} blocks, and none at {position}");
+                    return Err(Broken { invariant: Invariant::W7, what });
+                };
+                let header = stored.block.header();
+                let closed = header.all_parents().all(|parent| seen.contains(&parent));
+                let id = stored.block.id();
+                self.outcome.asked.ask(Invariant::B5, closed, || {
+                    format!("{node:?} has block {id} before one of its ancestors")
+                })?;
+                let new = seen.insert(id);
+                self.outcome.asked.ask(Invariant::B6, new, || format!("{node:?} has block {id} twice"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// W1, W2, W7: what a node has after a crash.
+    pub(super) fn after_crash(&mut self, node: NodeId) -> Result<(), Broken> {
+        for (id, post) in self.acknowledged.iter().filter(|(_, post)| post.node == node) {
+            let there = self.has(node, *id);
+            let text = || format!("{node:?} lost {:?}", String::from_utf8_lossy(&post.content));
+            self.outcome.asked.ask(Invariant::W1, there, text)?;
+        }
+        self.seen.restarts = self.seen.restarts.wrapping_add(1);
+        if self.seen.restarts % FULL_CHECKS == 1 {
+            self.sound(node, &[Invariant::W2, Invariant::W7])?;
+        }
+        Ok(())
+    }
+
+    /// Verifies a whole store.
+    fn sound(&mut self, node: NodeId, invariants: &[Invariant]) -> Result<(), Broken> {
+        let report = walytis_offchain::check(self.world.store(node) as Arc<dyn Store>, &mut |_, _| {});
+        for invariant in invariants {
+            let problems = report.as_ref().map(|report| report.problems.clone());
+            let good = problems.as_ref().is_ok_and(Vec::is_empty);
+            self.outcome.asked.ask(*invariant, good, || format!("{node:?}: {problems:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn heads(&self, node: NodeId) -> Vec<BlockId> {
+        chains::heads(&self.view(node), self.group).unwrap_or_default()
+    }
+
+    fn membership(&self, node: NodeId) -> Option<Membership> {
+        Fold::default().current(&self.view(node), self.group).ok().map(|found| Membership::clone(&found))
+    }
+
+    fn listing(&mut self, node: NodeId) -> Result<Vec<Entry>, Broken> {
+        let mut entries = Vec::new();
+        let mut after = None;
+        loop {
+            match self.world.call(node, page(after), 60_000) {
+                Some(Ok(Answer::Page(next))) => {
+                    entries.extend(next.entries);
+                    if next.next.is_none() {
+                        return Ok(entries);
+                    }
+                    after = next.next;
+                }
+                other => {
+                    let what = format!("{node:?} cannot list: {other:?}");
+                    return Err(Broken { invariant: Invariant::C2, what });
+                }
+            }
+        }
+    }
+}
+
+/// Whether all honest members have equal heads.
+pub(super) fn converged(run: &Run) -> bool {
+    let mut members = run.members.iter();
+    let Some(first) = members.next() else { return true };
+    let heads = run.heads(*first);
+    members.all(|node| run.heads(*node) == heads)
+}
+
+/// Whether every application has all that its node has, contents included.
+pub(super) fn delivered_all(run: &Run) -> bool {
+    run.apps.iter().filter(|(node, _)| run.members.contains(node)).all(|(_, app)| app.is_following())
+}
+
+/// Who differs, when the time for that is over.
+pub(super) fn unequal(run: &Run) -> Broken {
+    let mut what = String::from("no convergence:");
+    for node in &run.members {
+        let length = chains::length(&run.view(*node), run.group).unwrap_or_default();
+        let linked: Vec<usize> =
+            run.nodes.iter().filter(|other| run.world.connected(*node, **other)).map(|other| other.0).collect();
+        let follows = run.apps.get(node).is_some_and(super::app::App::is_following);
+        what.push_str(&format!(" [node {}: {length} blocks, heads {:?}, links {linked:?}, running {}, follows {follows}]",
+            node.0, run.heads(*node).iter().map(|id| id.to_string().split_at(8).0.to_owned()).collect::<Vec<_>>(),
+            run.world.is_running(*node)));
+    }
+    let invariant = if run.hostile { Invariant::C4 } else { Invariant::C1 };
+    Broken { invariant, what }
+}
+
+/// Everything that must hold once the honest members are equal.
+pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -> Result<(), Broken> {
+    run.grow(true)?;
+    let members: Vec<NodeId> = run.members.iter().copied().collect();
+    let Some(first) = members.first().copied() else { return Ok(()) };
+    let heads = run.heads(first);
+    let membership = run.membership(first);
+    let listing = run.listing(first)?;
+    let ids: BTreeSet<BlockId> = listing.iter().map(|entry| entry.id).collect();
+    for (index, node) in members.iter().copied().enumerate() {
+        let equal = run.heads(node) == heads;
+        run.outcome.asked.ask(Invariant::C1, equal, || format!("{node:?} differs from {first:?}"))?;
+        let same = run.membership(node) == membership;
+        run.outcome.asked.ask(Invariant::C2, same, || format!("the membership of {node:?} differs from {first:?}'s"))?;
+        let own = if index == 0 { listing.clone() } else { run.listing(node)? };
+        same_listing(run, node, &listing, &own)?;
+        if run.hostile {
+            run.outcome.asked.add(Invariant::C4, 1);
+        }
+        given_in_order(run, node, &ids)?;
+    }
+    arrival_orders(run, &members);
+    let bytes = run.outcome.convergence_bytes;
+    let (nodes, blocks) = (members.len() as u64, listing.len() as u64 + 16);
+    let bound = nodes.saturating_mul(blocks).saturating_mul(block_bytes)
+        .saturating_add(nodes.saturating_mul(nodes).saturating_mul(pair_bytes));
+    run.outcome.asked.ask(Invariant::C3, bytes <= bound, || format!("{bytes} bytes to become equal, over {bound}"))?;
+    for (id, post) in &run.acknowledged {
+        let entry = listing.iter().find(|entry| entry.id == *id);
+        let text = || format!("{:?} of {:?} is missing", String::from_utf8_lossy(&post.content), post.node);
+        run.outcome.asked.ask(Invariant::H1, entry.is_some(), text)?;
+        let content = entry.and_then(|entry| entry.content.as_ref()).map(|content| &content.bytes);
+        run.outcome.asked.ask(Invariant::H1, content == Some(&post.content), || {
+            format!("block {id} has other content than was posted, or none")
+        })?;
+    }
+    encodings(run, first)?;
+    // Equal sets were verified by each node on its own; verifying one store again finds what its own checks let in.
+    let node = members.get(run.acknowledged.len() % members.len()).copied().unwrap_or(first);
+    run.sound(node, &[Invariant::B3, Invariant::S1, Invariant::D3])?;
+    run.outcome.asked.add(Invariant::R4, 1);
+    Ok(())
+}
+
+/// C2, D1: equal sets show the same, in the same order, whole.
+fn same_listing(run: &mut Run, node: NodeId, listing: &[Entry], own: &[Entry]) -> Result<(), Broken> {
+    let shown = |entry: &Entry| (entry.id, entry.generation, entry.author, entry.device, entry.created_at_ms);
+    let same = own.iter().map(shown).eq(listing.iter().map(shown));
+    run.outcome.asked.ask(Invariant::C2, same, || format!("the listing of {node:?} differs"))?;
+    for (theirs, ours) in listing.iter().zip(own) {
+        let written = ours.content.as_ref().is_none_or(|content| content.bytes.starts_with(b"post "));
+        // A malicious author may give its content to some and not to others; what honest ones wrote is everywhere.
+        let equal = theirs.content == ours.content && ours.content.is_some();
+        run.outcome.asked.ask(Invariant::C2, equal || (run.hostile && !(written && ours.content.is_some())), || {
+            format!("block {} lacks its content at {node:?}, or has other content", ours.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// D1, D2: the application was given every block of the listing, each after its parents.
+fn given_in_order(run: &mut Run, node: NodeId, ids: &BTreeSet<BlockId>) -> Result<(), Broken> {
+    let view = run.view(node);
+    let Some(app) = run.apps.get(&node) else { return Ok(()) };
+    let given: BTreeSet<BlockId> = app.given().keys().copied().collect();
+    let left_out: Vec<String> = ids.difference(&given).map(ToString::to_string).collect();
+    run.outcome.asked.ask(Invariant::D1, left_out.is_empty(), || format!("{node:?} was not given {left_out:?}"))?;
+    let lacking = app.lacking().len();
+    run.outcome.asked.add(Invariant::C5, u64::from(lacking == 0 && run.hostile));
+    let mut before = BTreeSet::new();
+    for id in app.order() {
+        let parents: Vec<BlockId> = match chains::block(&view, *id) {
+            Ok(Some(stored)) => stored.block.header().all_parents().collect(),
+            other => {
+                let what = format!("{node:?} was given {id}, and has not stored it: {other:?}");
+                return Err(Broken { invariant: Invariant::D3, what });
+            }
+        };
+        let late = parents.iter().find(|parent| given.contains(parent) && !before.contains(*parent));
+        run.outcome.asked.ask(Invariant::D2, late.is_none(), || format!("{node:?} got {id} before its parent {late:?}"))?;
+        before.insert(*id);
+    }
+    Ok(())
+}
+
+/// B4: nodes to which the same blocks came in another order, or by another clock, have the same set.
+fn arrival_orders(run: &mut Run, members: &[NodeId]) {
+    let mut orders = BTreeSet::new();
+    for node in members {
+        let view = run.view(*node);
+        let length = chains::length(&view, run.group).unwrap_or_default();
+        let mut order = Vec::new();
+        for position in 0..length {
+            order.extend(chains::block_at(&view, run.group, position).ok().flatten().map(|stored| stored.block.id()));
+        }
+        orders.insert(order);
+    }
+    run.outcome.asked.add(Invariant::B4, u64::try_from(orders.len()).unwrap_or(u64::MAX));
+}
+
+/// B1, B2: each header encodes to itself, and no byte of it, or of the content, can change under its id.
+fn encodings(run: &mut Run, node: NodeId) -> Result<(), Broken> {
+    let view = run.view(node);
+    for position in 0..chains::length(&view, run.group).unwrap_or_default() {
+        let Ok(Some(stored)) = chains::block_at(&view, run.group, position) else { continue };
+        let raw = stored.block.raw();
+        let id = stored.block.id();
+        run.outcome.asked.ask(Invariant::B1, stored.block.header().encode() == raw.header, || {
+            format!("block {id} encodes otherwise")
+        })?;
+        if stored.block.header().kind == BlockKind::Private {
+            let again = PrivateBody::decode(stored.block.content()).map(|body| body.encode());
+            run.outcome.asked.ask(Invariant::B1, again.is_ok_and(|again| again == raw.content), || {
+                format!("the body of block {id} encodes otherwise")
+            })?;
+        }
+        let mut other = raw.clone();
+        let place = usize::try_from(position).unwrap_or_default() % other.header.len().max(1);
+        if let Some(byte) = other.header.get_mut(place) {
+            *byte ^= 1;
+        }
+        let bound = Header::id_of(&other.header) != id;
+        run.outcome.asked.ask(Invariant::B2, bound, || format!("byte {place} of block {id} is not bound"))?;
+        let mut other = raw.clone();
+        other.content.push(0);
+        run.outcome.asked.ask(Invariant::B2, ParsedBlock::parse(other).is_err(), || {
+            format!("the content of block {id} is not bound")
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,623 @@
+//! Carrying out a plan.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use walytis_core::{BlockId, ChainId, Pending, Store, StoreError, chains};
+use walytis_identities::History;
+use walytis_offchain::{Answer, Command, EngineError, Entry, Ticket};
+
+use super::app::App;
+use super::invariant::{Asked, Broken, Invariant};
+use super::plan::{Action, Partition, Plan};
+use super::{GROUP, check};
+use crate::{Fault, Faults, NodeId, Snapshot, WallClock, World, WorldConfig};
+
+/// Within how much virtual time honest members are equal once nothing disturbs them: twice the longest pause before a peer
+/// is dialled again (75 s), the time that a peer is shunned for what the network did to its frames (60 s), an exchange in
+/// quiet (40 s), and some for the transfer.
+pub const CONVERGENCE_MS: u64 = 300_000;
+
+/// How much may be sent until then, for each honest node and each block of the group, in bytes; and for each pair of nodes
+/// besides.
+const CONVERGENCE_BYTES: (u64, u64) = (64 * 1024, 2 * 1024 * 1024);
+
+/// How long equal nodes are left alone before they are asked, in milliseconds.
+const QUIET_MS: u64 = 30_000;
+
+/// How long a join in a healed world may take, in milliseconds.
+const JOIN_MS: u64 = 200_000;
+
+/// How a run went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many posts, joins and reads were asked for.
+    pub operations: u64,
+    /// What went wrong on purpose.
+    pub faults: Faults,
+    /// How often each invariant was asked.
+    pub asked: Asked,
+    /// How long the honest members took to become equal, in milliseconds.
+    pub convergence_ms: u64,
+    /// How many bytes were sent meanwhile.
+    pub convergence_bytes: u64,
+    /// Which limits were reached, and how often.
+    pub limits: BTreeMap<&'static str, u64>,
+    /// How often each class of malicious peers acted.
+    pub enemies: BTreeMap<String, u64>,
+    /// A hash over every event.
+    pub trace: [u8; 32],
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which step it was at; `None` for the healing and what comes after.
+    pub step: Option<usize>,
+    /// What does not hold.
+    pub broken: Broken,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.step {
+            Some(step) => write!(f, "at step {step}: {}", self.broken),
+            None => write!(f, "after the last step: {}", self.broken),
+        }
+    }
+}
+
+/// Carries out a plan, and checks what must hold at every step and at the end.
+///
+/// # Errors
+/// The first invariant that did not hold, a panic included.
+pub fn run(plan: &Plan) -> Result<Outcome, Failure> {
+    let mut at = None;
+    let whole = catch_unwind(AssertUnwindSafe(|| {
+        let mut run = Run::begin(plan)?;
+        for (number, step) in plan.steps.iter().enumerate() {
+            at = Some(number);
+            run.step(step.wait_ms, &step.action)?;
+        }
+        at = None;
+        run.finish()
+    }));
+    let result = whole.unwrap_or_else(|panic| Err(Broken { invariant: Invariant::R4, what: panic_text(&*panic) }));
+    result.map_err(|broken| Failure { step: at, broken })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
+
+/// A post that was asked for.
+pub(super) struct Asking {
+    pub(super) node: NodeId,
+    pub(super) content: Vec<u8>,
+}
+
+/// A run under way, and what is known about it.
+pub(super) struct Run {
+    pub(super) world: World,
+    pub(super) group: ChainId,
+    /// The honest nodes.
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) members: BTreeSet<NodeId>,
+    pub(super) apps: BTreeMap<NodeId, App>,
+    /// Posts whose answer is awaited.
+    asking: BTreeMap<(NodeId, Ticket), Asking>,
+    joining: BTreeMap<NodeId, Ticket>,
+    reading: BTreeMap<NodeId, check::Reading>,
+    /// Every content that an honest member was given to post.
+    pub(super) written: BTreeSet<Vec<u8>>,
+    /// What was acknowledged, and to whom.
+    pub(super) acknowledged: BTreeMap<BlockId, Asking>,
+    copies: BTreeMap<NodeId, Snapshot>,
+    /// Nodes that are to stay off until then, in virtual microseconds.
+    away_until_us: BTreeMap<NodeId, u64>,
+    pub(super) seen: check::Seen,
+    code: String,
+    pub(super) outcome: Outcome,
+    pub(super) hostile: bool,
+}
+
+fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
+    Broken { invariant, what: what.into() }
+}
+
+impl Run {
+    fn begin(plan: &Plan) -> Result<Self, Broken> {
+        let setting = &plan.setting;
+        let mut world = World::new(WorldConfig {
+            latency_max_us: setting.latency_ms.saturating_mul(1_000).max(100),
+            commit_us: setting.commit_us,
+            // The beginning is calm: what a run is about comes later.
+            ..WorldConfig::calm(setting.seed)
+        });
+        let failed = |error: EngineError| broken(Invariant::W3, format!("a new node: {error}"));
+        let nodes: Vec<NodeId> =
+            (0..setting.nodes).map(|_| world.add_node().map_err(failed)).collect::<Result<_, _>>()?;
+        let founder = nodes.first().copied().ok_or_else(|| broken(Invariant::R4, "a plan without nodes"))?;
+        let group = match world.call(founder, Command::NewGroup { name: GROUP.into(), history: History::All }, JOIN_MS) {
+            Some(Ok(Answer::Group(group))) => group.group,
+            other => return Err(broken(Invariant::C5, format!("a group cannot be founded: {other:?}"))),
+        };
+        let code = match world.call(founder, Command::Invite { group: GROUP.into(), uses: 64 }, JOIN_MS) {
+            Some(Ok(Answer::Invitation(code))) => code,
+            other => return Err(broken(Invariant::C5, format!("nobody can be invited: {other:?}"))),
+        };
+        let mut run = Self {
+            world,
+            group,
+            members: BTreeSet::from([founder]),
+            apps: nodes.iter().map(|node| (*node, App::default())).collect(),
+            nodes,
+            asking: BTreeMap::new(),
+            joining: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            written: BTreeSet::new(),
+            acknowledged: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            away_until_us: BTreeMap::new(),
+            seen: check::Seen::default(),
+            code,
+            outcome: Outcome::default(),
+            hostile: !setting.enemies.is_empty(),
+        };
+        for node in run.nodes.clone().into_iter().take(setting.members).skip(1) {
+            run.join_now(node)?;
+            if setting.mesh {
+                run.acquaint(node);
+            }
+        }
+        run.world.set_tail(setting.tail_permille);
+        for node in run.members.clone() {
+            run.start_app(node);
+        }
+        Ok(run)
+    }
+
+    fn node(&self, number: usize) -> NodeId {
+        let index = number.checked_rem(self.nodes.len()).unwrap_or_default();
+        self.nodes.get(index).copied().unwrap_or(NodeId(0))
+    }
+
+    fn pair(&self, a: usize, b: usize) -> Option<(NodeId, NodeId)> {
+        let (a, b) = (self.node(a), self.node(b));
+        (a != b).then_some((a, b))
+    }
+
+    fn start_app(&mut self, node: NodeId) {
+        if let Some(app) = self.apps.get_mut(&node) {
+            app.start(&mut self.world, node);
+        }
+    }
+
+    /// Lets a node join, and waits for it.
+    fn join_now(&mut self, node: NodeId) -> Result<(), Broken> {
+        let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
+        match self.world.call(node, command, JOIN_MS) {
+            Some(Ok(_) | Err(EngineError::AlreadyMember(_))) => {
+                self.members.insert(node);
+                Ok(())
+            }
+            other => Err(broken(Invariant::C5, format!("{node:?} cannot join in peace: {other:?}"))),
+        }
+    }
+
+    /// Gives a member the addresses of all others.
+    fn acquaint(&mut self, node: NodeId) {
+        for other in self.members.iter().copied().filter(|other| *other != node) {
+            let address = self.world.address(other);
+            self.world.ask(node, Command::Connect { address });
+        }
+    }
+
+    fn step(&mut self, wait_ms: u64, action: &Action) -> Result<(), Broken> {
+        self.world.run_for(wait_ms);
+        self.look()?;
+        self.act(action)?;
+        self.come_back()?;
+        self.look()
+    }
+
+    fn act(&mut self, action: &Action) -> Result<(), Broken> {
+        match action {
+            Action::Post { node, bytes } => self.post(self.node(*node), *bytes),
+            Action::Join { node } => self.ask_to_join(self.node(*node)),
+            Action::Read { node } => {
+                let node = self.node(*node);
+                if self.can_speak(node) && !self.reading.contains_key(&node) {
+                    self.outcome.operations = self.outcome.operations.saturating_add(1);
+                    self.reading.insert(node, check::Reading::begin(&mut self.world, node));
+                }
+            }
+            Action::Mangle { from, to, how } => {
+                if let Some((from, to)) = self.pair(*from, *to) {
+                    self.world.mangle(from, to, *how);
+                }
+            }
+            Action::Break { a, b } => {
+                if let Some((a, b)) = self.pair(*a, *b) {
+                    self.world.break_link(a, b);
+                }
+            }
+            Action::HalfOpen { loses, keeps } => {
+                if let Some((loses, keeps)) = self.pair(*loses, *keeps) {
+                    self.world.half_open(loses, keeps);
+                }
+            }
+            Action::Partition(partition) => self.partition(partition),
+            Action::OneWay { from, to } => {
+                if let Some((from, to)) = self.pair(*from, *to) {
+                    self.world.block(from, to);
+                }
+            }
+            Action::Mend { a, b } => {
+                if let Some((a, b)) = self.pair(*a, *b) {
+                    self.world.mend(a, b);
+                }
+            }
+            Action::MendAll => self.mend_all(),
+            Action::Kill { node, keep } => self.kill(self.node(*node), *keep),
+            Action::Start { node } => self.start(self.node(*node))?,
+            Action::CrashInRecovery { node, after_us } => self.crash_in_recovery(self.node(*node), *after_us)?,
+            Action::FailCommit { node, after, full } => {
+                let node = self.node(*node);
+                if self.world.is_running(node) {
+                    let reason = "the simulated disk refuses".to_owned();
+                    let (fault, error) = match full {
+                        true => (Fault::NoSpace, StoreError::Full { reason }),
+                        false => (Fault::WriteError, StoreError::Disk { reason }),
+                    };
+                    self.world.faults_mut().arm(fault);
+                    self.world.fail_commit(node, *after, error);
+                }
+            }
+            Action::PutBack { node } => self.put_back(self.node(*node))?,
+            Action::Copy { node } => {
+                let node = self.node(*node);
+                self.copies.insert(node, self.world.store(node).snapshot());
+            }
+            Action::Pause { node, ms } => self.world.pause(self.node(*node), *ms),
+            Action::Leave { node, ms } => {
+                let node = self.node(*node);
+                if self.world.is_running(node) {
+                    self.world.faults_mut().arm(Fault::Absence);
+                    self.world.faults_mut().fire(Fault::Absence);
+                    self.kill(node, 0);
+                    let until = self.world.now_us().saturating_add(ms.saturating_mul(1_000));
+                    self.away_until_us.insert(node, until);
+                }
+            }
+            Action::Skew { node, ms } => self.world.set_clock(self.node(*node), WallClock::Off(*ms)),
+            Action::Freeze { node } => {
+                let node = self.node(*node);
+                let shows = self.world.wall_clock(node).0;
+                self.world.set_clock(node, WallClock::Frozen(shows));
+            }
+            Action::Backwards { node } => {
+                let node = self.node(*node);
+                let (from_ms, since_ms) = (self.world.wall_clock(node).0, self.world.now_us() / 1_000);
+                self.world.set_clock(node, WallClock::Backwards { from_ms, since_ms });
+            }
+            Action::Enemy { which } => self.enemy(*which),
+        }
+        Ok(())
+    }
+
+    fn enemy(&mut self, _which: usize) {}
+
+    fn can_speak(&self, node: NodeId) -> bool {
+        self.members.contains(&node) && self.world.is_running(node)
+    }
+
+    fn post(&mut self, node: NodeId, bytes: usize) {
+        if !self.can_speak(node) {
+            return;
+        }
+        self.outcome.operations = self.outcome.operations.saturating_add(1);
+        let mut content = format!("post {} of node {}", self.written.len(), node.0).into_bytes();
+        content.resize(content.len().saturating_add(bytes), b'.');
+        self.written.insert(content.clone());
+        let command = Command::Post { group: GROUP.into(), topics: Vec::new(), content: content.clone() };
+        let ticket = self.world.ask(node, command);
+        self.asking.insert((node, ticket), Asking { node, content });
+    }
+
+    fn ask_to_join(&mut self, node: NodeId) {
+        if self.members.contains(&node) || self.joining.contains_key(&node) || !self.world.is_running(node) {
+            return;
+        }
+        self.outcome.operations = self.outcome.operations.saturating_add(1);
+        self.world.faults_mut().arm(Fault::LateJoin);
+        let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
+        self.joining.insert(node, self.world.ask(node, command));
+    }
+
+    fn partition(&mut self, partition: &Partition) {
+        let nodes = self.nodes.clone();
+        let last = nodes.len().saturating_sub(1);
+        for (index, a) in nodes.iter().enumerate() {
+            for (later, b) in nodes.iter().enumerate().skip(index.saturating_add(1)) {
+                let apart = match partition {
+                    Partition::Split { mask } => {
+                        let side = |index: usize| mask.checked_shr(u32::try_from(index).unwrap_or(0)).unwrap_or(0) & 1;
+                        side(index) != side(later)
+                    }
+                    Partition::Isolate { node } => {
+                        let alone = self.node(*node);
+                        *a == alone || *b == alone
+                    }
+                    Partition::Ring => later != index.saturating_add(1) && !(index == 0 && later == last),
+                    Partition::Pair { a: one, b: other } => {
+                        let (one, other) = (self.node(*one), self.node(*other));
+                        (*a, *b) == (one.min(other), one.max(other))
+                    }
+                };
+                if apart {
+                    self.world.cut(*a, *b);
+                }
+            }
+        }
+    }
+
+    fn mend_all(&mut self) {
+        for a in 0..self.world.len() {
+            for b in 0..a {
+                self.world.mend(NodeId(a), NodeId(b));
+            }
+        }
+    }
+
+    fn kill(&mut self, node: NodeId, keep: usize) {
+        if self.world.is_running(node) {
+            self.world.kill_keeping(node, keep);
+            self.went_off(node);
+        }
+    }
+
+    /// Forgets what nobody will answer any more.
+    fn went_off(&mut self, node: NodeId) {
+        if let Some(app) = self.apps.get_mut(&node) {
+            app.stop();
+        }
+        self.asking.retain(|(asked, _), _| *asked != node);
+        self.joining.remove(&node);
+        self.reading.remove(&node);
+    }
+
+    fn start(&mut self, node: NodeId) -> Result<(), Broken> {
+        if self.world.is_running(node) || self.away_until_us.contains_key(&node) {
+            return Ok(());
+        }
+        self.start_and_check(node)?;
+        if self.members.contains(&node) {
+            self.start_app(node);
+        }
+        Ok(())
+    }
+
+    fn start_and_check(&mut self, node: NodeId) -> Result<(), Broken> {
+        let started = self.world.start(node);
+        self.outcome.asked.ask(Invariant::W3, started.is_ok(), || format!("{node:?} does not start: {started:?}"))?;
+        self.after_crash(node)
+    }
+
+    fn crash_in_recovery(&mut self, node: NodeId, after_us: u64) -> Result<(), Broken> {
+        self.kill(node, 0);
+        if self.away_until_us.contains_key(&node) {
+            return Ok(());
+        }
+        self.world.faults_mut().arm(Fault::CrashInRecovery);
+        self.start_and_check(node)?;
+        self.world.run_for_us(after_us);
+        if self.world.is_running(node) {
+            self.world.faults_mut().fire(Fault::CrashInRecovery);
+        }
+        self.kill(node, 1);
+        let before = self.outcome.asked.times(Invariant::W1);
+        self.start(node)?;
+        let asked = self.outcome.asked.times(Invariant::W1).saturating_sub(before);
+        self.outcome.asked.add(Invariant::W4, asked);
+        Ok(())
+    }
+
+    /// Puts an old copy back. What only that node had is lost with it, and its application's records are the copy's, too.
+    fn put_back(&mut self, node: NodeId) -> Result<(), Broken> {
+        let Some(copy) = self.copies.get(&node).cloned() else { return Ok(()) };
+        if self.away_until_us.contains_key(&node) {
+            return Ok(());
+        }
+        self.world.faults_mut().arm(Fault::OldCopy);
+        let own: Vec<BlockId> = self.acknowledged.iter().filter(|(_, post)| post.node == node).map(|(id, _)| *id).collect();
+        for id in own {
+            let elsewhere = self.nodes.iter().any(|other| *other != node && self.has(*other, id));
+            if !elsewhere {
+                self.acknowledged.remove(&id);
+            }
+        }
+        self.world.put_back(node, copy);
+        self.went_off(node);
+        self.seen.forget(node);
+        if let Some(app) = self.apps.get_mut(&node) {
+            app.forget();
+        }
+        let started = self.world.start(node);
+        self.outcome.asked.ask(Invariant::W3, started.is_ok(), || format!("an old copy does not start: {started:?}"))?;
+        // It may be from before the node was admitted.
+        if !self.knows_group(node) {
+            self.members.remove(&node);
+        } else if self.members.contains(&node) {
+            self.start_app(node);
+        }
+        Ok(())
+    }
+
+    /// A view of what a node has stored.
+    pub(super) fn view(&self, node: NodeId) -> Pending {
+        Pending::new(self.world.store(node) as Arc<dyn Store>)
+    }
+
+    pub(super) fn has(&self, node: NodeId, id: BlockId) -> bool {
+        chains::contains(&self.view(node), id).unwrap_or(false)
+    }
+
+    fn knows_group(&self, node: NodeId) -> bool {
+        chains::length(&self.view(node), self.group).is_ok_and(|length| length > 0)
+    }
+
+    /// Starts nodes whose absence is over, and notices those that stopped by themselves.
+    fn come_back(&mut self) -> Result<(), Broken> {
+        let now = self.world.now_us();
+        let back: Vec<NodeId> =
+            self.away_until_us.iter().filter(|(_, until)| **until <= now).map(|(node, _)| *node).collect();
+        for node in back {
+            self.away_until_us.remove(&node);
+            self.start(node)?;
+        }
+        for node in self.nodes.clone() {
+            let Some(error) = self.world.take_stopped(node) else { continue };
+            let ours = matches!(&error, EngineError::Chain(walytis_core::ChainError::Store(
+                StoreError::Full { .. } | StoreError::Disk { .. } | StoreError::Poisoned)));
+            self.outcome.asked.ask(Invariant::W6, ours, || format!("{node:?} stopped: {error}"))?;
+            self.take_answers()?;
+            self.went_off(node);
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that was answered and delivered.
+    fn look(&mut self) -> Result<(), Broken> {
+        self.take_answers()?;
+        let mut apps = std::mem::take(&mut self.apps);
+        let written = &self.written;
+        let hostile = self.hostile;
+        let judge = |world: &World, node: NodeId, entry: &Entry, asked: &mut Asked| {
+            check::delivered(world, node, (written, hostile), entry, asked)
+        };
+        let mut result = Ok(());
+        for (node, app) in &mut apps {
+            result = app.look(&mut self.world, *node, &mut self.outcome.asked, &judge);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.apps = apps;
+        result?;
+        self.grow(false)
+    }
+
+    fn take_answers(&mut self) -> Result<(), Broken> {
+        let mut asking = std::mem::take(&mut self.asking);
+        let mut wrong = None;
+        asking.retain(|(node, ticket), post| {
+            match self.world.take_answer(*node, *ticket) {
+                None => return true,
+                Some(Ok(Answer::Posted(id))) => {
+                    let post = Asking { node: *node, content: std::mem::take(&mut post.content) };
+                    self.acknowledged.insert(id, post);
+                }
+                // Its store failed.
+                Some(Err(EngineError::Stopped(_))) => {}
+                Some(Err(error)) if error.is_fatal() => {}
+                Some(other) => wrong = Some(broken(Invariant::C5, format!("{node:?} cannot post: {other:?}"))),
+            }
+            false
+        });
+        self.asking = asking;
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        for (node, ticket) in self.joining.clone() {
+            let Some(answer) = self.world.take_answer(node, ticket) else { continue };
+            self.joining.remove(&node);
+            // A join may fail for whatever the network or the inviter's end was; it is asked for again.
+            if answer.is_ok() {
+                self.world.faults_mut().fire(Fault::LateJoin);
+                self.members.insert(node);
+                self.start_app(node);
+            }
+        }
+        for (node, mut reading) in std::mem::take(&mut self.reading) {
+            if !reading.look(&mut self.world, node, &self.written, self.hostile, &mut self.outcome.asked)? {
+                self.reading.insert(node, reading);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all faults, waits until the honest members are equal, and checks everything.
+    fn finish(mut self) -> Result<Outcome, Broken> {
+        self.heal()?;
+        let (began_us, bytes) = (self.world.now_us(), self.world.traffic().1);
+        let mut equal_us = None;
+        while equal_us.is_none() {
+            let spent_ms = self.world.now_us().saturating_sub(began_us) / 1_000;
+            if spent_ms > CONVERGENCE_MS {
+                return Err(check::unequal(&self));
+            }
+            self.world.run_for(250);
+            self.come_back()?;
+            self.restart_stopped()?;
+            self.look()?;
+            if self.asking.is_empty() && check::converged(&self) {
+                equal_us = Some(self.world.now_us());
+            }
+        }
+        self.outcome.convergence_ms = equal_us.unwrap_or_default().saturating_sub(began_us) / 1_000;
+        self.outcome.convergence_bytes = self.world.traffic().1.saturating_sub(bytes);
+        self.latecomers()?;
+        check::at_the_end(&mut self, CONVERGENCE_BYTES)?;
+        self.outcome.faults.add(self.world.faults());
+        self.outcome.trace = self.world.trace_hash();
+        Ok(self.outcome)
+    }
+
+    fn heal(&mut self) -> Result<(), Broken> {
+        self.mend_all();
+        self.world.set_tail(0);
+        self.away_until_us.clear();
+        for node in self.nodes.clone() {
+            self.world.resume(node);
+            self.world.heal_store(node);
+        }
+        self.come_back()?;
+        self.restart_stopped()
+    }
+
+    fn restart_stopped(&mut self) -> Result<(), Broken> {
+        for node in self.nodes.clone() {
+            self.start(node)?;
+        }
+        Ok(())
+    }
+
+    /// Whoever is no member yet joins now, and everybody becomes equal again.
+    fn latecomers(&mut self) -> Result<(), Broken> {
+        // An admission may stand although the joiner never heard of it.
+        for node in self.nodes.clone() {
+            if !self.members.contains(&node) {
+                self.joining.remove(&node);
+                self.join_now(node)?;
+                self.start_app(node);
+            }
+        }
+        let began = self.world.now_us();
+        // Contents may arrive behind their blocks.
+        self.world.run_for(QUIET_MS);
+        loop {
+            self.look()?;
+            if check::converged(self) && check::delivered_all(self) {
+                return Ok(());
+            }
+            if self.world.now_us().saturating_sub(began) / 1_000 > CONVERGENCE_MS {
+                return Err(check::unequal(self));
+            }
+            self.world.run_for(250);
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod ci;
 mod cpu_time;
 mod deny;
 mod process;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -26,6 +27,7 @@ enum Command {
     Ci(ci::Arguments),
     Tidy(tidy::Arguments),
     Bench(bench::Arguments),
+    Sim(sim::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use walytis_core::BlockId;
 use walytis_offchain::{Answer, Command, Delivery, Entry, Ticket};
 
-use super::invariant::{Asked, Broken, Invariant};
 use super::GROUP;
+use super::invariant::{Asked, Broken, Invariant};
 use crate::{NodeId, World};
 
 /// How many entries the application asks for at a time when it catches up.

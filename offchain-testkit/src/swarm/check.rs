@@ -7,9 +7,9 @@ use walytis_core::{BlockId, BlockKind, Header, ParsedBlock, Pending, Store, chai
 use walytis_identities::{Fold, Membership};
 use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 
+use super::GROUP;
 use super::invariant::{Asked, Broken, Invariant};
 use super::run::Run;
-use super::GROUP;
 use crate::{NodeId, World};
 
 /// One of so many restarts is followed by the verification of the whole store.
@@ -78,12 +78,7 @@ fn order(entry: &Entry) -> (u64, BlockId) {
 }
 
 /// H2: what is read is what somebody wrote. A malicious member may write what it likes.
-fn was_written(
-    written: &BTreeSet<Vec<u8>>,
-    hostile: bool,
-    entry: &Entry,
-    asked: &mut Asked,
-) -> Result<(), Broken> {
+fn was_written(written: &BTreeSet<Vec<u8>>, hostile: bool, entry: &Entry, asked: &mut Asked) -> Result<(), Broken> {
     let Some(content) = &entry.content else { return Ok(()) };
     let known = written.contains(&content.bytes);
     let foreign = hostile && !content.bytes.starts_with(b"post ");
@@ -99,7 +94,9 @@ pub(super) fn delivered(
     asked: &mut Asked,
 ) -> Result<(), Broken> {
     let stored = chains::contains(&Pending::new(world.store(node) as Arc<dyn Store>), entry.id);
-    asked.ask(Invariant::D3, stored == Ok(true), || format!("{node:?} was given {}, which it has not stored", entry.id))?;
+    asked.ask(Invariant::D3, stored == Ok(true), || {
+        format!("{node:?} was given {}, which it has not stored", entry.id)
+    })?;
     was_written(written, hostile, entry, asked)
 }
 
@@ -115,9 +112,9 @@ impl Run {
             let length = chains::length(&view, self.group).map_err(unreadable)?;
             let seen = self.seen.nodes.entry(node).or_default();
             let before = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-            self.outcome.asked.ask(Invariant::H3, length >= before, || {
-                format!("{node:?} had {before} blocks and has {length}")
-            })?;
+            self.outcome
+                .asked
+                .ask(Invariant::H3, length >= before, || format!("{node:?} had {before} blocks and has {length}"))?;
             // Reading blocks costs: steps that bring a few are looked at together.
             if length < before.saturating_add(8) && !whole {
                 continue;
@@ -131,9 +128,9 @@ impl Run {
                 let header = stored.block.header();
                 let closed = header.all_parents().all(|parent| seen.contains(&parent));
                 let id = stored.block.id();
-                self.outcome.asked.ask(Invariant::B5, closed, || {
-                    format!("{node:?} has block {id} before one of its ancestors")
-                })?;
+                self.outcome
+                    .asked
+                    .ask(Invariant::B5, closed, || format!("{node:?} has block {id} before one of its ancestors"))?;
                 let new = seen.insert(id);
                 self.outcome.asked.ask(Invariant::B6, new, || format!("{node:?} has block {id} twice"))?;
             }
@@ -216,9 +213,12 @@ pub(super) fn unequal(run: &Run) -> Broken {
         let linked: Vec<usize> =
             run.nodes.iter().filter(|other| run.world.connected(*node, **other)).map(|other| other.0).collect();
         let follows = run.apps.get(node).is_some_and(super::app::App::is_following);
-        what.push_str(&format!(" [node {}: {length} blocks, heads {:?}, links {linked:?}, running {}, follows {follows}]",
-            node.0, run.heads(*node).iter().map(|id| id.to_string().split_at(8).0.to_owned()).collect::<Vec<_>>(),
-            run.world.is_running(*node)));
+        what.push_str(&format!(
+            " [node {}: {length} blocks, heads {:?}, links {linked:?}, running {}, follows {follows}]",
+            node.0,
+            run.heads(*node).iter().map(|id| id.to_string().split_at(8).0.to_owned()).collect::<Vec<_>>(),
+            run.world.is_running(*node)
+        ));
     }
     let invariant = if run.hostile { Invariant::C4 } else { Invariant::C1 };
     Broken { invariant, what }
@@ -237,7 +237,9 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
         let equal = run.heads(node) == heads;
         run.outcome.asked.ask(Invariant::C1, equal, || format!("{node:?} differs from {first:?}"))?;
         let same = run.membership(node) == membership;
-        run.outcome.asked.ask(Invariant::C2, same, || format!("the membership of {node:?} differs from {first:?}'s"))?;
+        run.outcome
+            .asked
+            .ask(Invariant::C2, same, || format!("the membership of {node:?} differs from {first:?}'s"))?;
         let own = if index == 0 { listing.clone() } else { run.listing(node)? };
         same_listing(run, node, &listing, &own)?;
         if run.hostile {
@@ -248,7 +250,9 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
     arrival_orders(run, &members);
     let bytes = run.outcome.convergence_bytes;
     let (nodes, blocks) = (members.len() as u64, listing.len() as u64 + 16);
-    let bound = nodes.saturating_mul(blocks).saturating_mul(block_bytes)
+    let bound = nodes
+        .saturating_mul(blocks)
+        .saturating_mul(block_bytes)
         .saturating_add(nodes.saturating_mul(nodes).saturating_mul(pair_bytes));
     run.outcome.asked.ask(Invariant::C3, bytes <= bound, || format!("{bytes} bytes to become equal, over {bound}"))?;
     for (id, post) in &run.acknowledged {
@@ -303,7 +307,9 @@ fn given_in_order(run: &mut Run, node: NodeId, ids: &BTreeSet<BlockId>) -> Resul
             }
         };
         let late = parents.iter().find(|parent| given.contains(parent) && !before.contains(*parent));
-        run.outcome.asked.ask(Invariant::D2, late.is_none(), || format!("{node:?} got {id} before its parent {late:?}"))?;
+        run.outcome
+            .asked
+            .ask(Invariant::D2, late.is_none(), || format!("{node:?} got {id} before its parent {late:?}"))?;
         before.insert(*id);
     }
     Ok(())

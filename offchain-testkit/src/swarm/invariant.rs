@@ -128,12 +128,7 @@ impl Asked {
     ///
     /// # Errors
     /// [`Broken`] if `holds` is false.
-    pub fn ask(
-        &mut self,
-        invariant: Invariant,
-        holds: bool,
-        what: impl FnOnce() -> String,
-    ) -> Result<(), Broken> {
+    pub fn ask(&mut self, invariant: Invariant, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
         self.add(invariant, 1);
         if holds { Ok(()) } else { Err(Broken { invariant, what: what() }) }
     }

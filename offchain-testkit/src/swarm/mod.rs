@@ -16,7 +16,7 @@ pub use draw::{Ranges, STEPS};
 pub use invariant::{Asked, Broken, Invariant};
 pub use plan::{Action, NODES_MAX, Partition, Plan, PlanError, Setting, Step};
 pub use report::{FAULTS_PER_RUN, Totals};
-pub use run::{CONVERGENCE_MS, Failure, Outcome, run};
+pub use run::{CONVERGENCE_MS, Failure, Outcome, run, run_watched, same_trace};
 pub use shrink::shrunk;
 
 /// The local name of the swarm's one group.

@@ -11,7 +11,7 @@ use walytis_offchain::{Answer, Command, EngineError, Entry, Ticket};
 
 use super::app::App;
 use super::invariant::{Asked, Broken, Invariant};
-use super::plan::{Action, Partition, Plan};
+use super::plan::{Action, Partition, Plan, Step};
 use super::{GROUP, check};
 use crate::{Fault, Faults, NodeId, Snapshot, WallClock, World, WorldConfig};
 
@@ -74,18 +74,40 @@ impl std::fmt::Display for Failure {
 /// # Errors
 /// The first invariant that did not hold, a panic included.
 pub fn run(plan: &Plan) -> Result<Outcome, Failure> {
+    run_watched(plan, &mut |_| {})
+}
+
+/// As [`run`], and tells of each step in a line.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(plan: &Plan, watch: &mut dyn FnMut(&str)) -> Result<Outcome, Failure> {
     let mut at = None;
     let whole = catch_unwind(AssertUnwindSafe(|| {
         let mut run = Run::begin(plan)?;
         for (number, step) in plan.steps.iter().enumerate() {
             at = Some(number);
             run.step(step.wait_ms, &step.action)?;
+            watch(&run.line(number, step));
         }
         at = None;
         run.finish()
     }));
     let result = whole.unwrap_or_else(|panic| Err(Broken { invariant: Invariant::R4, what: panic_text(&*panic) }));
     result.map_err(|broken| Failure { step: at, broken })
+}
+
+/// Carries out a plan again, and compares the traces.
+///
+/// # Errors
+/// As [`run`]; also if the traces differ.
+pub fn same_trace(plan: &Plan, before: &Outcome) -> Result<(), Failure> {
+    let again = run(plan)?;
+    if again == *before {
+        return Ok(());
+    }
+    let what = "the same plan left another trace: something is not drawn from its seed".to_owned();
+    Err(Failure { step: None, broken: Broken { invariant: Invariant::B4, what } })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -141,7 +163,8 @@ impl Run {
         let nodes: Vec<NodeId> =
             (0..setting.nodes).map(|_| world.add_node().map_err(failed)).collect::<Result<_, _>>()?;
         let founder = nodes.first().copied().ok_or_else(|| broken(Invariant::R4, "a plan without nodes"))?;
-        let group = match world.call(founder, Command::NewGroup { name: GROUP.into(), history: History::All }, JOIN_MS) {
+        let group = match world.call(founder, Command::NewGroup { name: GROUP.into(), history: History::All }, JOIN_MS)
+        {
             Some(Ok(Answer::Group(group))) => group.group,
             other => return Err(broken(Invariant::C5, format!("a group cannot be founded: {other:?}"))),
         };
@@ -206,6 +229,17 @@ impl Run {
             }
             other => Err(broken(Invariant::C5, format!("{node:?} cannot join in peace: {other:?}"))),
         }
+    }
+
+    /// A step as a person reads it: when, what, and how many blocks each node has then; `-` for one that is off.
+    fn line(&self, number: usize, step: &Step) -> String {
+        let blocks = self.nodes.iter().map(|node| {
+            let length = chains::length(&self.view(*node), self.group).unwrap_or_default();
+            if self.world.is_running(*node) { length.to_string() } else { "-".to_owned() }
+        });
+        let blocks: Vec<String> = blocks.collect();
+        let (seconds, action) = (self.world.now_us() as f64 / 1e6, &step.action);
+        format!("{number:>4} {seconds:>10.3} s  {action:?}  [{}]", blocks.join(" "))
     }
 
     /// Gives a member the addresses of all others.
@@ -433,7 +467,8 @@ impl Run {
             return Ok(());
         }
         self.world.faults_mut().arm(Fault::OldCopy);
-        let own: Vec<BlockId> = self.acknowledged.iter().filter(|(_, post)| post.node == node).map(|(id, _)| *id).collect();
+        let own: Vec<BlockId> =
+            self.acknowledged.iter().filter(|(_, post)| post.node == node).map(|(id, _)| *id).collect();
         for id in own {
             let elsewhere = self.nodes.iter().any(|other| *other != node && self.has(*other, id));
             if !elsewhere {
@@ -447,7 +482,9 @@ impl Run {
             app.forget();
         }
         let started = self.world.start(node);
-        self.outcome.asked.ask(Invariant::W3, started.is_ok(), || format!("an old copy does not start: {started:?}"))?;
+        self.outcome
+            .asked
+            .ask(Invariant::W3, started.is_ok(), || format!("an old copy does not start: {started:?}"))?;
         // It may be from before the node was admitted.
         if !self.knows_group(node) {
             self.members.remove(&node);
@@ -481,8 +518,12 @@ impl Run {
         }
         for node in self.nodes.clone() {
             let Some(error) = self.world.take_stopped(node) else { continue };
-            let ours = matches!(&error, EngineError::Chain(walytis_core::ChainError::Store(
-                StoreError::Full { .. } | StoreError::Disk { .. } | StoreError::Poisoned)));
+            let ours = matches!(
+                &error,
+                EngineError::Chain(walytis_core::ChainError::Store(
+                    StoreError::Full { .. } | StoreError::Disk { .. } | StoreError::Poisoned
+                ))
+            );
             self.outcome.asked.ask(Invariant::W6, ours, || format!("{node:?} stopped: {error}"))?;
             self.take_answers()?;
             self.went_off(node);

@@ -3,5 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
 mod crashes;
+mod damage;
+mod failures;
 mod model;
 mod workload;

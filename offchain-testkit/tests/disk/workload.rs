@@ -112,9 +112,9 @@ impl Workload {
         batch
     }
 
-    /// Commits every batch that the store lacks.
-    pub(crate) fn finish(&self, store: &dyn Store, from: usize) {
-        self.batches[from..].iter().for_each(|batch| store.commit(batch).expect("a commit"));
+    /// The rows that there are after so many batches.
+    pub(crate) fn rows_after(&self, batches: usize) -> &AllRows {
+        &self.states[batches]
     }
 
     /// How many of the batches the store holds: all rows must be those of that many, and no other.

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod damage;
+mod engine;
 mod failures;
 mod model;
 mod workload;

@@ -1,7 +1,6 @@
 //! The node's side: carries out one request.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::task::Poll;
 
 use tokio::sync::mpsc;
@@ -124,7 +123,8 @@ impl Host {
                 request = self.requests.recv(), if more && waiting.len() < POSTS_IN_FLIGHT_MAX => match request {
                     Some(Request::Content(content)) => {
                         let post = Post { topics: topics.clone(), content: content.into_vec() };
-                        waiting.push_back(begin(self.node.clone(), group.clone(), post).await);
+                        let (node, group) = (self.node.clone(), group.clone());
+                        waiting.push_back(begin(async move { node.post(&group, post).await }).await);
                     }
                     Some(Request::End) => more = false,
                     // What is on its way becomes durable all the same.
@@ -183,8 +183,11 @@ async fn front<T>(waiting: &mut VecDeque<JoinHandle<T>>) -> Option<Result<T, tok
 
 /// Begins to post, and goes on beside. It has taken its place among the node's commands when this returns, so posts enter
 /// the chain in the order of the calls.
-async fn begin(node: Node, group: String, post: Post) -> JoinHandle<Result<BlockId, NodeError>> {
-    let mut posting: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move { node.post(&group, post).await });
+///
+/// Without tokio's budget: a task that has used it up finds every queue busy and takes no place in it, and a later post
+/// would overtake this one.
+async fn begin<T: Send + 'static>(posting: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    let mut posting = Box::pin(tokio::task::unconstrained(posting));
     let first = std::future::poll_fn(|context| match posting.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
         Poll::Pending => Poll::Ready(None),
@@ -192,5 +195,20 @@ async fn begin(node: Node, group: String, post: Post) -> JoinHandle<Result<Block
     match first.await {
         Some(done) => tokio::spawn(async move { done }),
         None => tokio::spawn(posting),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begin;
+
+    #[tokio::test]
+    async fn what_is_begun_has_its_place_however_much_was_begun_before() {
+        let (queue, places) = tokio::sync::mpsc::channel(1_000);
+        for number in 0..1_000 {
+            let queue = queue.clone();
+            drop(begin(async move { queue.send(number).await }).await);
+            assert_eq!(places.len(), number + 1, "it may be overtaken");
+        }
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backend;
 mod directory;
 mod disk;
 mod frozen_disk;

@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError, TableDefinition, TableError,
-};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError};
 use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
 
+use crate::backend::{Backend, check_header};
 use crate::disk::{Disk, FileDisk};
 use crate::frozen_disk::FrozenDisk;
 use crate::guarded::guarded;
@@ -91,6 +90,7 @@ impl RedbStore {
     pub fn check(&mut self) -> Result<(), StoreError> {
         let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(Engine { database, .. }) = engine else { return Err(unreadable()) };
+        check_header(&*self.disk, WHOLE).map_err(while_open)?;
         guarded(WHOLE, || match database.check_integrity() {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Damaged {
@@ -119,7 +119,8 @@ impl RedbStore {
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         match engine.as_ref() {
             Some(engine) => guarded(part, || work(&engine.database)),
-            None => Err(unreadable()),
+            // The disk may be well by now.
+            None => Err(StoreError::Poisoned),
         }
     }
 
@@ -142,11 +143,10 @@ impl RedbStore {
             return Ok(());
         }
         close_engine(engine.take());
-        *engine = Some(open_engine(Arc::clone(&self.disk), Use::Write, WHOLE).map_err(|error| match error {
-            OpenError::Store(error) => error,
-            OpenError::Io { source, .. } => io_error(WHOLE, &source),
-            other => StoreError::Damaged { table: WHOLE.to_owned(), reason: other.to_string() },
-        })?);
+        let opened = check_header(&*self.disk, WHOLE)
+            .and_then(|()| open_engine(Arc::clone(&self.disk), Use::Write, WHOLE))
+            .map_err(while_open)?;
+        *engine = Some(opened);
         Ok(())
     }
 }
@@ -295,7 +295,15 @@ const fn definition(name: &'static str) -> TableDefinition<'static, &'static [u8
 fn open_frozen(disk: &Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
     let frozen = FrozenDisk::over(Arc::clone(disk));
     let frozen = frozen.map_err(|source| OpenError::Io { what: name.to_owned(), source })?;
-    open_engine(Arc::new(frozen), Use::Read, name)
+    let engine = open_engine(Arc::new(frozen), Use::Read, name)?;
+    // Only now, so that another format is named as one.
+    match check_header(&**disk, name) {
+        Ok(()) => Ok(engine),
+        Err(error) => {
+            close_engine(Some(engine));
+            Err(error)
+        }
+    }
 }
 
 fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, OpenError> {
@@ -304,7 +312,7 @@ fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, 
     let opened = guarded(name, || {
         Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create_with_backend(Backend { disk, closed: Arc::clone(&closed) })
+            .create_with_backend(Backend::new(disk, Arc::clone(&closed)))
             .map_err(|error| match error {
                 DatabaseError::Storage(StorageError::Io(error)) => io_error(name, &error),
                 error => {
@@ -333,47 +341,15 @@ fn close_engine(engine: Option<Engine>) {
     });
 }
 
+/// An error of opening that a store meets while it is open.
+fn while_open(error: OpenError) -> StoreError {
+    match error {
+        OpenError::Store(error) => error,
+        OpenError::Io { source, .. } => io_error(WHOLE, &source),
+        other => StoreError::Damaged { table: WHOLE.to_owned(), reason: other.to_string() },
+    }
+}
+
 fn unreadable() -> StoreError {
     StoreError::Disk { reason: "the disk failed earlier and could not be opened anew for reading".to_owned() }
-}
-
-/// Our disk as redb wants it. The store itself holds the disk's lock for longer than redb has it open, so redb is told
-/// that there are none.
-struct Backend {
-    disk: Arc<dyn Disk>,
-    closed: Arc<AtomicBool>,
-}
-
-impl Backend {
-    fn open_disk(&self) -> io::Result<&dyn Disk> {
-        if self.closed.load(Ordering::Acquire) { Err(io::Error::other("the store is closed")) } else { Ok(&*self.disk) }
-    }
-}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Backend")
-    }
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.open_disk()?.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.open_disk()?.read(offset, out)
-    }
-
-    fn set_len(&self, bytes: u64) -> Result<(), io::Error> {
-        self.open_disk()?.set_len(bytes)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        self.open_disk()?.sync()
-    }
-
-    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), io::Error> {
-        self.open_disk()?.write(offset, bytes)
-    }
 }

@@ -147,3 +147,37 @@ fn an_empty_file_is_not_taken_for_a_store() {
     std::fs::write(&path, []).expect("an empty file");
     assert!(matches!(RedbStore::open(&path), Err(OpenError::Damaged { .. })));
 }
+
+#[test]
+fn a_flipped_bit_of_the_header_never_shows_an_earlier_state() {
+    let disk = MemoryDisk::default();
+    let store = RedbStore::on_disk(disk.clone()).expect("an empty store");
+    for row in 0..3 {
+        store.commit(&put(ROWS, [row], value(row))).expect("a commit");
+    }
+    // Not closed: the other commit slot is a commit older.
+    let image = disk.bytes();
+    let mut refused = 0;
+    for bit in 0..336 * 8 {
+        let mut bytes = image.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        match RedbStore::on_disk(MemoryDisk::of(bytes)) {
+            Ok(store) => {
+                let rows = store.scan(ROWS, KeyRange::all(), 9);
+                assert!(rows.is_ok_and(|rows| rows.len() == 3), "bit {bit}: a commit is gone");
+            }
+            Err(error) => {
+                assert!(matches!(error, OpenError::Damaged { .. } | OpenError::UnknownFormat { .. }), "{bit}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 336 * 8, "no bit of the header or its digest may change");
+}
+
+#[test]
+fn a_file_that_only_redb_wrote_to_opens() {
+    let mut bytes = image();
+    bytes[320..336].fill(0);
+    assert!(open(bytes).is_ok(), "there was no digest to compare with");
+}

@@ -3,14 +3,20 @@
 pub mod network_contract;
 pub mod swarm;
 
+mod disk_crash;
+mod disk_image;
 mod memory_store;
 mod puppet;
+mod sim_disk;
 mod sim_network;
 mod store_contract;
 mod world;
 
+pub use disk_crash::{DISK_SECTOR_BYTES, DiskMoment, Survival};
+pub use disk_image::{DISK_PAGE_BYTES, DiskImage};
 pub use memory_store::{MemoryStore, Snapshot};
 pub use puppet::Puppet;
+pub use sim_disk::{DiskFailure, DiskFaults, DiskOperations, SimDisk};
 pub use sim_network::{SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
 pub use store_contract::{Opener, store_contract};
 pub use world::{Fault, Faults, Mangle, NodeId, TAIL_US, WallClock, World, WorldConfig};

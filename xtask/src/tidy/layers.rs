@@ -17,7 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "walytis-cli",
         &["walytis-core", "walytis-identities", "walytis-offchain", "offchain-store", "offchain-net", "walytis-node"],
     ),
-    ("offchain-testkit", &["walytis-core", "walytis-identities", "walytis-offchain", "walytis-node"]),
+    ("offchain-testkit", &["walytis-core", "walytis-identities", "walytis-offchain", "offchain-store", "walytis-node"]),
     ("xtask", &[]),
 ];
 

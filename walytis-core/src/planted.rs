@@ -113,7 +113,8 @@ faults! {
     /// Frames leave before the batch that they tell of is durable. Breaks W2: a crash or a failed commit loses at its
     /// author what others have, and the author writes another block with the same number.
     TellEarly,
-    /// A step is committed in two pieces. Breaks W2, W7. Seen after a crash between the two, or a failed second one.
+    /// A step is committed in two pieces: all but its last two rows first, which are the content of a post. Breaks W2, W7.
+    /// Seen after a crash between the two, or when the second fails.
     SplitBatch,
 
     // Delivery.

@@ -236,7 +236,7 @@ impl Engine {
         if let Some((number, batch)) = self.parts.view.close_step() {
             if planted!(SplitBatch) {
                 let mut half = batch.clone();
-                half.truncate(batch.changes().len() / 2);
+                half.truncate(batch.changes().len().saturating_sub(2));
                 out.push(Effect::Commit { number, batch: half });
             }
             out.push(Effect::Commit { number, batch });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, CodecError};
 use crate::keys::{ED25519_SIGNATURE_BYTES, ML_DSA_SIGNATURE_BYTES};
 use crate::limits::{CONTENT_BYTES_MAX, FOREIGN_MAX, HEADER_BYTES_MAX, PARENTS_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
-use crate::{AuthorKey, BlockId, ChainId, Hash, HybridKey, Suite, Transcript};
+use crate::{AuthorKey, BlockId, ChainId, Hash, HybridKey, Suite, Transcript, planted};
 
 /// The format version of headers that this program writes and reads. It fixes the hash: BLAKE3.
 pub const FORMAT_VERSION: u8 = 1;
@@ -308,7 +308,8 @@ impl ParsedBlock {
             return Err(BlockError::Signature { id });
         }
         let bytes = u64::try_from(raw.content.len()).unwrap_or(u64::MAX);
-        if bytes != header.content_bytes || content_hash(&raw.content) != header.content_hash {
+        let same_length = bytes == header.content_bytes || planted!(TrustLength);
+        if !same_length || (content_hash(&raw.content) != header.content_hash && !planted!(SkipContentHash)) {
             return Err(BlockError::Content { id });
         }
         Ok(Self { raw, header, id })
@@ -354,11 +355,15 @@ impl ParsedBlock {
         let transcript = signature_transcript(self.header.suite, self.id);
         let (by_author, by_device) = self.raw.signature.split_at(ED25519_SIGNATURE_BYTES.min(self.raw.signature.len()));
         let by_author = by_author.try_into().map_err(|_| bad.clone())?;
-        self.header.author.verify(&transcript, by_author).map_err(|_| bad.clone())?;
+        if self.header.author.verify(&transcript, by_author).is_err() && !planted!(SkipSignature) {
+            return Err(bad);
+        }
         if self.header.suite == Suite::Hybrid {
             let by_device: &[u8; ML_DSA_SIGNATURE_BYTES] = by_device.try_into().map_err(|_| bad.clone())?;
             let device = device.ok_or_else(|| bad.clone())?;
-            device.verify_ml_dsa(&transcript, by_device).map_err(|_| bad)?;
+            if device.verify_ml_dsa(&transcript, by_device).is_err() && !planted!(SkipHybridHalf) {
+                return Err(bad);
+            }
         }
         Ok(VerifiedBlock { parsed: self })
     }

@@ -49,7 +49,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecE
     if !rest.is_empty() {
         return Err(CodecError::Trailing { bytes: rest.len() });
     }
-    if encode(&value) != bytes {
+    if encode(&value) != bytes && !crate::planted!(AcceptOverlong) {
         return Err(CodecError::NotCanonical);
     }
     Ok(value)

@@ -11,6 +11,10 @@ mod network;
 mod orphans;
 mod outbox;
 mod pending;
+mod plant;
+#[cfg(planted)]
+#[doc(hidden)]
+pub mod planted;
 mod store;
 pub mod sync;
 #[cfg(test)]

@@ -152,7 +152,9 @@ impl Pending {
         }
         let mut kept = std::mem::take(&mut self.batch);
         kept.truncate(savepoint.0);
-        self.step.clear();
+        if !crate::planted!(KeepRolledBack) {
+            self.step.clear();
+        }
         for change in kept.into_changes() {
             match change {
                 Change::Put { table, key, value } => self.put(table, key, value),

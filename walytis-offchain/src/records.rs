@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
 use walytis_core::{
-    Address, BlockId, ChainError, ChainId, KeyRange, Keys, PeerId, Pending, Rows, StoreError, Table, Timestamp,
+    Address, BlockId, ChainError, ChainId, KeyRange, Keys, PeerId, Pending, Rows, StoreError, Table, Timestamp, planted,
 };
 
 use crate::content::{OpenContent, PrivateBody};
@@ -77,7 +77,9 @@ impl Missing {
         if self.rows.contains_key(&(group, id)) {
             return;
         }
-        view.put(MISSING, self.next.to_be_bytes(), codec::encode(&(group, id)));
+        if !planted!(ForgetMissing) {
+            view.put(MISSING, self.next.to_be_bytes(), codec::encode(&(group, id)));
+        }
         self.rows.insert((group, id), self.next);
         self.next = self.next.saturating_add(1);
     }
@@ -169,7 +171,9 @@ impl AddressBook {
             }
         }
         let rows: Vec<(&PeerId, &Known)> = self.peers.iter().collect();
-        view.put(NOTES, PEERS, codec::encode(&rows));
+        if !planted!(ForgetAddresses) {
+            view.put(NOTES, PEERS, codec::encode(&rows));
+        }
         Ok(())
     }
 

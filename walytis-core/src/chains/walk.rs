@@ -179,5 +179,7 @@ fn gap(chain: ChainId) -> ChainError {
 }
 
 fn sort(blocks: &mut [StoredBlock]) {
-    blocks.sort_by_key(|stored| (stored.generation, stored.block.id()));
+    if !crate::planted!(OrderByArrival) {
+        blocks.sort_by_key(|stored| (stored.generation, stored.block.id()));
+    }
 }

@@ -6,7 +6,7 @@ use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::WireBlock;
 use walytis_core::{
     BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, Savepoint,
-    StoreError, chains,
+    StoreError, chains, planted,
 };
 use walytis_identities::{EpochContext, Operation, Refusal, WriteError, accept_wraps, keyring};
 
@@ -75,7 +75,9 @@ impl Engine {
                         }
                     }
                 }
+                Ok(Taken::Known) if planted!(DeliverTwice) => self.fresh.push(Fresh { chain, id, from }),
                 Ok(Taken::Known | Taken::Newer) => {}
+                Ok(Taken::Orphan(_)) if planted!(DropOrphan) => {}
                 Ok(Taken::Orphan(missing)) => {
                     let Some(peer) = from else { continue };
                     let bytes = wire.bytes();
@@ -119,6 +121,9 @@ impl Engine {
         };
         let id = block.id();
         if block.chain() != chain {
+            return Err(Trouble::Theirs);
+        }
+        if planted!(ClockDecides) && block.header().created_at_ms > self.parts.now.0.saturating_add(60_000) {
             return Err(Trouble::Theirs);
         }
         if chains::contains(&self.parts.view, id)? {
@@ -170,7 +175,7 @@ impl Engine {
                 open.extend(ancestor.header().foreign.iter().map(|head| head.block));
             }
         }
-        if reached.len() != parsed.len() {
+        if reached.len() != parsed.len() && !planted!(TakeUnnamed) {
             return Err(Trouble::Theirs);
         }
         for ancestor in parsed {
@@ -280,6 +285,7 @@ impl Engine {
         self.announce_later(chain, None)?;
         if let Some(stored) = chains::block(&self.parts.view, id)?
             && stored.block.header().kind == BlockKind::Private
+            && !planted!(ForgetContentDelivery)
         {
             self.deliver(&stored, Delivery::Content)?;
         }

@@ -1,6 +1,6 @@
 //! What applications ask for.
 
-use walytis_core::{BlockId, BlockKind, ChainError, ChainId, chains};
+use walytis_core::{BlockId, BlockKind, ChainError, ChainId, chains, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
     Role, keyring, wraps,
@@ -234,7 +234,8 @@ impl Engine {
                 continue;
             }
             let named = self.parts.fold.at(&self.parts.view, group, &epoch.view)?.readers();
-            if named.keys().eq(readers.keys()) && records::sealed_under(&self.parts.view, *id)? < EPOCH_CONTENTS_MAX {
+            let for_all = named.keys().eq(readers.keys()) || planted!(ForgetRotation);
+            if for_all && records::sealed_under(&self.parts.view, *id)? < EPOCH_CONTENTS_MAX {
                 self.epochs.insert(group, (operations, *id));
                 return Ok(Some(*id));
             }
@@ -330,6 +331,7 @@ impl Engine {
     fn since(&mut self, group: ChainId, from: u64, limit: usize) -> Result<Page, EngineError> {
         let mut entries = Vec::new();
         let mut bytes = 0_usize;
+        let from = if planted!(RepeatLast) { from.saturating_sub(1) } else { from };
         for position in from..chains::length(&self.parts.view, group)? {
             if entries.len() >= limit.min(PAGE_ENTRIES) || bytes >= PAGE_BYTES {
                 break;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rand_core::Rng as _;
 use serde_bytes::ByteBuf;
 use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WANTED_MAX, WireBlock};
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
 use walytis_identities::{Device, wraps};
 
 use super::event::{Effect, EngineError, Timer};
@@ -31,7 +31,9 @@ impl Engine {
     pub(super) fn session_ready(&mut self, peer: PeerId) -> Result<(), EngineError> {
         for (group, _) in self.names.clone() {
             if self.device_of(peer, group)?.is_some() {
-                self.tell_heads(peer, group)?;
+                if !planted!(SilentReconnect) {
+                    self.tell_heads(peer, group)?;
+                }
                 self.ask_missing(peer, group);
             }
         }
@@ -87,7 +89,7 @@ impl Engine {
             self.tell_heads(peer, chain)?;
         }
         self.ask_missing(peer, chain);
-        self.pull_if_behind(chain)
+        if planted!(IgnoreHeads) { Ok(()) } else { self.pull_if_behind(chain) }
     }
 
     /// Sets the timer of the exchange of heads with which quiet nodes make up for notices that were lost.

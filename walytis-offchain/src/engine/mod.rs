@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use walytis_core::sync::WireBlock;
-use walytis_core::{Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, Timestamp};
+use walytis_core::{Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, Timestamp, planted};
 use walytis_identities::{Desk, Fold, LocalDevice, Membership, keyring};
 use zeroize::Zeroizing;
 
@@ -234,11 +234,20 @@ impl Engine {
             return;
         }
         if let Some((number, batch)) = self.parts.view.close_step() {
+            if planted!(SplitBatch) {
+                let mut half = batch.clone();
+                half.truncate(batch.changes().len().saturating_sub(2));
+                out.push(Effect::Commit { number, batch: half });
+            }
             out.push(Effect::Commit { number, batch });
         }
         let barrier = self.parts.view.barrier();
         for effect in self.outgoing.drain(..) {
-            self.outbox.push(barrier, effect);
+            match effect {
+                Effect::Reply { .. } if planted!(AcknowledgeEarly) => out.push(effect),
+                Effect::Send { .. } if planted!(TellEarly) => out.push(effect),
+                _ => self.outbox.push(barrier, effect),
+            }
         }
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::{BlockKind, ChainId, PeerId, StoredBlock, chains};
+use walytis_core::{BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
 
 use super::Engine;
 use super::event::{Delivery, Effect, EngineError, Entry, EntryContent, Ticket};
@@ -13,12 +13,17 @@ impl Engine {
     /// The end of each step.
     pub(super) fn publish(&mut self) -> Result<(), EngineError> {
         for chain in std::mem::take(&mut self.stalled) {
-            self.pull_if_behind(chain)?;
+            if !planted!(ForgetStalled) {
+                self.pull_if_behind(chain)?;
+            }
         }
         if self.fresh.is_empty() {
             return Ok(());
         }
-        let fresh = std::mem::take(&mut self.fresh);
+        let mut fresh = std::mem::take(&mut self.fresh);
+        if planted!(DeliverChildFirst) {
+            fresh.reverse();
+        }
         let mut chains_of: BTreeMap<ChainId, BTreeSet<Option<PeerId>>> = BTreeMap::new();
         let mut operations = false;
         for block in &fresh {

@@ -8,6 +8,7 @@ mod documents;
 mod layers;
 mod layout;
 mod manifests;
+mod planted;
 mod purity;
 mod rust;
 mod tree;
@@ -100,6 +101,9 @@ fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     found.extend(code::unfinished(&tree));
     found.extend(code::exceptions(&tree));
     found.extend(code::machine_paths(&tree));
+    found.extend(planted::settings(&tree));
+    found.extend(planted::places(&tree));
+    found.extend(planted::faults(&tree));
     found.extend(documents::required(&tree));
     found.extend(documents::rust_version(&tree));
     found.extend(documents::links(&tree));

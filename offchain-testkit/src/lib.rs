@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod enemies;
 pub mod network_contract;
 pub mod swarm;
 

@@ -40,6 +40,8 @@ pub struct Puppet {
     sessions: BTreeMap<PeerId, (Session, u8, u64)>,
     answered: BTreeMap<PeerId, Responder>,
     heard: Vec<(PeerId, Message)>,
+    /// By chain: how many messages about it were sent here and opened.
+    served: BTreeMap<ChainId, u64>,
 }
 
 /// A puppet answers everybody: members by the keys of its view, and joiners by whatever invitation they name.
@@ -81,6 +83,7 @@ impl Puppet {
             sessions: BTreeMap::new(),
             answered: BTreeMap::new(),
             heard: Vec::new(),
+            served: BTreeMap::new(),
         })
     }
 
@@ -236,13 +239,32 @@ impl Puppet {
 
     /// Says any bytes in an open session.
     pub fn tell_bytes(&mut self, world: &mut World, to: NodeId, bytes: &[u8]) -> bool {
-        self.forget_lost(world);
-        let Some((session, number, _)) = self.sessions.get_mut(&world.identity(to).peer) else { return false };
-        let Ok(sealed) = session.seal(bytes) else { return false };
-        let mut frame = vec![FrameKind::Data as u8, *number];
-        frame.extend_from_slice(&sealed);
+        let Some(frame) = self.sealed(world, to, bytes) else { return false };
         self.send(world, to, frame);
         true
+    }
+
+    /// The frame in which these bytes would go next in an open session. It is not sent.
+    pub fn sealed(&mut self, world: &World, to: NodeId, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.forget_lost(world);
+        let (session, number, _) = self.sessions.get_mut(&world.identity(to).peer)?;
+        let sealed = session.seal(bytes).ok()?;
+        let mut frame = vec![FrameKind::Data as u8, *number];
+        frame.extend_from_slice(&sealed);
+        Some(frame)
+    }
+
+    /// The frame of a first flight to a member whose device has this key. It is not sent.
+    pub fn first_flight(&mut self, to: PeerId, key: HybridKey) -> Option<Vec<u8>> {
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let (_, flight) = Initiator::member(me, to, key, Vec::new(), &mut self.rng).ok()?;
+        Some([&[FrameKind::Flight1 as u8][..], &flight].concat())
+    }
+
+    /// How many messages about the blocks of a chain it was sent in sessions so far.
+    #[must_use]
+    pub fn served(&self, chain: ChainId) -> u64 {
+        self.served.get(&chain).copied().unwrap_or_default()
     }
 
     /// Lets time pass and takes in what arrives: answers handshakes, and gives what was said since the last call.
@@ -269,9 +291,7 @@ impl Puppet {
                 let Some(responder) = self.answered.remove(&from) else { return };
                 let Ok((session, first)) = responder.receive(from, rest) else { return };
                 self.opened(world, from, session);
-                if let Ok(message) = Message::decode(&first) {
-                    self.heard.push((from, message));
-                }
+                self.hear(from, &first);
             }
             Some(FrameKind::Data) => {
                 let Some((session, number, _)) = self.sessions.get_mut(&from) else { return };
@@ -280,12 +300,19 @@ impl Puppet {
                     return;
                 }
                 let Ok(bytes) = session.open(sealed) else { return };
-                if let Ok(message) = Message::decode(&bytes) {
-                    self.heard.push((from, message));
-                }
+                self.hear(from, &bytes);
             }
             _ => {}
         }
+    }
+
+    fn hear(&mut self, from: PeerId, bytes: &[u8]) {
+        let Ok(message) = Message::decode(bytes) else { return };
+        if let Message::Sync(sync) = &message {
+            let served = self.served.entry(sync.chain()).or_default();
+            *served = served.saturating_add(1);
+        }
+        self.heard.push((from, message));
     }
 
     fn answer(&mut self, world: &mut World, from: PeerId, flight: &[u8]) {

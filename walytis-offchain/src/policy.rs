@@ -17,8 +17,7 @@ pub(crate) fn grants(
     if device.role < Role::Read {
         return Ok(false);
     }
-    let heads = chains::operation_heads(view, chain)?;
-    let membership = fold.at(view, chain, &heads)?;
+    let membership = fold.current(view, chain)?;
     match membership.history {
         History::All => Ok(true),
         History::SinceJoin => {
@@ -36,8 +35,7 @@ pub(crate) fn grants_author(
     body: &PrivateBody,
     author: &AuthorKey,
 ) -> Result<bool, FoldError> {
-    let heads = chains::operation_heads(view, chain)?;
-    let membership = fold.at(view, chain, &heads)?;
+    let membership = fold.current(view, chain)?;
     match membership.devices.get(author) {
         Some(device) => grants(fold, view, chain, body, (author, device)),
         None => Ok(false),

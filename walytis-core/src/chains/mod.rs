@@ -203,6 +203,16 @@ pub fn heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError>
     Ok(row.map(|(_, row)| row.heads.into_iter().map(|(id, _)| id).collect()).unwrap_or_default())
 }
 
+/// The heads of a chain as [`heads`] gives them, but the one that arrived here last first.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn latest_heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError> {
+    let mut heads = chain_row(view, chain)?.map(|(_, row)| row.heads).unwrap_or_default();
+    heads.sort_unstable_by_key(|(_, position)| std::cmp::Reverse(*position));
+    Ok(heads.into_iter().map(|(id, _)| id).collect())
+}
+
 /// How many blocks of a chain are kept here.
 ///
 /// # Errors

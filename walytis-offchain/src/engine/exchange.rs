@@ -41,10 +41,27 @@ impl Engine {
     }
 
     fn tell_heads(&mut self, peer: PeerId, chain: ChainId) -> Result<(), EngineError> {
-        let mut heads = chains::heads(&self.parts.view, chain)?;
-        heads.truncate(IDS_MAX);
+        let heads = self.some_heads(chain)?;
         self.tell(peer, &Message::Sync(SyncMessage::Heads { chain, heads }));
         Ok(())
+    }
+
+    /// The heads of a chain. If one message cannot name them all, it names those that arrived last, which others are the
+    /// most likely to lack, and of the rest others each time: whoever lacks one hears of it sooner or later.
+    fn some_heads(&mut self, chain: ChainId) -> Result<Vec<BlockId>, EngineError> {
+        let heads = chains::heads(&self.parts.view, chain)?;
+        if heads.len() <= IDS_MAX {
+            return Ok(heads);
+        }
+        let mut some = chains::latest_heads(&self.parts.view, chain)?;
+        let mut rest = some.split_off(IDS_MAX / 2);
+        while some.len() < IDS_MAX && !rest.is_empty() {
+            let count = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            let chosen = usize::try_from(self.parts.rng.next_u64() % count).unwrap_or_default();
+            some.push(rest.swap_remove(chosen));
+        }
+        some.sort_unstable();
+        Ok(some)
     }
 
     pub(super) fn sync(&mut self, peer: PeerId, message: SyncMessage) -> Result<(), EngineError> {
@@ -146,7 +163,14 @@ impl Engine {
         if self.pulls.contains_key(&chain) {
             return Ok(());
         }
-        let have = chains::sample(&self.parts.view, chain, SAMPLE)?;
+        let mut have = chains::sample(&self.parts.view, chain, SAMPLE)?;
+        // What it told of and is here: neither that nor what is below has to come. Beside many heads a sample is little.
+        let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
+        for head in told {
+            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains(&self.parts.view, head)? {
+                have.push(head);
+            }
+        }
         self.tell(peer, &Message::Sync(SyncMessage::Pull { chain, have }));
         let first = self.exchanges.wrapping_add(1);
         self.await_portion(chain, Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0 });

@@ -1,0 +1,35 @@
+//! Sealed content of another block or another epoch. Aims at S5: it opens in its own place only.
+
+use walytis_core::BlockId;
+use walytis_offchain::PrivateBody;
+
+use super::turn::wire;
+use super::{Class, Tricks, Turn};
+use crate::NodeId;
+
+pub(super) const CLASS: Class =
+    Class::member("moved_content", || Tricks::boxed(&[anothers, same_commitment, nobodys_epoch]));
+
+fn anothers(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    let (_, other) = turn.unkept(b"sealed for that block")?;
+    let (raw, _) = turn.unkept(b"sealed for this block")?;
+    turn.push(to, wire(raw, Some(&other)))
+}
+
+/// Content to which two blocks commit, sealed for the first of them.
+fn same_commitment(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    let (block, attachment) = turn.changed(|header| header.created_at_ms = header.created_at_ms.saturating_add(1))?;
+    turn.push(to, wire(block, Some(&attachment)))
+}
+
+/// A block that names an epoch which its author cannot know.
+fn nobodys_epoch(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    let epoch: BlockId = turn.random_id();
+    let (block, attachment) = turn.rewritten(|content| {
+        let mut body = PrivateBody::decode(content).ok()?;
+        body.epoch = epoch;
+        *content = body.encode();
+        Some(())
+    })?;
+    turn.forge(to, block, Some(&attachment))
+}

@@ -1,0 +1,25 @@
+//! Pushes and announces children whose parents it keeps to itself, and answers no question. Aims at C5.
+
+use walytis_core::Header;
+use walytis_core::sync::SyncMessage;
+
+use super::{Class, Outcome, Turn};
+
+pub(super) const CLASS: Class = Class::member("withheld_parents", || Box::new(act));
+
+fn act(turn: &mut Turn<'_>) -> Outcome {
+    let Some((parent, _)) = turn.kept(b"mine alone") else { return Outcome::Idle };
+    let Some((child, attachment)) = turn.kept(b"look what I have") else { return Outcome::Idle };
+    let (parent, last) = (Header::id_of(&parent.header), Header::id_of(&child.header));
+    turn.deeds.forged.insert(parent);
+    let mut acted = false;
+    for victim in turn.victims {
+        if turn.session(*victim).is_none() {
+            continue;
+        }
+        acted |= turn.forge(*victim, child.clone(), Some(&attachment)).is_some();
+        turn.sync(*victim, SyncMessage::Heads { chain: turn.group, heads: vec![last] });
+    }
+    turn.listen(200);
+    Outcome::of(acted)
+}

@@ -1,0 +1,47 @@
+//! Good headers with signatures, and content on the chain that is not theirs. Aims at B2: the id binds the content.
+
+use walytis_core::{Hash, Header, RawBlock};
+
+use super::{Class, Tricks, Turn};
+use crate::NodeId;
+
+pub(super) const CLASS: Class =
+    Class::member("wrong_content", || Tricks::boxed(&[anothers, flipped, longer, none, other_hash, other_length]));
+
+fn with(turn: &mut Turn<'_>, to: NodeId, change: impl FnOnce(&mut Vec<u8>)) -> Option<()> {
+    let (raw, attachment) = turn.unkept(b"mine")?;
+    let RawBlock { mut content, header, signature } = raw;
+    change(&mut content);
+    turn.forge(to, RawBlock { header, signature, content }, Some(&attachment))
+}
+
+fn anothers(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    let (other, _) = turn.unkept(b"another's")?;
+    with(turn, to, |content| *content = other.content)
+}
+
+fn flipped(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    with(turn, to, |content| content.iter_mut().take(3).for_each(|byte| *byte ^= 4))
+}
+
+fn longer(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    with(turn, to, |content| content.push(0))
+}
+
+fn none(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    with(turn, to, Vec::clear)
+}
+
+fn said(turn: &mut Turn<'_>, to: NodeId, change: impl FnOnce(&mut Header)) -> Option<()> {
+    let (block, attachment) = turn.changed(change)?;
+    turn.forge(to, block, Some(&attachment))
+}
+
+fn other_hash(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    let hash = Hash(turn.random_id().0);
+    said(turn, to, |header| header.content_hash = hash)
+}
+
+fn other_length(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    said(turn, to, |header| header.content_bytes = header.content_bytes.saturating_add(1))
+}

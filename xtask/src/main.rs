@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod cpu_time;
 mod deny;
+mod hosts;
 mod process;
 mod tidy;
 mod workspace;
@@ -26,6 +27,7 @@ enum Command {
     Ci(ci::Arguments),
     Tidy(tidy::Arguments),
     Bench(bench::Arguments),
+    Hosts(hosts::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Hosts(arguments) => hosts::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -118,8 +118,16 @@ impl Host {
         [format!("/ip4/{}/tcp/0", self.address), format!("/ip4/{}/udp/0/quic-v1", self.address)]
     }
 
-    pub(super) fn is_serving(&self) -> bool {
-        self.serving.is_some()
+    /// Whether its node runs.
+    ///
+    /// # Errors
+    /// It ended by itself.
+    pub(super) fn is_serving(&mut self) -> Result<bool> {
+        let Some(serving) = &mut self.serving else { return Ok(false) };
+        if let Some(status) = serving.child.try_wait()? {
+            bail!("the node of {} ended by itself ({status}): {}", self.name, self.last_remark());
+        }
+        Ok(true)
     }
 
     /// Where it accepts connections, in full.

@@ -150,13 +150,13 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until every host lists all, in the same order; gives how long that took.
-    pub(super) fn agree(&self, since: Instant) -> Result<Duration> {
+    pub(super) fn agree(&mut self, since: Instant) -> Result<Duration> {
         let limit = Instant::now() + self.arguments.limit();
         loop {
-            // Those that lacked something are asked first the next time, too: the others wait for them anyway.
             let mut first: Option<String> = None;
             let mut lacking = None;
-            for host in self.hosts.iter().filter(|host| host.is_serving()) {
+            for host in &mut self.hosts {
+                ensure!(host.is_serving()?, "{} does not serve", host.name);
                 let listing = host.read()?;
                 match self.ledger.judge(&listing) {
                     Verdict::Wrong(why) => bail!("{}: {why}", host.name),

@@ -45,6 +45,9 @@ pub(super) fn enter(arguments: &Arguments) -> Result<()> {
     command.arg(std::env::current_exe()?).args(["hosts", "--inside", "--binary"]).arg(binary);
     command.arg("--seed").arg(arguments.seed.to_string()).arg("--lines").arg(arguments.lines.to_string());
     command.arg("--limit-s").arg(arguments.limit_s.to_string()).args(arguments.json.then_some("--json"));
+    // Ctrl-C is for us alone; what is inside ends because we do.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.stdin(Stdio::piped()).spawn().context("cannot start unshare")?;
     // Its other end closes when we end.
     let alive = child.stdin.take();
@@ -52,7 +55,9 @@ pub(super) fn enter(arguments: &Arguments) -> Result<()> {
     drop(alive);
     match status.code() {
         Some(0) => Ok(()),
-        _ => bail!("not every scenario went well ({status})"),
+        // It has said why.
+        Some(code) => std::process::exit(code),
+        None => bail!("the run inside was killed ({status})"),
     }
 }
 

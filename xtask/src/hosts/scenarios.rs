@@ -264,12 +264,13 @@ fn killed(run: &mut Run<'_>) -> Result<Played> {
 
 fn late_joiner(run: &mut Run<'_>) -> Result<Played> {
     add(run, LATE, Ipv4Addr::new(10, 77, 0, 6), Place::Bridge)?;
-    let code = run.host("b")?.invite()?;
+    // Only the founder may invite.
+    let code = run.host("a")?.invite()?;
     let since = Instant::now();
     run.host(LATE)?.join(&code)?;
     serve(run, LATE, &[])?;
     run.post(&[LATE], FEW)?;
-    Ok(Played::Done(since, format!("from the join by b's code; then {FEW} lines of its own")))
+    Ok(Played::Done(since, format!("f joins by a code of a, posts {FEW} lines; from the join on")))
 }
 
 fn restart_all(run: &mut Run<'_>) -> Result<Played> {

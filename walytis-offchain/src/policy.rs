@@ -1,6 +1,6 @@
 //! Who may be given the content of a private block.
 
-use walytis_core::{AuthorKey, ChainId, Pending, chains, planted};
+use walytis_core::{AuthorKey, ChainId, Pending, planted};
 use walytis_identities::{Device, Fold, FoldError, History, Role};
 
 use crate::content::PrivateBody;

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod cpu_time;
 mod deny;
+mod hosts;
 mod process;
 mod sim;
 mod tidy;
@@ -28,6 +29,7 @@ enum Command {
     Tidy(tidy::Arguments),
     Bench(bench::Arguments),
     Sim(sim::Arguments),
+    Hosts(hosts::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Hosts(arguments) => hosts::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,14 +3,16 @@
 pub mod network_contract;
 
 mod memory_store;
+mod node_swarm;
 mod puppet;
 mod sim_network;
 mod store_contract;
 mod world;
 
 pub use memory_store::{MemoryStore, Snapshot};
+pub use node_swarm::NodeSwarm;
 pub use puppet::Puppet;
-pub use sim_network::{SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
+pub use sim_network::{MediumConfig, SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
 pub use store_contract::{Opener, store_contract};
 pub use world::{NodeId, World, WorldConfig};
 

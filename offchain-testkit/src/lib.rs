@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod fuzz;
 pub mod network_contract;
 
 mod memory_store;
@@ -20,3 +21,8 @@ pub use world::{NodeId, World, WorldConfig};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+/// So does the short one in the guide for application developers.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing-your-application.md")]
+mod guide {}

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 pub mod enemies;
+pub mod fuzz;
 pub mod network_contract;
 pub mod swarm;
 
 mod disk_crash;
 mod disk_image;
 mod memory_store;
+mod node_swarm;
 mod puppet;
 mod sim_disk;
 mod sim_network;
@@ -16,9 +18,10 @@ mod world;
 pub use disk_crash::{DISK_SECTOR_BYTES, DiskMoment, Survival};
 pub use disk_image::{DISK_PAGE_BYTES, DiskImage};
 pub use memory_store::{MemoryStore, Snapshot};
+pub use node_swarm::NodeSwarm;
 pub use puppet::Puppet;
 pub use sim_disk::{DiskFailure, DiskFaults, DiskOperations, SimDisk};
-pub use sim_network::{SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
+pub use sim_network::{MediumConfig, SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
 pub use store_contract::{Opener, store_contract};
 pub use world::{Fault, Faults, Mangle, NodeId, TAIL_US, WallClock, World, WorldConfig};
 
@@ -26,3 +29,8 @@ pub use world::{Fault, Faults, Mangle, NodeId, TAIL_US, WallClock, World, WorldC
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+/// So does the short one in the guide for application developers.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing-your-application.md")]
+mod guide {}

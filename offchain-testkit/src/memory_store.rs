@@ -26,6 +26,22 @@ struct Health {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot(Tables);
 
+impl Snapshot {
+    /// All values, in the order of their tables and keys.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    /// The same but for one row, counted as by [`Snapshot::values`]; the numbers go round.
+    pub(crate) fn with_value(mut self, row: usize, value: &[u8]) -> Self {
+        let row = row % self.values().count().max(1);
+        if let Some(replaced) = self.0.values_mut().flat_map(BTreeMap::values_mut).nth(row) {
+            *replaced = value.to_vec();
+        }
+        self
+    }
+}
+
 impl MemoryStore {
     /// An empty store.
     #[must_use]

@@ -1,0 +1,127 @@
+//! Honest inputs of every target: what fuzzing begins with.
+
+use std::collections::BTreeMap;
+
+use walytis_core::sync::{SyncMessage, WANTED_MAX};
+use walytis_core::{Address, BlockId, BlockKind, ChainId, Hash, Header, codec};
+use walytis_identities::{History, InvitationCode, InvitationSecret, Inviter};
+use walytis_offchain::{Answer, Command, JoinRefusal, Message};
+
+use super::fixture::{Fixture, GROUP};
+use crate::{NodeId, Puppet, World, WorldConfig};
+
+/// Longer than anything takes in a calm world, in virtual milliseconds.
+const LONG_MS: u64 = 10_000;
+
+/// So many inputs of each target are enough: the rest are like them.
+const INPUTS_MAX: usize = 12;
+
+/// Honest inputs of each target, by its name; the same in every run.
+#[must_use]
+pub fn corpus() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
+    let mut corpus = Corpus::default();
+    corpus.group();
+    corpus.fixture();
+    corpus.0
+}
+
+#[derive(Default)]
+struct Corpus(BTreeMap<&'static str, Vec<Vec<u8>>>);
+
+impl Corpus {
+    fn add(&mut self, target: &'static str, bytes: Vec<u8>) {
+        let inputs = self.0.entry(target).or_default();
+        if inputs.len() < INPUTS_MAX && !inputs.contains(&bytes) {
+            inputs.push(bytes);
+        }
+    }
+
+    /// What a group of two has, with a fork in its history, and what its members say to each other.
+    fn group(&mut self) {
+        let mut world = World::new(WorldConfig::calm(21));
+        let (Ok(a), Ok(b)) = (world.add_node(), world.add_node()) else { unreachable!("new stores take identities") };
+        let call = |world: &mut World, node: NodeId, command| match world.call(node, command, LONG_MS) {
+            Some(Ok(answer)) => answer,
+            _ => unreachable!("members may all of it"),
+        };
+        let new_group = Command::NewGroup { name: GROUP.to_owned(), history: History::All };
+        let Answer::Group(group) = call(&mut world, a, new_group) else { unreachable!("a group was made") };
+        let invite = Command::Invite { group: GROUP.to_owned(), uses: 1 };
+        let Answer::Invitation(code) = call(&mut world, a, invite) else { unreachable!("a founder may invite") };
+        self.add("invitation_code", code.to_ascii_uppercase().into_bytes());
+        self.add("invitation_code", code.clone().into_bytes());
+        call(&mut world, b, Command::Join { code, name: Some(GROUP.to_owned()) });
+        for (node, content) in [(a, [1; 40]), (b, [2; 40]), (a, [3; 40])] {
+            let topics = vec![b"topic".to_vec()];
+            call(&mut world, node, Command::Post { group: GROUP.to_owned(), topics, content: content.to_vec() });
+        }
+        world.run_for(LONG_MS);
+        let Ok(mut puppet) = Puppet::possess(&mut world, a) else { unreachable!("its store is sound") };
+        self.blocks_and_messages(&mut world, &mut puppet, group.group);
+    }
+
+    fn blocks_and_messages(&mut self, world: &mut World, puppet: &mut Puppet, group: ChainId) {
+        let Ok(wire) = puppet.wire_chain(group) else { unreachable!("its store is sound") };
+        for wired in &wire {
+            self.add("block", codec::encode(wired));
+            for raw in wired.foreign.iter().chain([&wired.block]) {
+                self.add("header", raw.header.clone());
+                let operation = Header::decode(&raw.header).is_ok_and(|header| header.kind == BlockKind::Operation);
+                self.add(if operation { "operation" } else { "private_body" }, raw.content.clone());
+            }
+            if let Some(attachment) = &wired.attachment {
+                self.add("attachment", attachment.to_vec());
+            }
+        }
+        let (Ok((_, sealed)), Ok(request)) = (
+            puppet.private(world, group, b"text"),
+            puppet.join_request(group, &InvitationSecret::from_bytes(&[1; 16]), &Hash([2; 32])),
+        ) else {
+            unreachable!("it is a member")
+        };
+        self.add("attachment", sealed.encode());
+        let peer = puppet.device.peer();
+        let Some(address) = Address::new(format!("/memory/1/p2p/{peer}")) else { unreachable!("it is short") };
+        let inviter = Inviter { peer, addresses: vec![address.clone(); 2] };
+        if let Ok(code) = InvitationCode::new(group, InvitationSecret::from_bytes(&[3; 16]), vec![inviter]) {
+            self.add("invitation_code", code.to_text().into_bytes());
+        }
+        let ids: Vec<BlockId> = (0..5).map(|number| BlockId([number; 32])).collect();
+        let (blocks, block) = (wire.iter().rev().take(2).cloned().collect(), wire.last().cloned());
+        let mut messages = vec![
+            Message::Hello { addresses: vec![address] },
+            Message::Joined,
+            Message::JoinRefused(JoinRefusal::Spent),
+            Message::Join(Box::new(request)),
+            Message::Sync(SyncMessage::Heads { chain: group, heads: ids.clone() }),
+            Message::Sync(SyncMessage::Pull { chain: group, have: ids.clone() }),
+            Message::Sync(SyncMessage::More { chain: group }),
+            Message::Sync(SyncMessage::Portion { chain: group, blocks, left: 300 }),
+            Message::Sync(SyncMessage::WantAttachments {
+                chain: group,
+                ids: ids.iter().copied().take(WANTED_MAX).collect(),
+            }),
+            Message::Sync(SyncMessage::Attachment {
+                chain: group,
+                id: BlockId([0; 32]),
+                attachment: vec![7; 9].into(),
+            }),
+        ];
+        messages.extend(block.map(|block| Message::Sync(SyncMessage::Push { chain: group, block })));
+        messages.iter().for_each(|message| self.add("message", message.encode()));
+    }
+
+    fn fixture(&mut self) {
+        let fixture = Fixture::shared();
+        self.add("open_content", fixture.open.clone());
+        self.add("sealed_content", fixture.sealed.clone());
+        self.add("wraps", fixture.wraps.clone());
+        fixture.first_flights.iter().for_each(|flight| self.add("first_flight", flight.clone()));
+        self.add("second_flight", fixture.second_flight.clone());
+        // Rows of every table: the last ones of each are like the first.
+        for (row, value) in (0_u8..).zip(fixture.rows.values()) {
+            let inputs = self.0.entry("stored_row").or_default();
+            inputs.push([&[row], value.as_slice()].concat());
+        }
+    }
+}

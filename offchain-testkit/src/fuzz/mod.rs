@@ -1,0 +1,226 @@
+//! A harness for each decoder that reads what a peer, a person or a disk gives: a plain function over bytes.
+//!
+//! `tests/malformed.rs` gives each of them tens of thousands of malformed inputs in every run of the gate, and replays the
+//! corpus in `fuzz/corpus`; `cargo fuzz` merely gives them more (`fuzz/README.md` says how). Each asserts that nothing panics and that what is accepted encodes to exactly the bytes
+//! that came in (B1), so that nothing is kept that is larger than what was sent.
+
+mod corpus;
+mod damage;
+mod fixture;
+
+use walytis_core::sync::WireBlock;
+use walytis_core::{Header, ParsedBlock, Timestamp, codec};
+use walytis_identities::session::{Initiator, LocalDevice, OPERATIONS_BYTES_MAX, Responder, SessionError};
+use walytis_identities::{InvitationCode, Operation, Wraps};
+use walytis_offchain::{Attachment, Command, Engine, Event, Message, OpenContent, PrivateBody, Ticket};
+
+pub use corpus::corpus;
+pub use damage::Damager;
+use fixture::Fixture;
+
+/// What a decoder said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bytes are an encoding.
+    Accepted,
+    /// They are not.
+    Refused,
+}
+
+impl Verdict {
+    fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Accepted } else { Self::Refused }
+    }
+}
+
+/// A decoder, with what is asserted of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, which is the fuzz target's too.
+    pub name: &'static str,
+    /// Decodes, and panics if something about it does not hold.
+    pub run: fn(&[u8]) -> Verdict,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "header", run: header },
+    Target { name: "block", run: block },
+    Target { name: "operation", run: operation },
+    Target { name: "private_body", run: private_body },
+    Target { name: "message", run: message },
+    Target { name: "attachment", run: attachment },
+    Target { name: "open_content", run: open_content },
+    Target { name: "sealed_content", run: sealed_content },
+    Target { name: "wraps", run: wraps },
+    Target { name: "invitation_code", run: invitation_code },
+    Target { name: "first_flight", run: first_flight },
+    Target { name: "second_flight", run: second_flight },
+    Target { name: "stored_row", run: stored_row },
+];
+
+/// Decodes, and asserts that what is accepted encodes to itself.
+fn same_again<T, E>(bytes: &[u8], decoded: &Result<T, E>, encode: impl FnOnce(&T) -> Vec<u8>) -> Verdict {
+    if let Ok(value) = decoded {
+        assert!(encode(value) == bytes, "accepted bytes encode to themselves");
+    }
+    Verdict::of(decoded)
+}
+
+/// A block's header.
+///
+/// # Panics
+/// If it is accepted, and encodes otherwise.
+#[must_use]
+pub fn header(bytes: &[u8]) -> Verdict {
+    same_again(bytes, &Header::decode(bytes), Header::encode)
+}
+
+/// A whole block as it travels: parsed, with its signature verified if it parses.
+///
+/// # Panics
+/// If parsing changes it.
+#[must_use]
+pub fn block(bytes: &[u8]) -> Verdict {
+    let Ok(wire) = codec::decode::<WireBlock>(bytes) else { return Verdict::Refused };
+    let Ok(parsed) = ParsedBlock::parse(wire.block.clone()) else { return Verdict::Refused };
+    assert!(*parsed.raw() == wire.block && parsed.header().encode() == wire.block.header, "parsing changes nothing");
+    // Whether the signature holds is another matter; verifying it is total.
+    let _ = parsed.verify(None);
+    Verdict::Accepted
+}
+
+/// An operation of an identity.
+///
+/// # Panics
+/// If it is accepted, and encodes otherwise.
+#[must_use]
+pub fn operation(bytes: &[u8]) -> Verdict {
+    same_again(bytes, &Operation::decode(bytes), Operation::encode)
+}
+
+/// What a private block says of its content.
+///
+/// # Panics
+/// If it is accepted, and encodes otherwise.
+#[must_use]
+pub fn private_body(bytes: &[u8]) -> Verdict {
+    same_again(bytes, &PrivateBody::decode(bytes), PrivateBody::encode)
+}
+
+/// A message between two devices, all of catching up and joining included.
+///
+/// # Panics
+/// If it is accepted, and encodes otherwise.
+#[must_use]
+pub fn message(bytes: &[u8]) -> Verdict {
+    same_again(bytes, &Message::decode(bytes), Message::encode)
+}
+
+/// What travels beside a block.
+///
+/// # Panics
+/// If it is accepted, and encodes otherwise.
+#[must_use]
+pub fn attachment(bytes: &[u8]) -> Verdict {
+    same_again(bytes, &Attachment::decode(bytes), Attachment::encode)
+}
+
+/// Content in the clear, which must be what its block commits to.
+///
+/// # Panics
+/// If other bytes are accepted than those that the block commits to.
+#[must_use]
+pub fn open_content(bytes: &[u8]) -> Verdict {
+    let fixture = Fixture::shared();
+    let decoded = OpenContent::decode(bytes, &fixture.body);
+    assert!(decoded.is_err() || bytes == fixture.open, "a block commits to one content");
+    same_again(bytes, &decoded, OpenContent::encode)
+}
+
+/// Content as it is sealed under its epoch.
+///
+/// # Panics
+/// If it opens to anything but what was sealed.
+#[must_use]
+pub fn sealed_content(bytes: &[u8]) -> Verdict {
+    let fixture = Fixture::shared();
+    let opened = OpenContent::open(bytes, &fixture.epoch_key, &fixture.place, &fixture.body);
+    if let Ok(content) = &opened {
+        assert!(content.encode() == fixture.open, "what opens is what was sealed");
+    }
+    Verdict::of(&opened)
+}
+
+/// The wraps of an epoch.
+///
+/// # Panics
+/// If other bytes are accepted than those whose root the epoch's operation names.
+#[must_use]
+pub fn wraps(bytes: &[u8]) -> Verdict {
+    let fixture = Fixture::shared();
+    let decoded = Wraps::decode(bytes, &fixture.wraps_root, &fixture.leaves);
+    assert!(decoded.is_err() || bytes == fixture.wraps, "a root names one list of wraps");
+    same_again(bytes, &decoded, Wraps::encode)
+}
+
+/// An invitation code, as a person pastes it.
+///
+/// # Panics
+/// If a code that is accepted has a text that means something else.
+#[must_use]
+pub fn invitation_code(bytes: &[u8]) -> Verdict {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Verdict::Refused };
+    let code = text.parse::<InvitationCode>();
+    if let Ok(code) = &code {
+        assert!(code.to_text() == text.trim().to_ascii_lowercase(), "a code has one text, in either case");
+        assert!(code.to_text().parse().as_ref() == Ok(code), "its text means the same");
+    }
+    Verdict::of(&code)
+}
+
+/// What a stranger's first frame is, as a node reads it that knows no such device and has every invitation open.
+#[must_use]
+pub fn first_flight(bytes: &[u8]) -> Verdict {
+    let fixture = Fixture::shared();
+    let me = LocalDevice { secret: &fixture.device, peer: fixture.peer };
+    let answered = Responder::answer(me, fixture.other_peer, bytes, &fixture::Inviting, &mut fixture.generator());
+    // Who looks for the device has read the flight.
+    let is_read = matches!(answered, Ok(_) | Err(SessionError::UnknownDevice { .. }));
+    if is_read { Verdict::Accepted } else { Verdict::Refused }
+}
+
+/// The answer to a first flight, as its sender reads it.
+///
+/// # Panics
+/// If an answer is accepted that the responder did not give.
+#[must_use]
+pub fn second_flight(bytes: &[u8]) -> Verdict {
+    let fixture = Fixture::shared();
+    let me = LocalDevice { secret: &fixture.other_device, peer: fixture.other_peer };
+    let their_key = fixture.device.public().clone();
+    let begun = Initiator::member(me, fixture.peer, their_key, Vec::new(), &mut fixture.generator());
+    let Ok((initiator, _)) = begun else { unreachable!("no operations are fewer than {OPERATIONS_BYTES_MAX}") };
+    let ready = initiator.receive(fixture.peer, bytes);
+    assert!(ready.is_err() || bytes == fixture.second_flight, "a session is with who answered");
+    Verdict::of(&ready)
+}
+
+/// A row of a store, as an engine reads it when it opens the store and lists what is there. The first byte says which row
+/// is replaced, the others are the new value.
+#[must_use]
+pub fn stored_row(bytes: &[u8]) -> Verdict {
+    let fixture = Fixture::shared();
+    let Some((row, value)) = bytes.split_first() else { return Verdict::Refused };
+    let store = std::sync::Arc::new(fixture.store_with(usize::from(*row), value));
+    let Ok(mut engine) = Engine::open(store, Timestamp(0), Box::new(fixture.generator())) else {
+        return Verdict::Refused;
+    };
+    let list = Command::List { group: fixture::GROUP.to_owned(), after: None, below: None, topic: None };
+    let mut effects = Vec::new();
+    for (number, command) in (0..).zip([Command::Groups, list, Command::Group { group: fixture::GROUP.to_owned() }]) {
+        engine.handle(Timestamp(0), Event::Command { ticket: Ticket(number), command }, &mut effects);
+    }
+    let refused = effects.iter().any(|effect| matches!(effect, walytis_offchain::Effect::Reply { answer: Err(_), .. }));
+    if refused { Verdict::Refused } else { Verdict::Accepted }
+}

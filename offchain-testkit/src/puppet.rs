@@ -154,6 +154,12 @@ impl Puppet {
         if self.sessions.contains_key(&peer) {
             return true;
         }
+        self.reopen_session(world, to, chain)
+    }
+
+    /// Opens a session as a member, in place of the one that may be open.
+    pub fn reopen_session(&mut self, world: &mut World, to: NodeId, chain: ChainId) -> bool {
+        let peer = world.identity(to).peer;
         let Ok(membership) = self.fold.current(&self.view, chain) else { return false };
         let Some(key) = membership.device_of_peer(&peer).map(|(_, device)| device.key.clone()) else { return false };
         let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };

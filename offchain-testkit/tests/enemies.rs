@@ -236,6 +236,7 @@ fights! {
     lying_portions: Marks { forged: 2, ..SHUNNED };
     moved_content: forges(2);
     noise: SHUNNED;
+    operation_fan: writes(100);
     orphan_flood: Marks { forged: 500, ..BORNE };
     outsider: Marks { forged: 6, ..BORNE };
     overlong_encodings: forges(3);
@@ -246,6 +247,7 @@ fights! {
     replayed_frames: SHUNNED;
     second_genesis: forges(3);
     self_promotion: forges(6);
+    session_churn: SHUNNED;
     spam: writes(300);
     spent_invitations: BORNE;
     stalled_handshakes: BORNE;
@@ -262,6 +264,7 @@ fights! {
     wrong_attachments: forges(4);
     wrong_chain: forges(3);
     wrong_content: forges(6);
+    wrong_kinds: forges(6);
 }
 
 /// More heads than one message names, of which each member was told another third, and nobody writes anything that would

@@ -30,6 +30,7 @@ mod swapped_signatures;
 mod weak_signatures;
 mod wrong_chain;
 mod wrong_content;
+mod wrong_kinds;
 
 // Content that belongs elsewhere.
 mod moved_content;
@@ -45,6 +46,7 @@ mod backdated_blocks;
 mod cheating_epochs;
 mod deep_chain;
 mod equivocation;
+mod operation_fan;
 mod spam;
 mod two_faces;
 mod wide_fan;
@@ -64,6 +66,7 @@ mod forged_invitations;
 mod handshake_flood;
 mod outsider;
 mod prying_stranger;
+mod session_churn;
 mod spent_invitations;
 mod stalled_handshakes;
 mod stalled_joins;
@@ -155,6 +158,7 @@ pub fn all() -> Vec<Class> {
         lying_portions::CLASS,
         moved_content::CLASS,
         noise::CLASS,
+        operation_fan::CLASS,
         orphan_flood::CLASS,
         outsider::CLASS,
         overlong_encodings::CLASS,
@@ -165,6 +169,7 @@ pub fn all() -> Vec<Class> {
         replayed_frames::CLASS,
         second_genesis::CLASS,
         self_promotion::CLASS,
+        session_churn::CLASS,
         spam::CLASS,
         spent_invitations::CLASS,
         stalled_handshakes::CLASS,
@@ -181,6 +186,7 @@ pub fn all() -> Vec<Class> {
         wrong_attachments::CLASS,
         wrong_chain::CLASS,
         wrong_content::CLASS,
+        wrong_kinds::CLASS,
     ]
 }
 

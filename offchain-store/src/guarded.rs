@@ -1,6 +1,7 @@
 //! Where a panic of redb's becomes an error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use walytis_core::StoreError;
 
@@ -15,7 +16,18 @@ use walytis_core::StoreError;
 ///
 /// The panic's message still goes through the process's panic hook. A program built with `panic = "abort"` stops at it.
 pub(crate) fn guarded<T>(part: &str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    guarded_noting(part, &AtomicBool::new(false), work)
+}
+
+/// The same; `panicked` is set if it panicked. What it worked on is then half changed and its locks are poisoned: even
+/// closing it would panic, while it unwinds, which ends the process.
+pub(crate) fn guarded_noting<T>(
+    part: &str,
+    panicked: &AtomicBool,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        panicked.store(true, Ordering::Release);
         Err(StoreError::Damaged {
             table: part.to_owned(),
             reason: "a page does not hold what its kind must".to_owned(),

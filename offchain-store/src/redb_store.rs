@@ -11,13 +11,18 @@ use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, Stor
 use crate::backend::{Backend, check_header};
 use crate::disk::{Disk, FileDisk};
 use crate::frozen_disk::FrozenDisk;
-use crate::guarded::guarded;
+use crate::guarded::{guarded, guarded_noting};
 use crate::open_error::OpenError;
 use crate::redb_errors::{io_error, store_error};
 
 /// What redb may keep of the file in memory, in bytes. Its default of 1 GiB would be most of a phone's memory; this
 /// holds the upper levels of a tree of millions of rows, and a whole store of tens of thousands of small ones.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A file of up to so many bytes is compared with its sums before the first commit of a handle; that takes some
+/// milliseconds for each 10 MiB. redb takes its lists of free pages for true: where they are damaged it writes over what
+/// is in use, or panics while it unwinds, which ends the process.
+const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How errors name the store when no single table is concerned.
 const WHOLE: &str = "(whole store)";
@@ -89,16 +94,9 @@ impl RedbStore {
     /// [`StoreError::Damaged`] if a page is not what was written; otherwise as [`Store::get`].
     pub fn check(&mut self) -> Result<(), StoreError> {
         let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(Engine { database, .. }) = engine else { return Err(unreadable()) };
+        let Some(engine) = engine else { return Err(unreadable()) };
         check_header(&*self.disk, WHOLE).map_err(while_open)?;
-        guarded(WHOLE, || match database.check_integrity() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::Damaged {
-                table: WHOLE.to_owned(),
-                reason: "sums did not match and redb went back to an earlier state".to_owned(),
-            }),
-            Err(error) => Err(store_error(WHOLE, error)),
-        })
+        engine.check()
     }
 
     fn read<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -118,7 +116,7 @@ impl RedbStore {
     fn read_once<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         match engine.as_ref() {
-            Some(engine) => guarded(part, || work(&engine.database)),
+            Some(engine) => guarded_noting(part, &engine.panicked, || work(&engine.database)),
             // The disk may be well by now.
             None => Err(StoreError::Poisoned),
         }
@@ -141,6 +139,11 @@ impl RedbStore {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         if writes(&engine) {
             return Ok(());
+        }
+        if let Some(frozen) = engine.as_mut()
+            && self.disk.len().map_err(|error| io_error(WHOLE, &error))? <= CHECKED_BYTES_MAX
+        {
+            frozen.check()?;
         }
         close_engine(engine.take());
         let opened = check_header(&*self.disk, WHOLE)
@@ -188,7 +191,7 @@ impl Store for RedbStore {
         let written = self.thaw().and_then(|()| {
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             match engine.as_ref() {
-                Some(engine) => guarded(WHOLE, || write(&engine.database, batch)),
+                Some(engine) => guarded_noting(WHOLE, &engine.panicked, || write(&engine.database, batch)),
                 None => Err(StoreError::Poisoned),
             }
         });
@@ -227,6 +230,22 @@ struct Engine {
     purpose: Use,
     database: Database,
     closed: Arc<AtomicBool>,
+    panicked: AtomicBool,
+}
+
+impl Engine {
+    /// Compares every page with its sum.
+    fn check(&mut self) -> Result<(), StoreError> {
+        let Self { database, panicked, .. } = self;
+        guarded_noting(WHOLE, panicked, || match database.check_integrity() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Damaged {
+                table: WHOLE.to_owned(),
+                reason: "sums did not match and redb went back to an earlier state".to_owned(),
+            }),
+            Err(error) => Err(store_error(WHOLE, error)),
+        })
+    }
 }
 
 type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -325,16 +344,28 @@ fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, 
     });
     match unknown {
         Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number }),
-        None => opened.map(|database| Engine { purpose, database, closed }).map_err(OpenError::from),
+        None => {
+            let panicked = AtomicBool::new(false);
+            opened.map(|database| Engine { purpose, database, closed, panicked }).map_err(OpenError::from)
+        }
     }
 }
 
-/// Closes redb. What it has written is durable; closing writes its lists of free pages, which save time at the next opening.
-/// If those are damaged it panics while it unwinds, which no caller can turn into an error: so one that only read reaches its
-/// disk no more.
+/// Lets redb go without another word to its disk: what was committed is durable, with the lists of free pages, so nothing
+/// is left to write. redb would write all the same, and where those lists are damaged it panics while it unwinds, which
+/// no caller can turn into an error.
 fn close_engine(engine: Option<Engine>) {
-    let Some(Engine { purpose, database, closed }) = engine else { return };
-    closed.store(purpose == Use::Read, Ordering::Release);
+    let Some(Engine { mut database, closed, panicked, .. }) = engine else { return };
+    closed.store(true, Ordering::Release);
+    // redb writes nothing once it knows that its disk fails. The first thing that a check does is to ask the disk.
+    let told =
+        guarded_noting(WHOLE, &panicked, || database.check_integrity().map_err(|error| store_error(WHOLE, error)));
+    let knows = matches!(told, Err(StoreError::Disk { .. } | StoreError::Poisoned));
+    if !knows || panicked.load(Ordering::Acquire) {
+        // Its memory is lost, once for each damaged store that is met.
+        std::mem::forget(database);
+        return;
+    }
     let _ = guarded(WHOLE, || {
         drop(database);
         Ok(())

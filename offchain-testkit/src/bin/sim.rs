@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use offchain_testkit::enemies;
 use offchain_testkit::swarm::{self, Failure, NODES_MAX, Outcome, Plan, Ranges, Totals};
 
 /// One of so many seeds is run twice, and has to leave the same trace.
@@ -79,7 +80,8 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> Result<()> {
     let (nodes_min, nodes_max) = arguments.nodes;
-    let ranges = Ranges { nodes_min, nodes_max, enemies: Vec::new() };
+    let enemies = enemies::all().into_iter().map(|class| class.name.to_owned()).collect();
+    let ranges = Ranges { nodes_min, nodes_max, enemies };
     if let Some(file) = &arguments.plan {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         return one(&text.parse().with_context(|| file.display().to_string())?);

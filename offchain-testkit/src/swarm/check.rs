@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use walytis_core::{BlockId, BlockKind, Header, ParsedBlock, Pending, Store, chains};
+use walytis_core::{BlockId, BlockKind, ChainId, Header, ParsedBlock, Pending, Store, chains};
 use walytis_identities::{Fold, Membership};
 use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 
 use super::GROUP;
+use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::run::Run;
 use crate::{NodeId, World};
@@ -220,7 +221,7 @@ pub(super) fn unequal(run: &Run) -> Broken {
             run.world.is_running(*node)
         ));
     }
-    let invariant = if run.hostile { Invariant::C4 } else { Invariant::C1 };
+    let invariant = if !run.hostile.is_empty() { Invariant::C4 } else { Invariant::C1 };
     Broken { invariant, what }
 }
 
@@ -242,12 +243,16 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
             .ask(Invariant::C2, same, || format!("the membership of {node:?} differs from {first:?}'s"))?;
         let own = if index == 0 { listing.clone() } else { run.listing(node)? };
         same_listing(run, node, &listing, &own)?;
-        if run.hostile {
+        if !run.hostile.is_empty() {
             run.outcome.asked.add(Invariant::C4, 1);
         }
         given_in_order(run, node, &ids)?;
     }
     arrival_orders(run, &members);
+    for id in run.hostile.iter().flat_map(Hostile::forged).collect::<Vec<_>>() {
+        let taken = run.nodes.iter().find(|node| run.has(**node, id)).copied();
+        run.outcome.asked.ask(Invariant::B3, taken.is_none(), || format!("{taken:?} has the forged block {id}"))?;
+    }
     let bytes = run.outcome.convergence_bytes;
     let (nodes, blocks) = (members.len() as u64, listing.len() as u64 + 16);
     let bound = nodes
@@ -277,11 +282,12 @@ fn same_listing(run: &mut Run, node: NodeId, listing: &[Entry], own: &[Entry]) -
     let shown = |entry: &Entry| (entry.id, entry.generation, entry.author, entry.device, entry.created_at_ms);
     let same = own.iter().map(shown).eq(listing.iter().map(shown));
     run.outcome.asked.ask(Invariant::C2, same, || format!("the listing of {node:?} differs"))?;
+    let honest: BTreeSet<ChainId> = run.nodes.iter().map(|node| run.world.identity(*node).device).collect();
     for (theirs, ours) in listing.iter().zip(own) {
-        let written = ours.content.as_ref().is_none_or(|content| content.bytes.starts_with(b"post "));
         // A malicious author may give its content to some and not to others; what honest ones wrote is everywhere.
         let equal = theirs.content == ours.content && ours.content.is_some();
-        run.outcome.asked.ask(Invariant::C2, equal || (run.hostile && !(written && ours.content.is_some())), || {
+        let absent = !honest.contains(&ours.device) && (theirs.content.is_none() || ours.content.is_none());
+        run.outcome.asked.ask(Invariant::C2, equal || absent, || {
             format!("block {} lacks its content at {node:?}, or has other content", ours.id)
         })?;
     }
@@ -296,7 +302,7 @@ fn given_in_order(run: &mut Run, node: NodeId, ids: &BTreeSet<BlockId>) -> Resul
     let left_out: Vec<String> = ids.difference(&given).map(ToString::to_string).collect();
     run.outcome.asked.ask(Invariant::D1, left_out.is_empty(), || format!("{node:?} was not given {left_out:?}"))?;
     let lacking = app.lacking().len();
-    run.outcome.asked.add(Invariant::C5, u64::from(lacking == 0 && run.hostile));
+    run.outcome.asked.add(Invariant::C5, u64::from(lacking == 0 && !run.hostile.is_empty()));
     let mut before = BTreeSet::new();
     for id in app.order() {
         let parents: Vec<BlockId> = match chains::block(&view, *id) {

@@ -6,6 +6,7 @@
 mod app;
 mod check;
 mod draw;
+mod hostile;
 mod invariant;
 mod plan;
 mod report;

@@ -10,6 +10,7 @@ use walytis_identities::History;
 use walytis_offchain::{Answer, Command, EngineError, Entry, Ticket};
 
 use super::app::App;
+use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::plan::{Action, Partition, Plan, Step};
 use super::{GROUP, check};
@@ -143,7 +144,7 @@ pub(super) struct Run {
     pub(super) seen: check::Seen,
     code: String,
     pub(super) outcome: Outcome,
-    pub(super) hostile: bool,
+    pub(super) hostile: Vec<Hostile>,
 }
 
 fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
@@ -188,7 +189,7 @@ impl Run {
             seen: check::Seen::default(),
             code,
             outcome: Outcome::default(),
-            hostile: !setting.enemies.is_empty(),
+            hostile: Vec::new(),
         };
         for node in run.nodes.clone().into_iter().take(setting.members).skip(1) {
             run.join_now(node)?;
@@ -196,6 +197,7 @@ impl Run {
                 run.acquaint(node);
             }
         }
+        run.hostile = Hostile::all(&mut run.world, &run.code, &setting.enemies)?;
         run.world.set_tail(setting.tail_permille);
         for node in run.members.clone() {
             run.start_app(node);
@@ -343,7 +345,16 @@ impl Run {
         Ok(())
     }
 
-    fn enemy(&mut self, _which: usize) {}
+    /// A malicious peer's turn, for which the others' time goes on.
+    fn enemy(&mut self, which: usize) {
+        let victims: Vec<NodeId> = self.members.iter().copied().filter(|node| self.world.is_running(*node)).collect();
+        let index = which.checked_rem(self.hostile.len()).unwrap_or_default();
+        let Some(hostile) = self.hostile.get_mut(index) else { return };
+        if hostile.act(&mut self.world, self.group, &victims) {
+            let times = self.outcome.enemies.entry(hostile.class().to_owned()).or_default();
+            *times = times.saturating_add(1);
+        }
+    }
 
     fn can_speak(&self, node: NodeId) -> bool {
         self.members.contains(&node) && self.world.is_running(node)
@@ -536,7 +547,7 @@ impl Run {
         self.take_answers()?;
         let mut apps = std::mem::take(&mut self.apps);
         let written = &self.written;
-        let hostile = self.hostile;
+        let hostile = !self.hostile.is_empty();
         let judge = |world: &World, node: NodeId, entry: &Entry, asked: &mut Asked| {
             check::delivered(world, node, (written, hostile), entry, asked)
         };
@@ -584,7 +595,7 @@ impl Run {
             }
         }
         for (node, mut reading) in std::mem::take(&mut self.reading) {
-            if !reading.look(&mut self.world, node, &self.written, self.hostile, &mut self.outcome.asked)? {
+            if !reading.look(&mut self.world, node, &self.written, !self.hostile.is_empty(), &mut self.outcome.asked)? {
                 self.reading.insert(node, reading);
             }
         }
@@ -627,7 +638,13 @@ impl Run {
             self.world.heal_store(node);
         }
         self.come_back()?;
-        self.restart_stopped()
+        self.restart_stopped()?;
+        // They go on once more in the healed world, and then stay where they are and say nothing.
+        for which in 0..self.hostile.len() {
+            self.enemy(which);
+            self.look()?;
+        }
+        Ok(())
     }
 
     fn restart_stopped(&mut self) -> Result<(), Broken> {

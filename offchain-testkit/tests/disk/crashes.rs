@@ -124,13 +124,13 @@ fn w4_a_crash_in_recovery_changes_nothing_acknowledged() {
     let mut rng = ChaCha20Rng::seed_from_u64(4);
     for_each_image(100..102, |run, moment, image, context| {
         let Some(acknowledged) = run.acknowledged(moment) else { return };
-        if below(50, &mut rng) == 0 {
+        if below(30, &mut rng) == 0 {
             let found = run.check(image, acknowledged, context);
             images += run.crash_again(image, found, context);
             opened += 1;
         }
     });
-    assert!(opened >= 60 && images >= 8_000, "{images} images of {opened} recoveries");
+    assert!(opened >= 80 && images >= 8_000, "{images} images of {opened} recoveries");
 }
 
 #[test]

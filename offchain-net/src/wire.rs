@@ -154,4 +154,37 @@ mod tests {
         }
         assert_eq!(read(&bytes).await, ["frame of 0", "frame of 1", "frame of 100000", "end"]);
     }
+
+    /// What of a stream is read, written again.
+    async fn again(bytes: &[u8]) -> (Vec<u8>, bool) {
+        let mut stream = Cursor::new(bytes);
+        let mut written = Vec::new();
+        loop {
+            match read_frame(&mut stream, STALL).await {
+                Ok(Some(frame)) => {
+                    written.extend(prefix(&frame));
+                    written.extend(frame);
+                }
+                Ok(None) => return (written, true),
+                Err(_) => return (written, false),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn malformed_streams_end_and_what_was_read_before_is_what_was_sent() {
+        let frames: Vec<Vec<u8>> = [0, 1, 40, 300].map(|length| vec![length as u8; length]).into();
+        let honest: Vec<u8> = frames.iter().flat_map(|frame| [prefix(frame).as_slice(), frame].concat()).collect();
+        assert_eq!(again(&honest).await, (honest.clone(), true));
+        let mut damager = offchain_testkit::fuzz::Damager::new(7);
+        let (mut refused, mut tried) = (0, 0);
+        while refused < 50_000 {
+            let damaged = damager.damaged(&honest);
+            let (written, ended) = again(&damaged).await;
+            assert!(damaged.starts_with(&written) && (!ended || written == damaged));
+            refused += u32::from(!ended);
+            tried += 1;
+            assert!(tried < 500_000, "most damage is noticed");
+        }
+    }
 }

@@ -168,3 +168,43 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], SlotFault> {
 fn unusable() -> OpenError {
     OpenError::Damaged { what: "key slot".to_owned(), reason: "it could not be sealed".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use offchain_testkit::fuzz::Damager;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    use super::*;
+
+    /// What a disk, or whoever had it, may give: damage, with the sum put right or not.
+    #[test]
+    fn no_bytes_of_a_slot_panic_or_ask_for_more_memory_than_is_allowed() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let root = RootKey::generate(&mut rng);
+        let unlocks = [Unlock::passphrase("words"), Unlock::key([1; 32])];
+        let slots = unlocks.map(|unlock| Slot::wrap(&root, &unlock, KdfCost::DEFAULT, 1, &mut rng).unwrap());
+        let mut damager = Damager::new(7);
+        let (mut refused, mut accepted) = (0, 0);
+        while refused < 50_000 {
+            let which = damager.below(2);
+            let mut damaged = damager.damaged(slots[which].bytes());
+            damaged.resize(SLOT_BYTES, 0);
+            let mut bytes: [u8; SLOT_BYTES] = damaged.try_into().unwrap();
+            if damager.below(2) == 0 {
+                let sum = blake3::hash(&bytes[..CHECKED_BYTES]);
+                bytes[CHECKED_BYTES..].copy_from_slice(sum.as_bytes());
+            }
+            match Slot::read(&bytes) {
+                Err(_) => refused += 1,
+                Ok(slot) => {
+                    accepted += 1;
+                    assert_eq!(*slot.bytes(), bytes);
+                    let cost = slot.cost.map(|cost| KdfCost::new(cost.iterations(), cost.memory_kib(), cost.lanes()));
+                    assert!(cost.is_none_or(|cost| cost.is_ok()), "no cost beyond the bounds");
+                }
+            }
+        }
+        assert!(accepted > 1_000, "with a right sum, some are whole: {accepted}");
+    }
+}

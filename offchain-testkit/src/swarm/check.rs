@@ -141,7 +141,7 @@ impl Run {
 
     /// W1, W2, W7: what a node has after a crash.
     pub(super) fn after_crash(&mut self, node: NodeId) -> Result<(), Broken> {
-        for (id, post) in self.acknowledged.iter().filter(|(_, post)| post.node == node) {
+        for (id, post) in self.acknowledged.iter().filter(|(_, post)| post.node == node && post.stored) {
             let there = self.has(node, *id);
             let text = || format!("{node:?} lost {:?}", String::from_utf8_lossy(&post.content));
             self.outcome.asked.ask(Invariant::W1, there, text)?;

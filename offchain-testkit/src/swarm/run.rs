@@ -120,6 +120,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 pub(super) struct Asking {
     pub(super) node: NodeId,
     pub(super) content: Vec<u8>,
+    /// Whether the node's store has it, which an old copy that is put back may not.
+    pub(super) stored: bool,
 }
 
 /// A run under way, and what is known about it.
@@ -316,6 +318,10 @@ impl Run {
             Action::PutBack { node } => self.put_back(self.node(*node))?,
             Action::Copy { node } => {
                 let node = self.node(*node);
+                // A device that was admitted and lost all record of it cannot be admitted again; it would have to be made anew.
+                if !self.members.contains(&node) || !self.knows_group(node) {
+                    return Ok(());
+                }
                 self.copies.insert(node, self.world.store(node).snapshot());
             }
             Action::Pause { node, ms } => self.world.pause(self.node(*node), *ms),
@@ -370,7 +376,7 @@ impl Run {
         self.written.insert(content.clone());
         let command = Command::Post { group: GROUP.into(), topics: Vec::new(), content: content.clone() };
         let ticket = self.world.ask(node, command);
-        self.asking.insert((node, ticket), Asking { node, content });
+        self.asking.insert((node, ticket), Asking { node, content, stored: true });
     }
 
     fn ask_to_join(&mut self, node: NodeId) {
@@ -484,6 +490,8 @@ impl Run {
             let elsewhere = self.nodes.iter().any(|other| *other != node && self.has(*other, id));
             if !elsewhere {
                 self.acknowledged.remove(&id);
+            } else if let Some(post) = self.acknowledged.get_mut(&id) {
+                post.stored = false;
             }
         }
         self.world.put_back(node, copy);
@@ -496,12 +504,7 @@ impl Run {
         self.outcome
             .asked
             .ask(Invariant::W3, started.is_ok(), || format!("an old copy does not start: {started:?}"))?;
-        // It may be from before the node was admitted.
-        if !self.knows_group(node) {
-            self.members.remove(&node);
-        } else if self.members.contains(&node) {
-            self.start_app(node);
-        }
+        self.start_app(node);
         Ok(())
     }
 
@@ -570,7 +573,7 @@ impl Run {
             match self.world.take_answer(*node, *ticket) {
                 None => return true,
                 Some(Ok(Answer::Posted(id))) => {
-                    let post = Asking { node: *node, content: std::mem::take(&mut post.content) };
+                    let post = Asking { node: *node, content: std::mem::take(&mut post.content), stored: true };
                     self.acknowledged.insert(id, post);
                 }
                 // Its store failed.

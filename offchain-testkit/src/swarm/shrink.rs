@@ -1,5 +1,6 @@
 //! Shrinking a plan that fails to the steps that matter.
 
+use super::invariant::Invariant;
 use super::plan::{Plan, Step};
 use super::run::{Failure, run};
 
@@ -26,6 +27,13 @@ pub fn shrunk(plan: &Plan) -> Option<(Plan, Failure)> {
     Some((shrinking.best, shrinking.failure))
 }
 
+/// How a run failed, without the ids and numbers of the one case.
+fn kind(failure: &Failure) -> (Invariant, Vec<&str>) {
+    let words = failure.broken.what.split(|letter: char| !letter.is_alphanumeric());
+    let words = words.filter(|word| !word.is_empty() && !word.contains(|letter: char| letter.is_ascii_digit()));
+    (failure.broken.invariant, words.take(8).collect())
+}
+
 struct Shrinking {
     best: Plan,
     failure: Failure,
@@ -33,14 +41,14 @@ struct Shrinking {
 }
 
 impl Shrinking {
-    /// Takes a plan if it breaks the same invariant. Returns whether it does.
+    /// Takes a plan if it fails in the same way. Returns whether it does.
     fn try_this(&mut self, plan: Plan) -> bool {
         if self.runs >= RUNS_MAX || plan == self.best {
             return false;
         }
         self.runs = self.runs.saturating_add(1);
         match run(&plan) {
-            Err(failure) if failure.broken.invariant == self.failure.broken.invariant => {
+            Err(failure) if kind(&failure) == kind(&self.failure) => {
                 (self.best, self.failure) = (plan, failure);
                 true
             }

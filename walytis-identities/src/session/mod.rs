@@ -52,6 +52,13 @@ pub trait Directory {
     }
 }
 
+/// Whether a first flight says that it is a joiner's. Nothing of it is verified.
+#[must_use]
+pub fn asks_to_join(first: &[u8]) -> bool {
+    // Behind version and suite.
+    first.get(2) == Some(&flight::JOIN)
+}
+
 /// What a session is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

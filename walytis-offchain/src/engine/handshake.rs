@@ -118,8 +118,10 @@ impl Engine {
         if known.answered == Some(digest) {
             return Ok(());
         }
+        // A joiner can do nothing with ours: it does not know us yet, though it may have been admitted without hearing of it.
         if let Handshake::Begun(_, ours) = &known.handshake
             && choose(&me, &peer) == Stays::Mine
+            && !session::asks_to_join(flight)
         {
             // Ours stays. The peer may have passed it over because it did not know us then, as it does now.
             let ours = ours.clone();

@@ -1,4 +1,5 @@
-//! The production engine over a disk that crashes and rots (W1, W2, W5, W7): index and content agree, acknowledged posts are there.
+//! The production engine over a disk that crashes and rots (W1, W2, W5, W7): index and content agree, and acknowledged
+//! posts are there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ pub(crate) const HINTS: Table = Table { name: "test.hints", keys: Keys::Ordered,
 pub(crate) const TABLES: [Table; 4] = [ROWS, STATE, INDEX, HINTS];
 
 /// The row that each batch replaces: how many batches there were with it.
-pub(crate) const LAST: &[u8] = b"last";
+const LAST: &[u8] = b"last";
 
 /// The rows of all tables.
 pub(crate) type AllRows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;

@@ -19,8 +19,8 @@ use crate::redb_errors::{io_error, store_error};
 /// holds the upper levels of a tree of millions of rows, and a whole store of tens of thousands of small ones.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A file of up to so many bytes is compared with its sums before the first commit of a handle; that takes some
-/// milliseconds for each 10 MiB. redb takes its lists of free pages for true: where they are damaged it writes over what
+/// A file of up to so many bytes is compared with its sums before the first commit of a handle, which takes about 1 ms for
+/// each MiB. redb takes its lists of free pages for true: where they are damaged it writes over what
 /// is in use, or panics while it unwinds, which ends the process.
 const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -126,6 +126,9 @@ impl RedbStore {
     fn freeze(&self) {
         self.poisoned.store(true, Ordering::Release);
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failed) = engine.as_ref() {
+            failed.closed.store(true, Ordering::Release);
+        }
         close_engine(engine.take());
         *engine = open_frozen(&self.disk, WHOLE).ok();
     }
@@ -225,7 +228,7 @@ enum Use {
     Write,
 }
 
-/// redb at work on a disk, and the word that it has to leave it.
+/// redb at work on a disk, whether it has to leave it, and whether it broke off half-way.
 struct Engine {
     purpose: Use,
     database: Database,
@@ -351,20 +354,24 @@ fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, 
     }
 }
 
-/// Lets redb go without another word to its disk: what was committed is durable, with the lists of free pages, so nothing
-/// is left to write. redb would write all the same, and where those lists are damaged it panics while it unwinds, which
-/// no caller can turn into an error.
+/// Closes redb. What was committed is durable; closing a sound database notes the file's length and that it was closed.
+///
+/// One that only read, or that failed, gets no word to its disk any more: where its lists of free pages are damaged it
+/// panics while it unwinds, which no caller can turn into an error.
 fn close_engine(engine: Option<Engine>) {
-    let Some(Engine { mut database, closed, panicked, .. }) = engine else { return };
-    closed.store(true, Ordering::Release);
-    // redb writes nothing once it knows that its disk fails. The first thing that a check does is to ask the disk.
-    let told =
-        guarded_noting(WHOLE, &panicked, || database.check_integrity().map_err(|error| store_error(WHOLE, error)));
-    let knows = matches!(told, Err(StoreError::Disk { .. } | StoreError::Poisoned));
-    if !knows || panicked.load(Ordering::Acquire) {
-        // Its memory is lost, once for each damaged store that is met.
-        std::mem::forget(database);
-        return;
+    let Some(Engine { purpose, mut database, closed, panicked }) = engine else { return };
+    let fails = closed.load(Ordering::Acquire) || panicked.load(Ordering::Acquire);
+    if purpose == Use::Read || fails {
+        closed.store(true, Ordering::Release);
+        // redb writes nothing once it knows that its disk fails. The first thing that a check does is to ask the disk.
+        let told =
+            guarded_noting(WHOLE, &panicked, || database.check_integrity().map_err(|error| store_error(WHOLE, error)));
+        let knows = matches!(told, Err(StoreError::Disk { .. } | StoreError::Poisoned));
+        if !knows || panicked.load(Ordering::Acquire) {
+            // Its memory is lost, once for each damaged store that is met.
+            std::mem::forget(database);
+            return;
+        }
     }
     let _ = guarded(WHOLE, || {
         drop(database);

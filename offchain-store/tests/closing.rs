@@ -1,10 +1,10 @@
-//! Closing writes nothing: whatever a handle leaves behind, the next one finds it at once, and space is used again.
+//! What a handle leaves behind when it is closed.
 
 #![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
 
 mod support;
 
-use offchain_store::{RedbStore, SealedStore};
+use offchain_store::{OpenError, RedbStore, SealedStore};
 use support::{MemoryDisk, put, random, root_key};
 use walytis_core::{Store, Table};
 
@@ -16,16 +16,35 @@ fn open(disk: &MemoryDisk) -> SealedStore<RedbStore> {
 }
 
 #[test]
-fn closing_writes_nothing() {
+fn opening_and_reading_write_nothing() {
     let disk = MemoryDisk::default();
     let below = RedbStore::on_disk(disk.clone()).expect("an empty store");
     let store = SealedStore::create(below, &root_key(), random()).expect("a sealed store");
     store.commit(&put(ROWS, [1], [1; 100])).expect("a commit");
-    let before = disk.bytes();
+    let crashed = disk.bytes();
     drop(store);
-    assert!(disk.bytes() == before);
-    drop(open(&disk));
-    assert!(disk.bytes() == before, "nor do opening and reading");
+    for bytes in [crashed, disk.bytes()] {
+        let disk = MemoryDisk::of(bytes.clone());
+        let store = open(&disk);
+        assert!(store.get(ROWS, &[1]).is_ok_and(|row| row.is_some()));
+        drop(store);
+        assert!(disk.bytes() == bytes);
+    }
+}
+
+#[test]
+fn what_was_cut_off_a_closed_store_is_missed() {
+    let disk = MemoryDisk::default();
+    let below = RedbStore::on_disk(disk.clone()).expect("an empty store");
+    drop(SealedStore::create(below, &root_key(), random()).expect("a sealed store"));
+    let store = open(&disk);
+    store.commit(&put(ROWS, [1], [1; 100])).expect("a commit");
+    drop(store);
+    let bytes = disk.bytes();
+    for cut in [1, 4095, 4096, 8192, bytes.len() / 2] {
+        let opened = RedbStore::on_disk(MemoryDisk::of(bytes[..bytes.len() - cut].to_vec()));
+        assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{cut} bytes are cut off: {opened:?}");
+    }
 }
 
 #[test]

@@ -85,6 +85,12 @@ impl DiskMoment {
         self.unsynced.len()
     }
 
+    /// Whether a change of the disk's length was not durable.
+    #[must_use]
+    pub fn changes_length(&self) -> bool {
+        self.unsynced.iter().any(|change| matches!(change, Unsynced::SetLen(_)))
+    }
+
     /// What a crash leaves.
     #[must_use]
     pub fn crash(&self, survival: Survival, rng: &mut ChaCha20Rng) -> DiskImage {

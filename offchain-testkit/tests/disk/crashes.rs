@@ -21,21 +21,27 @@ struct Run {
     moments: Vec<DiskMoment>,
     /// After how many operations the store's creation, and then each batch, was acknowledged.
     acknowledged: Vec<u64>,
+    /// How often the disk's length changed.
+    lengths: u64,
 }
 
 impl Run {
     fn new(kept: Kept, seed: u64) -> Self {
-        let workload = Workload::new(seed, BATCHES + FURTHER, 1 + seed % 5);
+        Self::of(kept, seed, Workload::new(seed, BATCHES + FURTHER, 1 + seed % 5))
+    }
+
+    fn of(kept: Kept, seed: u64, workload: Workload) -> Self {
         let disk = SimDisk::new(seed);
         disk.record();
         let store = kept.create(&disk).expect("a new store");
         let mut acknowledged = vec![disk.operations().all()];
-        for batch in &workload.batches[..BATCHES] {
+        for batch in &workload.batches[..workload.batches.len() - FURTHER] {
             store.commit(batch).expect("a commit");
             acknowledged.push(disk.operations().all());
         }
         drop(store);
-        Self { kept, seed, workload, moments: disk.take_record(), acknowledged }
+        let lengths = disk.operations().set_lens;
+        Self { kept, seed, workload, moments: disk.take_record(), acknowledged, lengths }
     }
 
     /// How many batches were acknowledged before the operation of that moment; `None` if the store was not created yet.
@@ -116,6 +122,28 @@ fn w1_w2_w3_a_crash_at_any_operation_loses_nothing_acknowledged_and_splits_no_ba
     });
     assert!(images - unfinished >= 15_000, "{images} images, {unfinished} of them of a store that was not created yet");
     assert!(went_on >= 1_000, "{went_on} images hold a batch that was not acknowledged yet");
+}
+
+#[test]
+fn w1_a_crash_while_the_file_grows_or_shrinks_loses_nothing() {
+    let (mut images, mut lengths) = (0, 0);
+    for kept in Kept::ALL {
+        let run = Run::of(kept, 1, Workload::of_large_rows(1, 12 + FURTHER));
+        lengths += run.lengths;
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        // Reading megabytes takes its time: of the other moments some are enough.
+        let moments = run.moments.iter().enumerate();
+        for (_, moment) in moments.filter(|(number, moment)| moment.changes_length() || number % 6 == 0) {
+            let Some(acknowledged) = run.acknowledged(moment) else { continue };
+            let draws = if moment.changes_length() { 4 } else { 1 };
+            for survival in Survival::ALL.repeat(draws) {
+                let context = || format!("{kept:?}, {survival:?}, operation {}", moment.operation());
+                run.check(&moment.crash(survival, &mut rng), acknowledged, &context);
+                images += 1;
+            }
+        }
+    }
+    assert!(images >= 400 && lengths >= 8, "{images} images, {lengths} changes of the length");
 }
 
 #[test]

@@ -1,16 +1,17 @@
-//! The production engine over a disk that crashes (W1, W2, W7): index and content agree, acknowledged posts are there.
+//! The production engine over a disk that crashes and rots (W1, W2, W5, W7): index and content agree, and acknowledged
+//! posts are there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use offchain_testkit::{DiskMoment, SimDisk, Survival};
+use offchain_testkit::{DISK_PAGE_BYTES, DiskMoment, SimDisk, Survival};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use walytis_core::{Batch, BatchNumber, Change, Store, Timestamp};
 use walytis_identities::History;
 use walytis_offchain::{Answer, Command, Effect, Engine, EngineError, Event, Ticket, check};
 
-use crate::workload::{Kept, open_sealed};
+use crate::workload::{Kept, below, open_sealed};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const GROUP: &str = "friends";
@@ -192,4 +193,53 @@ fn w7_index_and_content_agree_after_a_crash_of_the_engine() {
         }
     }
     assert!(images >= 800 && with_posts >= 400, "{images} images, {with_posts} with posts");
+}
+
+/// As `walytis check` does, and then `walytis read`.
+#[test]
+fn w5_what_no_check_finds_changes_no_listing() {
+    let (mut flips, mut found) = (0, 0);
+    for (seed, waiting) in [(0, 1), (1, 40), (2, 9)] {
+        let disk = SimDisk::new(seed);
+        let store: Arc<dyn Store> = Arc::from(Kept::Sealed.create(&disk).expect("a new store"));
+        Engine::create(&store, NOW, &mut ChaCha20Rng::seed_from_u64(seed)).expect("an identity");
+        let mut driver = Driver::open(store, seed + 1).expect("the engine");
+        driver.call(Command::NewGroup { name: GROUP.to_owned(), history: History::All }).expect("a group");
+        for number in 0..40 {
+            driver.ask(post(number));
+            if (number + 1) % waiting == 0 {
+                driver.commit();
+            }
+        }
+        driver.commit();
+        drop(driver);
+        let posted: Vec<Vec<u8>> = (0..40).map(content).collect();
+
+        let image = disk.image();
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        for page in (0..image.pages()).filter(|page| image.is_used(*page)) {
+            for place in [64, below(DISK_PAGE_BYTES as u64, &mut rng)] {
+                let disk = SimDisk::of(image.clone(), seed);
+                disk.flip_bit(page * DISK_PAGE_BYTES as u64 + place, below(8, &mut rng) as u32);
+                flips += 1;
+                if finds(&disk) {
+                    found += 1;
+                    continue;
+                }
+                let store = Arc::new(open_sealed(&disk).expect("it was sound a moment ago"));
+                let mut driver = Driver::open(store, seed + 2).expect("the engine");
+                assert_eq!(driver.listed().as_ref(), Some(&posted), "seed {seed}, page {page}, byte {place}");
+            }
+        }
+    }
+    assert!(flips >= 250 && found >= 100, "{flips} flips, {found} found");
+}
+
+/// Whether a check of the records, or of the whole file, finds something.
+fn finds(disk: &SimDisk) -> bool {
+    let Ok(store) = open_sealed(disk) else { return true };
+    let store = Arc::new(store);
+    let report = check(Arc::clone(&store) as Arc<dyn Store>, &mut |_, _| {});
+    let mut store = Arc::into_inner(store).expect("whoever checked it has let it go");
+    report.map_or(true, |report| !report.problems.is_empty()) || store.check().is_err()
 }

@@ -16,7 +16,7 @@ pub(crate) const HINTS: Table = Table { name: "test.hints", keys: Keys::Ordered,
 pub(crate) const TABLES: [Table; 4] = [ROWS, STATE, INDEX, HINTS];
 
 /// The row that each batch replaces: how many batches there were with it.
-pub(crate) const LAST: &[u8] = b"last";
+const LAST: &[u8] = b"last";
 
 /// The rows of all tables.
 pub(crate) type AllRows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
@@ -80,12 +80,36 @@ impl Workload {
         let mut rows = 0_u64;
         for _ in 0..batches {
             let batch = workload.next_batch(&mut rows, rows_max, &mut rng);
-            let mut state = workload.states.last().expect("there is the empty state").clone();
-            apply(&batch, &mut state);
-            workload.batches.push(batch);
-            workload.states.push(state);
+            workload.push(batch);
         }
         workload
+    }
+
+    /// Batches of one large row, which a later one removes: the file grows and shrinks.
+    pub(crate) fn of_large_rows(seed: u64, batches: usize) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut workload = Self { batches: Vec::new(), states: vec![AllRows::new()] };
+        for number in 0..batches as u64 {
+            let mut batch = Batch::new();
+            // The second half removes more than it brings.
+            match number < batches as u64 / 2 {
+                true => {
+                    batch.put(HINTS, [number as u8], vec![number as u8; 600_000 + below(300_000, &mut rng) as usize])
+                }
+                false => batch.delete(HINTS, [(number - batches as u64 / 2) as u8]),
+            }
+            batch.put(ROWS, number.to_be_bytes(), number.to_le_bytes());
+            batch.put(STATE, LAST, (number + 1).to_le_bytes());
+            workload.push(batch);
+        }
+        workload
+    }
+
+    fn push(&mut self, batch: Batch) {
+        let mut state = self.states.last().expect("there is the empty state").clone();
+        apply(&batch, &mut state);
+        self.batches.push(batch);
+        self.states.push(state);
     }
 
     fn next_batch(&self, rows: &mut u64, rows_max: u64, rng: &mut ChaCha20Rng) -> Batch {

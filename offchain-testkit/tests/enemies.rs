@@ -7,12 +7,15 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::*;
 use offchain_testkit::enemies::{self, Class, Deeds, Outcome, Standing, TURN_MS_MAX, Turn};
-use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Header, Pending, Store, chains};
-use walytis_identities::{InvitationCode, InvitationSecret};
+use offchain_testkit::{MemoryStore, NodeId, Puppet, World};
+use walytis_core::{
+    Batch, BlockId, ChainId, FRAME_BYTES_MAX, Header, KeyRange, Pending, Record, Store, StoreError, Table, chains,
+};
+use walytis_identities::{Fold, InvitationCode, InvitationSecret};
 
 const GROUP: &str = "friends";
 /// A group of two of the honest members, which is none of the enemy's business.
@@ -284,6 +287,41 @@ fn c1_members_agree_on_more_heads_than_one_message_names() {
         assert_sound(&arena.world, node);
     }
     assert!(took_ms <= 60_000, "{took_ms} ms");
+
+    // Nor does each message cost a look at all of them (R2).
+    let store = Arc::new(Counting { store: arena.world.store(honest[0]), reads: AtomicU64::new(0) });
+    let view = Pending::new(Arc::clone(&store) as Arc<dyn Store>);
+    let mut fold = Fold::default();
+    let reads: Vec<u64> = (0..2)
+        .map(|_| {
+            let before = store.reads.load(Ordering::Relaxed);
+            fold.current(&view, group).expect("a group");
+            store.reads.load(Ordering::Relaxed) - before
+        })
+        .collect();
+    assert!(reads[0] > 256 && reads[1] <= 2, "{reads:?} reads");
+}
+
+/// A store that counts what is read from it.
+struct Counting {
+    store: Arc<MemoryStore>,
+    reads: AtomicU64,
+}
+
+impl Store for Counting {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.store.get(table, key)
+    }
+
+    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.store.scan(table, range, limit)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.store.commit(batch)
+    }
 }
 
 /// As above; one of the heads came while a member was cut off, and has so high an id that a list cut short in the order of

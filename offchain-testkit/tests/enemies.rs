@@ -227,7 +227,7 @@ fights! {
     empty_promises: Marks { forged: 100, ..BORNE };
     equivocation: writes(6);
     false_addresses: SHUNNED;
-    forged_admissions: forges(6);
+    forged_admissions: Marks { open_invitation: true, ..forges(6) };
     forged_epochs: forges(6);
     forged_invitations: SHUNNED;
     forged_signatures: forges(6);
@@ -237,7 +237,7 @@ fights! {
     knots: Marks { forged: 12, ..BORNE };
     lying_lengths: SHUNNED;
     lying_portions: Marks { forged: 2, ..SHUNNED };
-    moved_content: forges(2);
+    moved_content: forges(6);
     noise: SHUNNED;
     operation_fan: writes(100);
     orphan_flood: Marks { forged: 500, ..BORNE };
@@ -264,7 +264,7 @@ fights! {
     wide_fan: writes(300);
     withheld_content: writes(90);
     withheld_parents: Marks { forged: 12, ..BORNE };
-    wrong_attachments: forges(4);
+    wrong_attachments: forges(6);
     wrong_chain: forges(3);
     wrong_content: forges(6);
     wrong_kinds: forges(6);

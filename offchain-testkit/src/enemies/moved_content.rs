@@ -3,7 +3,6 @@
 use walytis_core::BlockId;
 use walytis_offchain::PrivateBody;
 
-use super::turn::wire;
 use super::{Class, Tricks, Turn};
 use crate::NodeId;
 
@@ -13,13 +12,13 @@ pub(super) const CLASS: Class =
 fn anothers(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (_, other) = turn.unkept(b"sealed for that block")?;
     let (raw, _) = turn.unkept(b"sealed for this block")?;
-    turn.push(to, wire(raw, Some(&other)))
+    turn.forge_sealed(to, raw, &other)
 }
 
 /// Content to which two blocks commit, sealed for the first of them.
 fn same_commitment(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (block, attachment) = turn.changed(|header| header.created_at_ms = header.created_at_ms.saturating_add(1))?;
-    turn.push(to, wire(block, Some(&attachment)))
+    turn.forge_sealed(to, block, &attachment)
 }
 
 /// A block that names an epoch which its author cannot know.

@@ -31,7 +31,7 @@ impl Enemy for Relay {
                     acted |= turn.frame(*other, kept.clone()).is_some();
                 }
             }
-            turn.world.run_for(20);
+            turn.wait(20);
             for (_, frame) in turn.puppet.raw_mail(turn.world) {
                 if matches!(frame.first().copied().and_then(FrameKind::from_byte), Some(FrameKind::Data) | None) {
                     continue;

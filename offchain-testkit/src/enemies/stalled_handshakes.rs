@@ -33,7 +33,7 @@ impl Enemy for Stall {
             };
         }
         // What arrives is not even looked at.
-        turn.world.run_for(100);
+        turn.wait(100);
         turn.puppet.raw_mail(turn.world);
         Outcome::of(acted)
     }

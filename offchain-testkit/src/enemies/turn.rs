@@ -10,7 +10,7 @@ use walytis_core::{
     RawBlock, Store, Suite, Transcript, chains,
 };
 use walytis_identities::{InvitationSecret, Operation, keyring};
-use walytis_offchain::{Attachment, Message};
+use walytis_offchain::{Attachment, Message, PrivateBody};
 
 use super::Standing;
 use crate::{NodeId, Puppet, World};
@@ -130,6 +130,12 @@ impl<'a> Turn<'a> {
         self.puppet.listen(self.world, ms)
     }
 
+    /// Lets time pass, within the turn. What arrives is not looked at.
+    pub fn wait(&mut self, ms: u64) {
+        let ms = ms.min(self.left_ms());
+        self.world.run_for(ms);
+    }
+
     /// Sends a frame as it is. `None` if there is no connection.
     pub fn frame(&mut self, to: NodeId, frame: Vec<u8>) -> Option<()> {
         let connected = self.world.connected(self.puppet.node(), to);
@@ -156,6 +162,20 @@ impl<'a> Turn<'a> {
     pub fn forge(&mut self, to: NodeId, block: RawBlock, attachment: Option<&Attachment>) -> Option<()> {
         self.deeds.forged.insert(Header::id_of(&block.header));
         self.push(to, wire(block, attachment))
+    }
+
+    /// Pushes a block with sealed content that is not its own. Who cannot read the epoch cannot know, keeps the block
+    /// without it and passes it on; if all can, it must not get into anybody's set.
+    pub fn forge_sealed(&mut self, to: NodeId, block: RawBlock, attachment: &Attachment) -> Option<()> {
+        let epoch = PrivateBody::decode(&block.content).ok()?.epoch;
+        let reads = |victim: &NodeId| {
+            let store: Arc<dyn Store> = self.world.store(*victim);
+            keyring::epoch(&Pending::new(store), epoch).is_ok_and(|seed| seed.is_some())
+        };
+        if self.victims.iter().all(reads) {
+            return self.forge(to, block, Some(attachment));
+        }
+        self.push(to, wire(block, Some(attachment)))
     }
 
     /// Pushes a block that a member may write.

@@ -41,13 +41,13 @@ fn nothing(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     turn.push(to, block)
 }
 
-/// Sealed content with a changed bit. Who cannot read the epoch keeps the block without it.
+/// Sealed content with a changed bit.
 fn flipped(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (raw, attachment) = turn.unkept(b"flipped")?;
     let Attachment::Sealed(mut bytes) = attachment else { return None };
     let at = turn.pick(bytes.len());
     *bytes.get_mut(at)? ^= 1;
-    turn.push(to, wire(raw, Some(&Attachment::Sealed(bytes))))
+    turn.forge_sealed(to, raw, &Attachment::Sealed(bytes))
 }
 
 /// Content beside an operation that has none.

@@ -54,6 +54,10 @@ pub(crate) const HANDSHAKES_OUTGOING_MAX: u32 = 64;
 /// How long a connection's handshake may take: several round trips around the world, on a bad link.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a stream may take to open before another connection to the same peer, if there is one, gets its turn: the
+/// first may be that of a process which is gone. Several round trips on a bad link.
+pub(crate) const OPEN_TURN: Duration = Duration::from_secs(3);
+
 /// Streams that a peer may have open on one connection: the frames, identify and ping need five. Over TCP each may hold
 /// 256 KiB that we have not read, so the 16 of them 4 MiB.
 pub(crate) const STREAMS_MAX: u16 = 16;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use walytis_core::{Address, Dialer, NetworkError, NetworkEvent, PeerId};
 
 use crate::address::{self, Target, Transport, core_peer, libp2p_peer, unusable};
-use crate::config::NetConfig;
+use crate::config::{NetConfig, OPEN_TURN};
 use crate::links::{Action, Ended, Link, Opener};
 use crate::queues::{Events, Registry};
 use crate::session::Session;
@@ -246,8 +246,11 @@ impl Driver {
                 self.deadlines.insert((deadline, connection));
                 return;
             }
-            if let Some((peer, _)) = self.connections.get(&connection) {
-                self.advance(*peer, |link| link.expired(connection));
+            // An earlier one than the connection's own is that of a stream on it.
+            match self.connections.get(&connection).copied() {
+                Some((peer, end)) if deadline < end => self.advance(peer, |link| link.overdue(connection)),
+                Some((peer, _)) => self.advance(peer, |link| link.expired(connection)),
+                None => {}
             }
         }
     }
@@ -262,6 +265,7 @@ impl Driver {
         for action in actions {
             match action {
                 Action::Open(connection) => {
+                    self.deadlines.insert((Instant::now() + OPEN_TURN, connection));
                     if let Some(peer) = libp2p_peer(peer) {
                         self.swarm.behaviour_mut().streams.open(peer, connection);
                     }

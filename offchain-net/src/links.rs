@@ -58,6 +58,8 @@ pub(crate) struct Link<S> {
     opener: Opener,
     connections: BTreeMap<ConnectionId, Connection>,
     opening: Option<ConnectionId>,
+    /// The stream that is being opened takes longer than it should: its connection may be dead, unnoticed.
+    overdue: bool,
     /// The connection of the session that runs. It may be gone already, until the session has noticed.
     session: Option<ConnectionId>,
     stopping: bool,
@@ -68,7 +70,15 @@ pub(crate) struct Link<S> {
 impl<S> Link<S> {
     pub(crate) fn new(us: PeerId, peer: PeerId) -> Self {
         let opener = if us < peer { Opener::Us } else { Opener::Peer };
-        Self { opener, connections: BTreeMap::new(), opening: None, session: None, stopping: false, next: None }
+        Self {
+            opener,
+            connections: BTreeMap::new(),
+            opening: None,
+            overdue: false,
+            session: None,
+            stopping: false,
+            next: None,
+        }
     }
 
     /// Nothing is left to remember.
@@ -85,7 +95,7 @@ impl<S> Link<S> {
     pub(crate) fn established(&mut self, connection: ConnectionId, dialled: Option<Address>) -> Vec<Action<S>> {
         let unanswered = dialled.is_some() && !self.is_connected();
         self.connections.insert(connection, Connection { dialled, unanswered, closing: false });
-        self.open_if_needed().into_iter().collect()
+        self.replace_overdue()
     }
 
     /// A connection is gone.
@@ -120,6 +130,12 @@ impl<S> Link<S> {
     pub(crate) fn open_failed(&mut self, connection: ConnectionId) -> Vec<Action<S>> {
         self.opening.take_if(|opening| *opening == connection);
         self.close(connection).into_iter().chain(self.open_if_needed()).collect()
+    }
+
+    /// A stream was asked for on this connection a while ago.
+    pub(crate) fn overdue(&mut self, connection: ConnectionId) -> Vec<Action<S>> {
+        self.overdue |= self.opening == Some(connection);
+        self.replace_overdue()
     }
 
     /// The session that was started last is over.
@@ -174,6 +190,14 @@ impl<S> Link<S> {
         Some(Action::Close(connection))
     }
 
+    /// Gives up a connection whose stream is overdue, if there is another; then opens a stream, if one is needed.
+    fn replace_overdue(&mut self) -> Vec<Action<S>> {
+        let late = self.opening.filter(|_| self.overdue);
+        let other = self.connections.iter().any(|(other, entry)| Some(*other) != late && !entry.closing);
+        let close = late.filter(|_| other).and_then(|late| self.close(late));
+        close.into_iter().chain(self.open_if_needed()).collect()
+    }
+
     /// If it is ours to open a stream, and none is there or under way, opens one on the first connection.
     fn open_if_needed(&mut self) -> Option<Action<S>> {
         let carried = self.session.is_some_and(|connection| self.is_open(connection));
@@ -182,6 +206,7 @@ impl<S> Link<S> {
         }
         let (first, _) = self.connections.iter().find(|(_, entry)| !entry.closing)?;
         self.opening = Some(*first);
+        self.overdue = false;
         self.opening.map(Action::Open)
     }
 
@@ -205,6 +230,7 @@ mod tests {
         OpenFailed(usize),
         Ended(Ended),
         Expired(usize),
+        Overdue(usize),
         CloseAll,
     }
 
@@ -230,6 +256,7 @@ mod tests {
                 Event::OpenFailed(connection) => link.open_failed(id(connection)),
                 Event::Ended(ended) => link.session_ended(ended),
                 Event::Expired(connection) => link.expired(id(connection)),
+                Event::Overdue(connection) => link.overdue(id(connection)),
                 Event::CloseAll => link.close_all(),
             };
             assert_eq!(actions, expected, "step {number}");
@@ -249,6 +276,27 @@ mod tests {
                 (Event::Expired(4), vec![]),
                 (Event::Expired(5), vec![Close(id(5))]),
                 (Event::Closed(5), vec![]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_connection_on_which_no_stream_opens_makes_room_for_another() {
+        // One that is there already, and one that comes later.
+        check(
+            LOW,
+            HIGH,
+            vec![
+                (Event::Established(4, None), vec![Open(id(4))]),
+                (Event::Established(5, None), vec![]),
+                (Event::Overdue(4), vec![Close(id(4)), Open(id(5))]),
+                (Event::Opened(4, Opener::Us, 1), vec![]),
+                (Event::Overdue(5), vec![]),
+                (Event::Closed(4), vec![]),
+                (Event::Established(6, None), vec![Close(id(5)), Open(id(6))]),
+                (Event::Established(7, None), vec![]),
+                (Event::Opened(6, Opener::Us, 2), vec![start(2, None)]),
+                (Event::Overdue(6), vec![]),
             ],
         );
     }

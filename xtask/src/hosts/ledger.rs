@@ -43,10 +43,10 @@ impl Ledger {
         let mut seen = BTreeSet::new();
         for line in listing.lines() {
             if !self.given.contains(line) {
-                return Verdict::Wrong(format!("nobody posted {line:?}"));
+                return Verdict::Wrong(format!("nobody posted {:?}", shown(line)));
             }
             if !seen.insert(line) {
-                return Verdict::Wrong(format!("{line:?} is there twice"));
+                return Verdict::Wrong(format!("{:?} is there twice", shown(line)));
             }
         }
         match self.acknowledged.iter().filter(|line| !seen.contains(line.as_str())).count() {
@@ -54,6 +54,11 @@ impl Ledger {
             missing => Verdict::Missing(missing),
         }
     }
+}
+
+/// As much of a line as one wants to see.
+fn shown(line: &str) -> String {
+    line.chars().take(80).collect()
 }
 
 #[cfg(test)]

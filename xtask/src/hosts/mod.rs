@@ -25,7 +25,7 @@ use clap::value_parser;
 ///
 /// It needs Linux, root, `ip` (Debian's iproute2) and `unshare` (util-linux); `tc`, and `nft` or `iptables`, for some of
 /// it. It installs nothing. Traffic stays inside the namespaces; those, the processes and the homes (in memory) go when
-/// the command ends, however it ends. It takes about ten minutes, and is no part of the gate.
+/// the command ends, however it ends. It takes about five minutes, and is no part of the gate.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask hosts\n  cargo xtask hosts --lines 20 --json > today.jsonl")]
 pub(crate) struct Arguments {

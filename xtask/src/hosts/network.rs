@@ -158,6 +158,18 @@ pub(super) fn set_link(host: &str, state: &str) -> Result<()> {
     run(&format!("ip link set to-{host} {state}"))
 }
 
+/// How many bytes were sent to a host so far, all headers included.
+pub(super) fn sent_to(host: &str) -> Result<u64> {
+    let table = std::fs::read_to_string("/proc/net/dev")?;
+    sent_by(&table, &format!("to-{host}")).with_context(|| format!("no count of bytes sent to {host}"))
+}
+
+/// The bytes sent by an interface, from the kernel's table: after the name eight columns of what came, then they.
+fn sent_by(table: &str, interface: &str) -> Option<u64> {
+    let columns = table.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+    columns.split_ascii_whitespace().nth(8)?.parse().ok()
+}
+
 /// Runs a command, written as typed. What it says is part of the error.
 fn run(line: &str) -> Result<()> {
     let mut words = line.split(' ');
@@ -175,7 +187,13 @@ fn execute(command: &mut Command) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Filter, Means};
+    use super::{Filter, Means, sent_by};
+
+    #[test]
+    fn bytes_sent_are_read_from_the_kernels_table() {
+        let table = "Inter-| Receive\n to-d: 1 2 3 4 5 6 7 8 900 10\nto-da:1 2 3 4 5 6 7 8 9 10\n";
+        assert_eq!((sent_by(table, "to-d"), sent_by(table, "to-da"), sent_by(table, "to")), (Some(900), Some(9), None));
+    }
 
     #[test]
     fn what_is_lacking_is_said() {

@@ -141,6 +141,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Posts one line of so many bytes.
+    pub(super) fn post_large(&mut self, name: &str, bytes: usize) -> Result<()> {
+        let line = [format!("{name}, {}, {}", self.scenario, "x".repeat(bytes))];
+        self.ledger.give(&line);
+        ensure!(self.host(name)?.post(&line)? == 1, "{name} does not acknowledge {bytes} bytes");
+        self.ledger.acknowledge(&line);
+        Ok(())
+    }
+
     /// Fails if a host lists one of the lines that another posted in this scenario: then nothing was cut.
     pub(super) fn expect_apart(&self, host: &str, other: &str) -> Result<()> {
         let start = format!("{other}, {}, ", self.scenario);

@@ -32,6 +32,9 @@ const DOWN_LONG: Duration = Duration::from_secs(120);
 /// Lines that each side posts in a scenario that is about something else than many lines.
 const FEW: u32 = 50;
 
+/// Nearly the most that a content has.
+const LARGE: usize = 1_000_000;
+
 /// What an id may take to be printed, at the very worst.
 const ID: Duration = Duration::from_secs(60);
 
@@ -52,7 +55,8 @@ pub(super) fn run(arguments: &Arguments, binary: &Path) -> Result<()> {
     run.play("a link down for 120 s", link_down_long)?;
     run.play("one hears nobody", hears_nobody)?;
     run.play("nobody hears one", unheard)?;
-    run.play("256 kbit/s", slow_link)?;
+    run.play("256 kbit/s, many lines", slow_link)?;
+    run.play("256 kbit/s, a large one", slow_large)?;
     run.play("joins through a relay, QUIC", join_apart)?;
     run.play("QUIC: loss, late, reordered", lossy)?;
     run.play("TCP: late, slow, cut", cut_connections)?;
@@ -154,16 +158,29 @@ fn no_filter() -> Played {
 }
 
 fn slow_link(run: &mut Run<'_>) -> Result<Played> {
+    let lines = run.arguments.lines;
+    let note = format!("tbf on d's link, both ways; {lines} lines from a and from d");
+    slowly(run, note, |run| run.post(&["a", "d"], lines))
+}
+
+fn slow_large(run: &mut Run<'_>) -> Result<Played> {
+    let note =
+        format!("tbf on d's link; one content of {LARGE} bytes from a: {} s for its bytes alone", LARGE * 8 / 256_000);
+    slowly(run, note, |run| run.post_large("a", LARGE))
+}
+
+/// Posts while d's link is slow, and waits until all is there.
+fn slowly(run: &mut Run<'_>, note: String, post: impl FnOnce(&mut Run<'_>) -> Result<()>) -> Result<Played> {
     if !run.means.limit("d", 256)? {
         return Ok(Played::Impossible("this kernel has no tbf; see the slow TCP connection below".to_owned()));
     }
-    let lines = run.arguments.lines;
-    let posted = run.post(&["a", "d"], lines);
+    let before = network::sent_to("d")?;
+    let posted = post(run);
     let since = Instant::now();
-    // It stays slow until all is there.
     let agreed = posted.and_then(|()| run.agree(since));
     run.means.unlimit("d")?;
-    Ok(Played::Agreed(agreed?, format!("tbf on d's link, both ways; {lines} lines from a and from d")))
+    let kilobytes = network::sent_to("d")?.saturating_sub(before) / 1_000;
+    Ok(Played::Agreed(agreed?, format!("{note}; {kilobytes} kB went to d")))
 }
 
 /// Relays towards each founder, as addresses for `--peer`.

@@ -158,6 +158,12 @@ impl Initiator {
 }
 
 impl Ready {
+    /// What the session is opened for.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
     /// The hash of flights 1 and 2, which names the session: a joiner's transcript has it.
     #[must_use]
     pub const fn session_hash(&self) -> &Hash {

@@ -167,12 +167,15 @@ impl Engine {
             }
         };
         let remote = ready.remote().clone();
-        let group = self.joins.iter().find(|(_, join)| join.asks(peer)).map(|(group, _)| *group);
+        let asks = |group: &ChainId| matches!(ready.purpose(), Purpose::Join { group: asked, .. } if asked == *group);
+        let group = self.joins.iter().find(|(group, join)| join.asks(peer) && asks(group)).map(|(group, _)| *group);
         let first = match group {
             Some(group) => match self.join_request(group, &ready)? {
                 Some(request) => request,
                 None => return Ok(()),
             },
+            // The join has ended since. There is nothing left to ask, and a greeting would not be taken for a question.
+            None if matches!(ready.purpose(), Purpose::Join { .. }) => return self.greet(peer),
             None => self.hello(),
         };
         self.finish(peer, ready, remote, &first)

@@ -51,6 +51,9 @@ struct Arguments {
     /// Runs at a time; by default as many as there are processors
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Try each planted bug until a seed finds it, at most --seeds of them; needs `--cfg planted`
+    #[arg(long)]
+    planted: bool,
     /// Where plans that fail are kept, once shrunk
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -90,6 +93,9 @@ fn start(arguments: &Arguments) -> Result<()> {
         return one(&Plan::drawn(arguments.from, &ranges));
     }
     ensure!(arguments.seeds > 0, "no seed is no run: give --seeds at least 1");
+    if arguments.planted {
+        return planted::find(arguments, &ranges);
+    }
     many(arguments, &ranges)
 }
 
@@ -186,6 +192,65 @@ fn tell(progress: &Mutex<Progress>, seeds: u64, began: Instant) {
             return;
         }
         std::thread::sleep(TELL);
+    }
+}
+
+/// Measuring how many planted bugs the swarm finds.
+#[cfg(planted)]
+mod planted {
+    use super::*;
+    use walytis_core::planted::{Fault, activate};
+
+    pub(super) fn find(arguments: &Arguments, ranges: &Ranges) -> Result<()> {
+        std::panic::set_hook(Box::new(|_| {}));
+        let next = AtomicU64::new(0);
+        let found = Mutex::new(0_usize);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        println!("{:<22} {:>8}  {}", "planted bug", "seeds", "found by");
+        std::thread::scope(|scope| {
+            for _ in 0..arguments.jobs.unwrap_or(processors).max(1) {
+                scope.spawn(|| {
+                    while let Some(fault) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
+                        .ok()
+                        .and_then(|index| Fault::ALL.get(index))
+                    {
+                        let failed = first(arguments, ranges, *fault);
+                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                        match failed {
+                            Some((seeds, failure)) => {
+                                *found += 1;
+                                let what: String = failure.broken.what.chars().take(70).collect();
+                                println!("{:<22} {seeds:>8}  {:?}: {what}", fault.name(), failure.broken.invariant);
+                            }
+                            None => println!("{:<22} {:>8}  not found", fault.name(), arguments.seeds),
+                        }
+                    }
+                });
+            }
+        });
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        println!("{found} of {} planted bugs found", Fault::ALL.len());
+        Ok(())
+    }
+
+    /// How many seeds it took, and how the last of them failed.
+    fn first(arguments: &Arguments, ranges: &Ranges, fault: Fault) -> Option<(u64, Failure)> {
+        (0..arguments.seeds).find_map(|tried| {
+            let plan = Plan::drawn(arguments.from.saturating_add(tried), ranges);
+            activate(Some(fault));
+            let outcome = swarm::run(&plan);
+            activate(None);
+            outcome.err().map(|failure| (tried.saturating_add(1), failure))
+        })
+    }
+}
+
+#[cfg(not(planted))]
+mod planted {
+    use super::*;
+
+    pub(super) fn find(_: &Arguments, _: &Ranges) -> Result<()> {
+        bail!("nothing is planted in this build: use `cargo xtask sim --planted`, which builds one of its own")
     }
 }
 

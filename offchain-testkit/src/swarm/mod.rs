@@ -9,6 +9,7 @@ mod draw;
 mod hostile;
 mod invariant;
 mod plan;
+mod probe;
 mod report;
 mod run;
 mod shrink;

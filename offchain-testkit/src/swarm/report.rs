@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use walytis_offchain::{Limit, LimitsReached};
+
 use super::invariant::{Asked, Invariant};
 use super::run::Outcome;
 use crate::{Fault, Faults};
@@ -28,7 +30,7 @@ pub struct Totals {
     /// The most bytes until then, and its seed.
     pub worst_bytes: (u64, u64),
     /// Which limits were reached, and how often.
-    pub limits: BTreeMap<&'static str, u64>,
+    pub limits: LimitsReached,
     /// How often each class of malicious peers acted.
     pub enemies: BTreeMap<String, u64>,
 }
@@ -44,7 +46,7 @@ impl Totals {
         self.worst_time = self.worst_time.max((outcome.convergence_ms, seed));
         self.worst_bytes = self.worst_bytes.max((outcome.convergence_bytes, seed));
         for (limit, times) in &outcome.limits {
-            let sum = self.limits.entry(limit).or_default();
+            let sum = self.limits.entry(*limit).or_default();
             *sum = sum.saturating_add(*times);
         }
         for (class, times) in &outcome.enemies {
@@ -101,11 +103,10 @@ impl fmt::Display for Totals {
             let name = format!("{invariant:?}");
             writeln!(f, "{name:<20} {:>12}  {}", self.asked.times(invariant), invariant.meaning())?;
         }
-        for (title, counts) in [("limit reached", &self.limits)] {
-            writeln!(f, "\n{title:<34} {:>12}", "times")?;
-            for (name, times) in counts {
-                writeln!(f, "{name:<34} {times:>12}")?;
-            }
+        writeln!(f, "\n{:<20} {:>12}", "limit", "reached")?;
+        for limit in Limit::ALL {
+            let name = format!("{limit:?}");
+            writeln!(f, "{name:<20} {:>12}", self.limits.get(&limit).copied().unwrap_or_default())?;
         }
         writeln!(f, "\n{:<34} {:>12}", "malicious peer", "acted")?;
         for (name, times) in &self.enemies {

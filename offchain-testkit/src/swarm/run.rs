@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use walytis_core::{BlockId, ChainId, Pending, Store, StoreError, chains};
 use walytis_identities::History;
-use walytis_offchain::{Answer, Command, EngineError, Entry, Ticket};
+use walytis_offchain::{Answer, Command, EngineError, Entry, LimitsReached, Ticket};
 
 use super::app::App;
 use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::plan::{Action, Partition, Plan, Step};
-use super::{GROUP, check};
+use super::{GROUP, check, probe};
 use crate::{Fault, Faults, NodeId, Snapshot, WallClock, World, WorldConfig};
 
 /// Within how much virtual time honest members are equal once nothing disturbs them: twice the longest pause before a peer
@@ -45,7 +45,7 @@ pub struct Outcome {
     /// How many bytes were sent meanwhile.
     pub convergence_bytes: u64,
     /// Which limits were reached, and how often.
-    pub limits: BTreeMap<&'static str, u64>,
+    pub limits: LimitsReached,
     /// How often each class of malicious peers acted.
     pub enemies: BTreeMap<String, u64>,
     /// A hash over every event.
@@ -366,7 +366,7 @@ impl Run {
         self.members.contains(&node) && self.world.is_running(node)
     }
 
-    fn post(&mut self, node: NodeId, bytes: usize) {
+    pub(super) fn post(&mut self, node: NodeId, bytes: usize) {
         if !self.can_speak(node) {
             return;
         }
@@ -545,8 +545,13 @@ impl Run {
         Ok(())
     }
 
+    /// Whether posts are on their way.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.asking.is_empty()
+    }
+
     /// Looks at everything that was answered and delivered.
-    fn look(&mut self) -> Result<(), Broken> {
+    pub(super) fn look(&mut self) -> Result<(), Broken> {
         self.take_answers()?;
         let mut apps = std::mem::take(&mut self.apps);
         let written = &self.written;
@@ -626,8 +631,18 @@ impl Run {
         self.outcome.convergence_ms = equal_us.unwrap_or_default().saturating_sub(began_us) / 1_000;
         self.outcome.convergence_bytes = self.world.traffic().1.saturating_sub(bytes);
         self.latecomers()?;
+        if self.hostile.is_empty() {
+            probe::probe(&mut self)?;
+            self.latecomers()?;
+        }
         check::at_the_end(&mut self, CONVERGENCE_BYTES)?;
         self.outcome.faults.add(self.world.faults());
+        for node in self.nodes.clone() {
+            for (limit, times) in self.world.limits_reached(node) {
+                let sum = self.outcome.limits.entry(limit).or_default();
+                *sum = sum.saturating_add(times);
+            }
+        }
         self.outcome.trace = self.world.trace_hash();
         Ok(self.outcome)
     }

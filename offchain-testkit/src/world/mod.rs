@@ -14,7 +14,9 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
-use walytis_offchain::{Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, Progress, Ticket};
+use walytis_offchain::{
+    Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, LimitsReached, Progress, Ticket,
+};
 
 pub use clock::WallClock;
 pub use faults::{Fault, Faults};
@@ -209,7 +211,9 @@ impl World {
     }
 
     fn switch_off(&mut self, node: NodeId, batches: usize) {
+        let reached = self.limits_reached(node);
         let known = self.node_mut(node);
+        known.limits = reached;
         known.body = Body::Off;
         known.paused_until_us = 0;
         known.deferred.clear();
@@ -324,6 +328,12 @@ impl World {
         self.node(node).store.heal();
     }
 
+    /// The longest that a frame without delay and a commit take together, in milliseconds.
+    #[must_use]
+    pub const fn slowest_ms(&self) -> u64 {
+        self.config.latency_max_us.saturating_add(self.config.commit_us) / 1_000
+    }
+
     /// How many frames of a thousand take seconds from now on.
     pub fn set_tail(&mut self, permille: u16) {
         self.config.tail_permille = permille;
@@ -375,6 +385,20 @@ impl World {
     #[must_use]
     pub fn stopped(&self, node: NodeId) -> Option<&EngineError> {
         self.node(node).stopped.as_ref()
+    }
+
+    /// How often a node came to each of its limits, in all of its runs.
+    #[must_use]
+    pub fn limits_reached(&self, node: NodeId) -> LimitsReached {
+        let known = self.node(node);
+        let mut reached = known.limits.clone();
+        if let Body::Engine(engine) = &known.body {
+            for (limit, times) in engine.limits_reached() {
+                let sum = reached.entry(*limit).or_default();
+                *sum = sum.saturating_add(*times);
+            }
+        }
+        reached
     }
 
     /// Why a node stopped by itself, once.

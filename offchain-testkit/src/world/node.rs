@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use walytis_core::{Batch, BatchNumber, PeerId};
-use walytis_offchain::{Answer, Delivery, Engine, EngineError, Identity, Progress, Ticket};
+use walytis_offchain::{Answer, Delivery, Engine, EngineError, Identity, LimitsReached, Progress, Ticket};
 
 use super::{Due, NodeId, WallClock};
 use crate::MemoryStore;
@@ -41,6 +41,8 @@ pub(super) struct SimNode {
     pub(super) deliveries: Vec<(Ticket, Delivery)>,
     pub(super) progress: Vec<(Ticket, Progress)>,
     pub(super) stopped: Option<EngineError>,
+    /// What earlier runs came to.
+    pub(super) limits: LimitsReached,
 }
 
 impl SimNode {
@@ -61,6 +63,7 @@ impl SimNode {
             deliveries: Vec::new(),
             progress: Vec::new(),
             stopped: None,
+            limits: LimitsReached::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use walytis_core::{
 use walytis_identities::{EpochContext, Operation, Refusal, WriteError, accept_wraps, keyring};
 
 use super::event::{Delivery, EngineError};
-use super::{Engine, Fresh};
+use super::{Engine, Fresh, Limit};
 use crate::content::{OpenContent, PrivateBody, SealedPlace};
 use crate::message::Attachment;
 use crate::{policy, records};
@@ -81,7 +81,9 @@ impl Engine {
                 Ok(Taken::Orphan(missing)) => {
                     let Some(peer) = from else { continue };
                     let bytes = wire.bytes();
-                    self.orphans.add(peer, id, (chain, wire), bytes, missing);
+                    if self.orphans.add(peer, id, (chain, wire), bytes, missing) > 0 {
+                        self.reached(Limit::Orphans);
+                    }
                     // What is missing comes with the peer's answer to a pull: it holds the block's ancestors.
                     if let Some(known) = self.peers.get_mut(&peer) {
                         known.announced.insert(chain, vec![id]);

@@ -3,9 +3,9 @@
 use rand_core::Rng as _;
 use walytis_core::{Address, Dialer, PeerId};
 
-use super::Engine;
 use super::event::{Effect, EngineError, Target, Timer};
 use super::peer::Peer;
+use super::{Engine, Limit};
 use crate::message::{ADDRESSES_MAX, Message};
 use crate::records;
 
@@ -121,6 +121,7 @@ impl Engine {
     pub(super) fn end_stranger(&mut self, peer: PeerId, connection: u64) {
         let stranger = |known: &Peer| known.connection == connection && (known.open.is_none() || known.refused);
         if self.peers.get(&peer).is_some_and(stranger) {
+            self.reached(Limit::Stranger);
             self.outgoing.push(Effect::Disconnect(peer));
         }
     }

@@ -10,7 +10,7 @@ use walytis_identities::{Device, wraps};
 
 use super::event::{Effect, EngineError, Timer};
 use super::peer::Asked;
-use super::{Engine, Pull};
+use super::{Engine, Limit, Pull};
 use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
 use crate::{policy, records};
@@ -53,6 +53,7 @@ impl Engine {
         if heads.len() <= IDS_MAX {
             return Ok(heads);
         }
+        self.reached(Limit::Heads);
         let mut some = chains::latest_heads(&self.parts.view, chain)?;
         let mut rest = some.split_off(IDS_MAX / 2);
         while some.len() < IDS_MAX && !rest.is_empty() {
@@ -193,9 +194,13 @@ impl Engine {
         let Some(pull) = self.pulls.get_mut(&chain).filter(|pull| pull.exchange == exchange) else { return Ok(()) };
         let peer = pull.peer;
         pull.waits = pull.waits.saturating_add(1);
-        if pull.waits < WAITS_MAX && self.ahead(chain, Some(peer))?.is_none() {
+        let waits = pull.waits;
+        if waits < WAITS_MAX && self.ahead(chain, Some(peer))?.is_none() {
             self.outgoing.push(Effect::Timer { after_ms: PULL_MS, timer: Timer::Pull { chain, exchange } });
             return Ok(());
+        }
+        if waits >= WAITS_MAX {
+            self.reached(Limit::Waits);
         }
         self.pulls.remove(&chain);
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -304,6 +309,9 @@ impl Engine {
             blocks.push(wire);
         }
         let left = u64::try_from(positions.len()).unwrap_or(u64::MAX);
+        if left > 0 {
+            self.reached(Limit::Portion);
+        }
         if left > 0
             && let Some(known) = self.peers.get_mut(&peer)
         {
@@ -389,8 +397,12 @@ impl Engine {
             return;
         };
         let again = known.asked.get(&chain).is_some_and(|asked| asked.again);
+        let full = ids.len() == WANTED_MAX;
         known.asked.insert(chain, Asked { waiting: ids.len(), last, again });
         self.tell(peer, &Message::Sync(SyncMessage::WantAttachments { chain, ids }));
+        if full {
+            self.reached(Limit::Wanted);
+        }
     }
 
     fn attachment_arrived(

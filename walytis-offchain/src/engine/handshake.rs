@@ -8,9 +8,9 @@ use walytis_identities::session::{
 };
 use walytis_identities::{Device, InvitationId, Membership};
 
-use super::Engine;
 use super::event::{Effect, EngineError};
 use super::peer::{HANDSHAKES_MAX, Handshake, Open, STRAYS_MAX};
+use super::{Engine, Limit};
 use crate::message::{FrameKind, Message};
 
 /// A member's device, and the key under which it writes on a chain.
@@ -111,6 +111,7 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
         known.handshakes = known.handshakes.saturating_add(1);
         if known.handshakes > HANDSHAKES_MAX {
+            self.reached(Limit::Handshakes);
             self.misbehaved(peer);
             return Ok(());
         }
@@ -198,6 +199,7 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         known.strays = known.strays.saturating_add(1);
         if known.strays > STRAYS_MAX {
+            self.reached(Limit::Strays);
             self.misbehaved(peer);
             return false;
         }

@@ -10,8 +10,8 @@ use walytis_identities::{
     join_transcript, keyring,
 };
 
-use super::Engine;
 use super::event::{Answer, Effect, EngineError, Progress, Ticket, Timer};
+use super::{Engine, Limit};
 use crate::message::{JoinRefusal, JoinRequest, Message};
 
 /// How long a join may go on without a sign of life.
@@ -169,6 +169,9 @@ impl Engine {
             self.dial_inviters(group);
         }
         for (group, error) in ended {
+            if error == EngineError::Dropped {
+                self.reached(Limit::Drops);
+            }
             self.end_join(group, error);
         }
     }

@@ -12,6 +12,7 @@ mod event;
 mod exchange;
 mod handshake;
 mod join;
+mod limits;
 mod peer;
 mod publish;
 
@@ -28,6 +29,8 @@ pub use event::{
     Answer, Command, Cursor, Delivery, Effect, EngineError, Entry, EntryContent, Event, GroupDetails, GroupSummary,
     MemberDetails, Page, Progress, Status, Target, Ticket, Timer,
 };
+
+pub use limits::{Limit, LimitsReached};
 
 use crate::records::{self, AddressBook, Missing};
 use connect::Redial;
@@ -120,6 +123,7 @@ pub struct Engine {
     outbox: Outbox<Effect>,
     online: bool,
     stopped: Option<String>,
+    limits: LimitsReached,
 }
 
 impl std::fmt::Debug for Engine {
@@ -182,6 +186,7 @@ impl Engine {
             outbox: Outbox::default(),
             online: false,
             stopped: None,
+            limits: LimitsReached::new(),
         })
     }
 

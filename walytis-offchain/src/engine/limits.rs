@@ -1,0 +1,60 @@
+//! The engine's bounds, and how often each was reached.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+
+/// A bound that peers, or many of them, can bring an engine to. What happens then is said where the bound is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// A peer began more handshakes on one connection than a stranger may: it is shunned.
+    Handshakes,
+    /// A peer sent more frames that belong to no session than a connection may bring: it is shunned.
+    Strays,
+    /// A peer was connected for long without a session: the connection is ended.
+    Stranger,
+    /// A peer's blocks without parents filled its share of the pool: the oldest were dropped, to be asked for again.
+    Orphans,
+    /// A group has more heads than one message names: the last ones and a random choice of the rest were named.
+    Heads,
+    /// A portion was awaited for as long as one may be: the exchange was given up.
+    Waits,
+    /// An inviter ended the connection as often as it may while it was asked: the join was given up.
+    Drops,
+    /// A portion was full: the rest came in further ones.
+    Portion,
+    /// More attachments were missing than one message asks for: the rest was asked for later.
+    Wanted,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Handshakes,
+        Self::Strays,
+        Self::Stranger,
+        Self::Orphans,
+        Self::Heads,
+        Self::Waits,
+        Self::Drops,
+        Self::Portion,
+        Self::Wanted,
+    ];
+}
+
+/// How often each limit was reached in this run. Those that were not are not in it.
+pub type LimitsReached = BTreeMap<Limit, u64>;
+
+impl Engine {
+    /// How often each of its limits was reached since the engine was opened.
+    #[must_use]
+    pub const fn limits_reached(&self) -> &LimitsReached {
+        &self.limits
+    }
+
+    pub(super) fn reached(&mut self, limit: Limit) {
+        let times = self.limits.entry(limit).or_default();
+        *times = times.saturating_add(1);
+    }
+}

@@ -54,6 +54,11 @@ const STEPS: &[Step] = &[
         purpose: "tests, then examples in the documentation",
         run: |workspace| cargo(workspace, "test --workspace"),
     },
+    Step {
+        name: "swarm",
+        purpose: "1,000 fixed seeds of the simulated swarm",
+        run: |workspace| cargo(workspace, "run --package offchain-testkit --bin sim -- --seeds 1000"),
+    },
     Step { name: "package", purpose: "each published crate can be packaged", run: package },
 ];
 

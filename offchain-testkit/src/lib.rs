@@ -23,7 +23,7 @@ pub use puppet::Puppet;
 pub use sim_disk::{DiskFailure, DiskFaults, DiskOperations, SimDisk};
 pub use sim_network::{MediumConfig, SimMedium, SimNetwork, UNDER_WAY_BYTES_MAX};
 pub use store_contract::{Opener, store_contract};
-pub use world::{Fault, Faults, Mangle, NodeId, TAIL_US, WallClock, World, WorldConfig};
+pub use world::{Damage, Fault, Faults, Mangle, NodeId, StoreCopy, TAIL_US, WallClock, World, WorldConfig};
 
 /// The programs in the repository's README compile and run.
 #[cfg(doctest)]

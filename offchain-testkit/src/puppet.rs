@@ -1,14 +1,13 @@
 //! A node in the hands of a test: with the real secrets of its device it can say whatever a malicious member could.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use serde_bytes::ByteBuf;
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockKind, ChainError, ChainId, ForeignHead, Hash, HybridKey, ParsedBlock, PeerId, Pending, RawBlock,
-    Store, StoredBlock, chains,
+    StoredBlock, chains,
 };
 use walytis_identities::session::{self, Directory, Initiator, Ready, Responder, Session};
 use walytis_identities::{
@@ -70,7 +69,7 @@ impl Puppet {
     /// The store's error; a store of the world has none.
     pub fn possess(world: &mut World, node: NodeId) -> Result<Self, WriteError> {
         world.possess(node);
-        let store: Arc<dyn Store> = world.store(node);
+        let store = world.reading(node).map_err(ChainError::from)?;
         let view = Pending::new(store);
         let device = keyring::device(&view)?.ok_or(WriteError::NoRight)?;
         let rng = world.puppet_rng(node);

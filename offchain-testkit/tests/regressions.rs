@@ -74,6 +74,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             seed,
             nodes,
             members: members.min(nodes),
+            disks: usize::from(seed % 4 == 0),
             mesh,
             latency_ms,
             commit_us: 400,

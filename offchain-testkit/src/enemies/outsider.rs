@@ -1,9 +1,7 @@
 //! A member of one group asks for the chains of others, whose ids it knows, in a good session. Aims at S2 and M6.
 
-use std::sync::Arc;
-
 use walytis_core::sync::{SyncMessage, WANTED_MAX};
-use walytis_core::{ChainId, Header, Pending, Store, chains};
+use walytis_core::{ChainId, Header, Pending, chains};
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};
@@ -12,7 +10,7 @@ use crate::NodeId;
 pub(super) const CLASS: Class = Class::member("outsider", || Tricks::boxed(&[ask]));
 
 fn ask(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
-    let store: Arc<dyn Store> = turn.world.store(to);
+    let store = turn.world.reading(to).ok()?;
     let theirs = Pending::new(store);
     let all = chains::all_chains(&theirs).ok()?;
     let own: Vec<ChainId> = chains::all_chains(&turn.puppet.view).ok()?;

@@ -1,13 +1,12 @@
 //! What an enemy has in its turn: the world, the node in its hands, and how it forges.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use rand_core::Rng as _;
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     BlockId, BlockKind, ChainId, Draft, FORMAT_VERSION, ForeignHead, Hash, Header, HybridKey, PeerId, Pending,
-    RawBlock, Store, Suite, Transcript, chains,
+    RawBlock, Suite, Transcript, chains,
 };
 use walytis_identities::{InvitationSecret, Operation, keyring};
 use walytis_offchain::{Attachment, Message, PrivateBody};
@@ -169,8 +168,8 @@ impl<'a> Turn<'a> {
     pub fn forge_sealed(&mut self, to: NodeId, block: RawBlock, attachment: &Attachment) -> Option<()> {
         let epoch = PrivateBody::decode(&block.content).ok()?.epoch;
         let reads = |victim: &NodeId| {
-            let store: Arc<dyn Store> = self.world.store(*victim);
-            keyring::epoch(&Pending::new(store), epoch).is_ok_and(|seed| seed.is_some())
+            let store = self.world.reading(*victim);
+            store.is_ok_and(|store| keyring::epoch(&Pending::new(store), epoch).is_ok_and(|seed| seed.is_some()))
         };
         if self.victims.iter().all(reads) {
             return self.forge(to, block, Some(attachment));
@@ -260,7 +259,7 @@ impl<'a> Turn<'a> {
 
     /// The public key of a node's device. It is no secret.
     pub fn key_of(&self, node: NodeId) -> Option<HybridKey> {
-        let store: Arc<dyn Store> = self.world.store(node);
+        let store = self.world.reading(node).ok()?;
         let device = keyring::device(&Pending::new(store)).ok().flatten()?;
         Some(device.secret.public().clone())
     }

@@ -1,9 +1,8 @@
 //! What is asked of the nodes of a run: at each step, after each crash, and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use walytis_core::{BlockId, BlockKind, ChainId, Header, ParsedBlock, Pending, Store, chains};
+use walytis_core::{BlockId, BlockKind, ChainId, Header, ParsedBlock, Pending, chains};
 use walytis_identities::{Fold, Membership};
 use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 
@@ -94,10 +93,8 @@ pub(super) fn delivered(
     entry: &Entry,
     asked: &mut Asked,
 ) -> Result<(), Broken> {
-    let stored = chains::contains(&Pending::new(world.store(node) as Arc<dyn Store>), entry.id);
-    asked.ask(Invariant::D3, stored == Ok(true), || {
-        format!("{node:?} was given {}, which it has not stored", entry.id)
-    })?;
+    let stored = world.reading(node).is_ok_and(|store| chains::contains(&Pending::new(store), entry.id) == Ok(true));
+    asked.ask(Invariant::D3, stored, || format!("{node:?} was given {}, which it has not stored", entry.id))?;
     was_written(written, hostile, entry, asked)
 }
 
@@ -115,6 +112,9 @@ impl Run {
     /// H3, B5, B6: looks at what is new in the sets of all nodes.
     pub(super) fn grow(&mut self, whole: bool) -> Result<(), Broken> {
         for node in self.nodes.clone() {
+            if !self.world.is_running(node) {
+                continue;
+            }
             let view = self.view(node);
             let unreadable = |error: walytis_core::ChainError| Broken {
                 invariant: Invariant::W3,
@@ -165,8 +165,8 @@ impl Run {
 
     /// Verifies a whole store.
     fn sound(&mut self, node: NodeId, invariants: &[Invariant]) -> Result<(), Broken> {
-        let store = self.world.store(node) as Arc<dyn Store>;
-        let report = soundly(|| walytis_offchain::check(store, &mut |_, _| {}));
+        let store = self.world.reading(node).map_err(walytis_offchain::EngineError::from);
+        let report = store.and_then(|store| soundly(|| walytis_offchain::check(store, &mut |_, _| {})));
         for invariant in invariants {
             let problems = report.as_ref().map(|report| report.problems.clone());
             let good = problems.as_ref().is_ok_and(Vec::is_empty);
@@ -202,6 +202,13 @@ impl Run {
             }
         }
     }
+}
+
+/// The blocks of a chain as they are read: ids in the order of arrival, as far as they can be, and the heads.
+pub(super) fn stored(view: &Pending, chain: ChainId) -> (Vec<BlockId>, Vec<BlockId>) {
+    let length = chains::length(view, chain).unwrap_or_default();
+    let block = |position| chains::block_at(view, chain, position).ok().flatten().map(|stored| stored.block.id());
+    ((0..length).filter_map(block).collect(), chains::heads(view, chain).unwrap_or_default())
 }
 
 /// Whether all honest members have equal heads.

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
 use super::plan::{Action, Partition, Plan, Setting, Step};
-use crate::Mangle;
+use crate::{Damage, Mangle};
 
 /// How many steps a drawn plan has, about: half of them are operations of people, the others faults.
 pub const STEPS: usize = 200;
@@ -61,6 +61,7 @@ enum Kind {
     Crash,
     Start,
     Disk,
+    Damage,
     Copies,
     Pause,
     Clock,
@@ -68,7 +69,7 @@ enum Kind {
 }
 
 impl Dials {
-    fn draw(dice: &mut Dice, enemies: usize) -> Self {
+    fn draw(dice: &mut Dice, enemies: usize, disks: usize) -> Self {
         // Each fault is off in some runs and frequent in others: what hides behind one shows without it.
         let mut dial = |most: u64| if dice.percent(15) { 0 } else { dice.between(1, most) };
         let weights = vec![
@@ -82,10 +83,11 @@ impl Dials {
             (dial(16), Kind::Crash),
             (18, Kind::Start),
             (dial(8), Kind::Disk),
+            (if disks == 0 { 0 } else { 10 }, Kind::Damage),
             (dial(5), Kind::Copies),
             (dial(10), Kind::Pause),
             (dial(8), Kind::Clock),
-            (if enemies == 0 { 0 } else { dial(24) }, Kind::Enemy),
+            (if enemies == 0 { 0 } else { dial(40) }, Kind::Enemy),
         ];
         Self { weights }
     }
@@ -125,13 +127,14 @@ impl Plan {
             seed,
             nodes,
             members,
+            disks: if dice.percent(75) { 0 } else { dice.index(nodes.min(3)).saturating_add(1) },
             mesh: dice.percent(80),
             latency_ms: dice.between(1, 200),
             commit_us: if dice.percent(70) { 400 } else { dice.between(100, 50_000) },
             tail_permille: if dice.percent(50) { 0 } else { u16::try_from(dice.between(1, 20)).unwrap_or(1) },
             enemies,
         };
-        let dials = Dials::draw(&mut dice, setting.enemies.len());
+        let dials = Dials::draw(&mut dice, setting.enemies.len(), setting.disks);
         let pace_ms = dice.between(20, 900);
         let steps = (0..STEPS).map(|_| step(&mut dice, &dials, &setting, pace_ms)).collect();
         Self { setting, steps }
@@ -188,6 +191,16 @@ fn action(dice: &mut Dice, kind: Kind, setting: &Setting) -> Action {
         },
         Kind::Start => Action::Start { node },
         Kind::Disk => Action::FailCommit { node, after: dice.below(6), full: dice.percent(50) },
+        Kind::Damage => {
+            // One of those that have a disk: the last ones.
+            let node = nodes.saturating_sub(1).saturating_sub(dice.index(setting.disks));
+            let how = match dice.below(4) {
+                0 | 1 => Damage::Flip { offset: dice.below(u64::MAX), bit: u32::try_from(dice.below(8)).unwrap_or(0) },
+                2 => Damage::Swap { left: dice.below(u64::MAX), right: dice.below(u64::MAX) },
+                _ => Damage::Cut { permille: u16::try_from(dice.below(1000)).unwrap_or(0) },
+            };
+            Action::Damage { node, how }
+        }
         Kind::Copies if dice.percent(50) => Action::Copy { node },
         Kind::Copies => Action::PutBack { node },
         Kind::Pause => Action::Pause { node, ms: dice.between(10, 40_000) },

@@ -31,13 +31,14 @@ pub enum Invariant {
     W2,
     W3,
     W4,
+    W5,
     W6,
     W7,
 }
 
 impl Invariant {
     /// All that a run asks. R1 to R3 have tests of their own, which count bytes and steps.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::B1,
         Self::B2,
         Self::B3,
@@ -62,6 +63,7 @@ impl Invariant {
         Self::W2,
         Self::W3,
         Self::W4,
+        Self::W5,
         Self::W6,
         Self::W7,
     ];
@@ -94,6 +96,7 @@ impl Invariant {
             Self::W2 => "what was not is there as a whole or not at all",
             Self::W3 => "every store opens after a crash",
             Self::W4 => "a crash while a node recovers changes nothing",
+            Self::W5 => "damage at rest is found, or changes nothing",
             Self::W6 => "a failed write is an error, and opening anew works",
             Self::W7 => "index and content agree after a crash",
         }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Mangle;
+use crate::{Damage, Mangle};
 
 /// The most nodes of a plan.
 pub const NODES_MAX: usize = 64;
@@ -31,6 +31,9 @@ pub struct Setting {
     pub nodes: usize,
     /// How many of them are members from the beginning, the founder included.
     pub members: usize,
+    /// How many of the honest nodes, the last ones, have the production store on a simulated disk. The others have rows in
+    /// memory.
+    pub disks: usize,
     /// Whether members know each other's addresses from the beginning, not the founder's alone.
     pub mesh: bool,
     /// The longest way of a frame that is not delayed, in milliseconds.
@@ -114,11 +117,11 @@ pub enum Action {
     },
     /// Mends all ways.
     MendAll,
-    /// Kills a node; of what it was writing, this many batches are kept.
+    /// Kills a node.
     Kill {
         /// Who.
         node: usize,
-        /// How many batches reach the disk all the same.
+        /// 0: at once. Otherwise while it writes, and one batch less than this reaches the disk all the same.
         keep: usize,
     },
     /// Starts a node that is off.
@@ -141,6 +144,13 @@ pub enum Action {
         after: u64,
         /// Whether it is for want of space.
         full: bool,
+    },
+    /// Kills a node that has a disk and damages it. That is found, or harmless; then the disk is put back as it was.
+    Damage {
+        /// Who.
+        node: usize,
+        /// How.
+        how: Damage,
     },
     /// Kills a node, puts back the copy of its store that was made last, or at the beginning, and starts it.
     PutBack {
@@ -273,6 +283,7 @@ mod tests {
             seed: u64::MAX,
             nodes: 5,
             members: 2,
+            disks: 1,
             mesh: true,
             latency_ms: 30,
             commit_us: 400,
@@ -298,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_is_no_plan_is_refused_with_its_line() {
-        let setting = r#"{"seed":1,"nodes":2,"members":1,"mesh":true,"latency_ms":1,"commit_us":1,"tail_permille":0,"enemies":[]}"#;
+        let setting = r#"{"seed":1,"nodes":2,"members":1,"disks":0,"mesh":true,"latency_ms":1,"commit_us":1,"tail_permille":0,"enemies":[]}"#;
         let error = |text: &str| text.parse::<Plan>().expect_err("no plan").to_string();
         assert!(error("").starts_with("the plan is empty"));
         assert!(error(&format!("{setting}\n{{\"wait_ms\":1}}\n")).starts_with("line 2: "));

@@ -14,7 +14,7 @@ use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::plan::{Action, Partition, Plan, Step};
 use super::{GROUP, check, probe};
-use crate::{Fault, Faults, NodeId, Snapshot, WallClock, World, WorldConfig};
+use crate::{Damage, Fault, Faults, MemoryStore, NodeId, StoreCopy, WallClock, World, WorldConfig};
 
 /// Within how much virtual time honest members are equal once nothing disturbs them: twice the longest pause before a peer
 /// is dialled again (75 s), the time that a peer is shunned for what the network did to its frames (60 s), an exchange in
@@ -140,7 +140,7 @@ pub(super) struct Run {
     pub(super) written: BTreeSet<Vec<u8>>,
     /// What was acknowledged, and to whom.
     pub(super) acknowledged: BTreeMap<BlockId, Asking>,
-    copies: BTreeMap<NodeId, Snapshot>,
+    copies: BTreeMap<NodeId, StoreCopy>,
     /// Nodes that are to stay off until then, in virtual microseconds.
     away_until_us: BTreeMap<NodeId, u64>,
     pub(super) seen: check::Seen,
@@ -163,8 +163,9 @@ impl Run {
             ..WorldConfig::calm(setting.seed)
         });
         let failed = |error: EngineError| broken(Invariant::W3, format!("a new node: {error}"));
-        let nodes: Vec<NodeId> =
-            (0..setting.nodes).map(|_| world.add_node().map_err(failed)).collect::<Result<_, _>>()?;
+        let in_memory = setting.nodes.saturating_sub(setting.disks);
+        let add = |number| if number < in_memory { world.add_node() } else { world.add_node_on_disk() };
+        let nodes: Vec<NodeId> = (0..setting.nodes).map(add).collect::<Result<_, _>>().map_err(failed)?;
         let founder = nodes.first().copied().ok_or_else(|| broken(Invariant::R4, "a plan without nodes"))?;
         let group = match world.call(founder, Command::NewGroup { name: GROUP.into(), history: History::All }, JOIN_MS)
         {
@@ -225,13 +226,18 @@ impl Run {
 
     /// Lets a node join, and waits for it.
     fn join_now(&mut self, node: NodeId) -> Result<(), Broken> {
-        let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
-        match self.world.call(node, command, JOIN_MS) {
-            Some(Ok(_) | Err(EngineError::AlreadyMember(_))) => {
-                self.members.insert(node);
-                Ok(())
+        let end_us = self.world.now_us().saturating_add(JOIN_MS.saturating_mul(1_000));
+        loop {
+            let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
+            match self.world.call(node, command, JOIN_MS) {
+                Some(Ok(_) | Err(EngineError::AlreadyMember(_))) => {
+                    self.members.insert(node);
+                    return Ok(());
+                }
+                // It asked before the healing, and goes on waiting.
+                Some(Err(EngineError::AlreadyJoining)) if self.world.now_us() < end_us => self.world.run_for(1_000),
+                other => return Err(broken(Invariant::C5, format!("{node:?} cannot join in peace: {other:?}"))),
             }
-            other => Err(broken(Invariant::C5, format!("{node:?} cannot join in peace: {other:?}"))),
         }
     }
 
@@ -300,7 +306,15 @@ impl Run {
                 }
             }
             Action::MendAll => self.mend_all(),
-            Action::Kill { node, keep } => self.kill(self.node(*node), *keep),
+            Action::Kill { node, keep } => {
+                let node = self.node(*node);
+                // Mostly in the middle of writing, where a crash can break something.
+                if *keep > 0 {
+                    self.post(node, 100);
+                    self.world.run_until(2, |world| world.writing(node) > 0);
+                }
+                self.kill(node, keep.saturating_sub(1));
+            }
             Action::Start { node } => self.start(self.node(*node))?,
             Action::CrashInRecovery { node, after_us } => self.crash_in_recovery(self.node(*node), *after_us)?,
             Action::FailCommit { node, after, full } => {
@@ -315,6 +329,7 @@ impl Run {
                     self.world.fail_commit(node, *after, error);
                 }
             }
+            Action::Damage { node, how } => self.damage(self.node(*node), *how)?,
             Action::PutBack { node } => self.put_back(self.node(*node))?,
             Action::Copy { node } => {
                 let node = self.node(*node);
@@ -322,7 +337,7 @@ impl Run {
                 if !self.members.contains(&node) || !self.knows_group(node) {
                     return Ok(());
                 }
-                self.copies.insert(node, self.world.store(node).snapshot());
+                self.copies.insert(node, self.world.copy(node));
             }
             Action::Pause { node, ms } => self.world.pause(self.node(*node), *ms),
             Action::Leave { node, ms } => {
@@ -477,6 +492,27 @@ impl Run {
         Ok(())
     }
 
+    /// W5: damage at rest is found, or changes nothing.
+    fn damage(&mut self, node: NodeId, how: Damage) -> Result<(), Broken> {
+        if self.away_until_us.contains_key(&node) {
+            return Ok(());
+        }
+        self.kill(node, 0);
+        let whole = self.world.copy(node);
+        let before = check::stored(&self.view(node), self.group);
+        if !self.world.damage(node, how) {
+            return Ok(());
+        }
+        self.world.faults_mut().arm(how.fault());
+        let found = match self.world.verify(node).and_then(|()| self.world.reopen(node)) {
+            Err(_) => true,
+            Ok(()) => check::stored(&self.view(node), self.group) == before,
+        };
+        self.outcome.asked.ask(Invariant::W5, found, || format!("{node:?} shows other blocks after {how:?}"))?;
+        self.world.restore(node, whole);
+        self.start(node)
+    }
+
     /// Puts an old copy back. What only that node had is lost with it, and its application's records are the copy's, too.
     fn put_back(&mut self, node: NodeId) -> Result<(), Broken> {
         let Some(copy) = self.copies.get(&node).cloned() else { return Ok(()) };
@@ -510,7 +546,9 @@ impl Run {
 
     /// A view of what a node has stored.
     pub(super) fn view(&self, node: NodeId) -> Pending {
-        Pending::new(self.world.store(node) as Arc<dyn Store>)
+        // What cannot be opened has nothing.
+        let nothing = |_| Arc::new(MemoryStore::new()) as Arc<dyn Store>;
+        Pending::new(self.world.reading(node).unwrap_or_else(nothing))
     }
 
     pub(super) fn has(&self, node: NodeId, id: BlockId) -> bool {

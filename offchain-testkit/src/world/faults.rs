@@ -43,13 +43,25 @@ pub enum Fault {
     Absence,
     /// A node joined late.
     LateJoin,
+    /// A crash lost pages that were not synced.
+    LostPages,
+    /// A crash kept later pages and lost earlier ones.
+    ReorderedPages,
+    /// A crash left a part of a page.
+    TornPages,
+    /// A bit was flipped at rest.
+    FlippedBits,
+    /// Two pages changed places at rest.
+    SwappedPages,
+    /// A disk lost its end at rest.
+    CutEnd,
     /// A malicious peer did something.
     Enemy,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::Delay,
         Self::Drop,
         Self::Duplicate,
@@ -69,6 +81,12 @@ impl Fault {
         Self::Pause,
         Self::Absence,
         Self::LateJoin,
+        Self::LostPages,
+        Self::ReorderedPages,
+        Self::TornPages,
+        Self::FlippedBits,
+        Self::SwappedPages,
+        Self::CutEnd,
         Self::Enemy,
     ];
 }

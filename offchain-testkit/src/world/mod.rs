@@ -4,6 +4,7 @@
 
 mod clock;
 mod faults;
+mod medium;
 mod network;
 mod node;
 
@@ -13,16 +14,18 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
+use walytis_core::{Address, Batch, BatchNumber, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{
     Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, LimitsReached, Progress, Ticket,
 };
 
 pub use clock::WallClock;
 pub use faults::{Fault, Faults};
+pub use medium::{Damage, StoreCopy};
 pub use network::Mangle;
 
-use crate::{MemoryStore, Snapshot};
+use crate::{DiskFaults, MemoryStore};
+use medium::Medium;
 use network::{Blocked, Way};
 use node::{Body, SimNode};
 
@@ -155,14 +158,26 @@ impl World {
     /// # Errors
     /// The engine's error; a new store has none.
     pub fn add_node(&mut self) -> Result<NodeId, EngineError> {
+        self.add_node_on(Medium::Memory(Arc::new(MemoryStore::new())))
+    }
+
+    /// As [`World::add_node`], on the production store, sealed, on a simulated disk.
+    ///
+    /// # Errors
+    /// As [`World::add_node`].
+    pub fn add_node_on_disk(&mut self) -> Result<NodeId, EngineError> {
+        let medium = Medium::on_disk(self.node_rng(NodeId(self.nodes.len()), u64::MAX / 2));
+        let failed = |error: offchain_store::OpenError| StoreError::Disk { reason: error.to_string() };
+        self.add_node_on(medium.map_err(failed)?)
+    }
+
+    fn add_node_on(&mut self, medium: Medium) -> Result<NodeId, EngineError> {
         let node = NodeId(self.nodes.len());
-        let store = Arc::new(MemoryStore::new());
         let mut rng = self.node_rng(node, 0);
         let now = WallClock::Off(0).shows(self.now_us / 1_000);
-        let as_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let identity = Engine::create(&as_store, now, &mut rng)?;
+        let identity = Engine::create(&medium.store()?, now, &mut rng)?;
         self.by_peer.insert(identity.peer, node);
-        self.nodes.push(SimNode::new(identity, store));
+        self.nodes.push(SimNode::new(identity, medium));
         self.start(node)?;
         Ok(node)
     }
@@ -186,8 +201,8 @@ impl World {
         let known = self.node_mut(node);
         known.life = life;
         known.stopped = None;
-        known.store = Arc::new(known.store.reopened());
-        let store: Arc<dyn Store> = Arc::clone(&known.store) as Arc<dyn Store>;
+        known.medium.reopen()?;
+        let store = known.medium.store()?;
         known.body = Body::Engine(Box::new(Engine::open(store, now, rng)?));
         let address = self.address(node);
         self.schedule(node, 0, Event::Listening(address));
@@ -207,25 +222,44 @@ impl World {
             let kept = !known.writing.is_empty() && batches > 0;
             self.faults.fire(if kept { Fault::CrashKeeping } else { Fault::CrashLosing });
         }
-        self.switch_off(node, batches);
+        let writing = self.switch_off(node);
+        let crashed = self.node_mut(node).medium.crash(writing, batches);
+        self.note_disk(crashed.faults);
+        if crashed.in_recovery {
+            self.faults.fire(Fault::CrashInRecovery);
+        }
     }
 
-    fn switch_off(&mut self, node: NodeId, batches: usize) {
+    fn note_disk(&mut self, faults: DiskFaults) {
+        let kinds = [
+            (Fault::LostPages, faults.pages_lost),
+            (Fault::ReorderedPages, faults.pages_reordered),
+            (Fault::TornPages, faults.pages_torn),
+            (Fault::FlippedBits, faults.bits_flipped),
+            (Fault::SwappedPages, faults.pages_swapped),
+            (Fault::CutEnd, faults.truncated),
+        ];
+        for (kind, times) in kinds {
+            if times > 0 {
+                self.faults.fire(kind);
+            }
+        }
+    }
+
+    /// Ends a node's run and its connections. Returns what it was writing.
+    fn switch_off(&mut self, node: NodeId) -> Vec<Batch> {
         let reached = self.limits_reached(node);
         let known = self.node_mut(node);
         known.limits = reached;
         known.body = Body::Off;
         known.paused_until_us = 0;
         known.deferred.clear();
-        let writing: Vec<_> = known.writing.drain(..).take(batches).collect();
-        for (_, batch) in writing {
-            // The disk takes it or fails: nobody was told either way.
-            let _ = known.store.commit(&batch);
-        }
+        let writing = known.writing.drain(..).map(|(_, batch)| batch).collect();
         let links: Vec<NodeId> = self.node(node).links.keys().copied().collect();
         for other in links {
             self.unlink(node, other);
         }
+        writing
     }
 
     /// How many batches a node is writing.
@@ -236,7 +270,7 @@ impl World {
 
     /// Stops a node and gives it to a puppet: from now on it can be dialled, and what is sent to it is collected.
     pub(crate) fn possess(&mut self, node: NodeId) {
-        self.switch_off(node, 0);
+        self.switch_off(node);
         self.node_mut(node).body = Body::Puppet(VecDeque::new());
     }
 
@@ -320,12 +354,12 @@ impl World {
 
     /// Makes the next commits of a node fail: the one after `commits` more, and with it the store's handle.
     pub fn fail_commit(&mut self, node: NodeId, commits: u64, error: StoreError) {
-        self.node(node).store.fail_commit(commits, error);
+        self.node(node).medium.fail_commit(commits, error);
     }
 
     /// Lets the store of a node take commits again, if it was to fail.
     pub fn heal_store(&mut self, node: NodeId) {
-        self.node(node).store.heal();
+        self.node(node).medium.heal();
     }
 
     /// The longest that a frame without delay and a commit take together, in milliseconds.
@@ -363,10 +397,59 @@ impl World {
         self.node(node).identity
     }
 
-    /// A node's store.
+    /// What a node's store holds, to read from, whether the node runs or not.
+    ///
+    /// # Errors
+    /// The store could not be opened after a crash.
+    pub fn reading(&self, node: NodeId) -> Result<Arc<dyn Store>, StoreError> {
+        self.node(node).medium.store()
+    }
+
+    /// A copy of all that a node has stored.
+    #[must_use]
+    pub fn copy(&self, node: NodeId) -> StoreCopy {
+        self.node(node).medium.copy()
+    }
+
+    /// Damages the disk of a node that is off. Returns whether it has one.
+    pub fn damage(&mut self, node: NodeId, damage: Damage) -> bool {
+        if self.node(node).is_on() {
+            return false;
+        }
+        let done = self.node_mut(node).medium.damage(damage);
+        self.note_disk(done.unwrap_or_default());
+        done.is_some()
+    }
+
+    /// Opens the store of a node that is off, and compares every page with its sum.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify(&mut self, node: NodeId) -> Result<(), StoreError> {
+        self.node_mut(node).medium.verify()
+    }
+
+    /// Opens the store of a node that is off anew, to read from.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn reopen(&mut self, node: NodeId) -> Result<(), StoreError> {
+        self.node_mut(node).medium.reopen()
+    }
+
+    /// Puts a copy back, as after a damage that was found. See [`World::put_back`].
+    pub fn restore(&mut self, node: NodeId, copy: StoreCopy) {
+        self.switch_off(node);
+        self.node_mut(node).medium.put_back(copy);
+    }
+
+    /// A node's store in memory. Nodes on disks have none: [`World::reading`].
     #[must_use]
     pub fn store(&self, node: NodeId) -> Arc<MemoryStore> {
-        Arc::clone(&self.node(node).store)
+        match &self.node(node).medium {
+            Medium::Memory(store) => Arc::clone(store),
+            Medium::Disk(_) => unreachable!("{node:?} is on a disk"),
+        }
     }
 
     /// What was delivered to a node's applications, in order.
@@ -438,10 +521,10 @@ impl World {
     }
 
     /// Stops a node and puts other rows into its store, such as an old copy of its own.
-    pub fn put_back(&mut self, node: NodeId, rows: Snapshot) {
-        self.switch_off(node, 0);
+    pub fn put_back(&mut self, node: NodeId, copy: impl Into<StoreCopy>) {
+        self.switch_off(node);
         self.faults.fire(Fault::OldCopy);
-        self.node_mut(node).store = Arc::new(MemoryStore::from_snapshot(rows));
+        self.node_mut(node).medium.put_back(copy.into());
     }
 
     /// Gives a node a command and lets the world run until it is answered, at most `limit_ms`. `None` if it is not.
@@ -584,7 +667,7 @@ impl World {
                 let known = self.node_mut(node);
                 let (first, batch) = known.writing.pop_front()?;
                 debug_assert_eq!(first, number, "batches become durable in their order");
-                match known.store.commit(&batch) {
+                match known.medium.store().and_then(|store| store.commit(&batch)) {
                     Ok(()) => Some(Event::Committed(number)),
                     Err(error) => {
                         let space = matches!(error, StoreError::Full { .. });
@@ -649,7 +732,7 @@ impl World {
             }
             Effect::Progress { ticket, progress } => self.node_mut(node).progress.push((ticket, progress)),
             Effect::Stopped(error) => {
-                self.switch_off(node, 0);
+                self.switch_off(node);
                 self.node_mut(node).stopped = Some(error);
             }
             _ => unreachable!("an effect that the world does not know"),

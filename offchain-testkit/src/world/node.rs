@@ -1,13 +1,12 @@
 //! A node of the world.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use walytis_core::{Batch, BatchNumber, PeerId};
 use walytis_offchain::{Answer, Delivery, Engine, EngineError, Identity, LimitsReached, Progress, Ticket};
 
+use super::medium::Medium;
 use super::{Due, NodeId, WallClock};
-use crate::MemoryStore;
 
 /// What lives at a node.
 pub(super) enum Body {
@@ -21,7 +20,7 @@ pub(super) enum Body {
 
 pub(super) struct SimNode {
     pub(super) body: Body,
-    pub(super) store: Arc<MemoryStore>,
+    pub(super) medium: Medium,
     /// What is being written: not durable, and lost in a crash unless the crash keeps it.
     pub(super) writing: VecDeque<(BatchNumber, Batch)>,
     pub(super) identity: Identity,
@@ -46,10 +45,10 @@ pub(super) struct SimNode {
 }
 
 impl SimNode {
-    pub(super) fn new(identity: Identity, store: Arc<MemoryStore>) -> Self {
+    pub(super) fn new(identity: Identity, medium: Medium) -> Self {
         Self {
             body: Body::Off,
-            store,
+            medium,
             writing: VecDeque::new(),
             identity,
             life: 0,

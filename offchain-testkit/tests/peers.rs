@@ -18,7 +18,7 @@ fn texts(world: &mut World, node: NodeId) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn whoever_proves_nothing_begins_only_so_many_handshakes() {
+fn r2_whoever_proves_nothing_begins_only_so_many_handshakes() {
     let mut world = calm(97);
     let [a, s] = nodes(&mut world);
     group_of(&mut world, GROUP, a, &[]);
@@ -217,7 +217,7 @@ fn a_peer_that_sends_nonsense_is_disconnected_and_changes_nothing() {
 }
 
 #[test]
-fn a_flood_of_orphans_stays_within_its_senders_quota() {
+fn r3_a_flood_of_orphans_stays_within_its_senders_quota() {
     let mut world = calm(130);
     let [a, b, m] = nodes(&mut world);
     group_of(&mut world, GROUP, a, &[b, m]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Parser;
 use offchain_testkit::enemies;
 use offchain_testkit::swarm::{self, Failure, NODES_MAX, Outcome, Plan, Ranges, Totals};
@@ -54,6 +54,12 @@ struct Arguments {
     /// Try each planted bug until a seed finds it, at most --seeds of them; needs `--cfg planted`
     #[arg(long)]
     planted: bool,
+    /// Let so many nodes converge on --blocks blocks in peace, instead of running plans
+    #[arg(long, value_name = "NODES")]
+    crowd: Option<usize>,
+    /// How many blocks a crowd posts
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    blocks: usize,
     /// Where plans that fail are kept, once shrunk
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -85,6 +91,17 @@ fn start(arguments: &Arguments) -> Result<()> {
     let (nodes_min, nodes_max) = arguments.nodes;
     let enemies = enemies::all().into_iter().map(|class| class.name.to_owned()).collect();
     let ranges = Ranges { nodes_min, nodes_max, enemies };
+    if let Some(nodes) = arguments.crowd {
+        let crowd = swarm::crowd(arguments.from, nodes, arguments.blocks, &mut |line| eprintln!("{line}"));
+        let crowd = crowd.map_err(|what| anyhow!(what))?;
+        println!("{nodes} nodes gathered in {:.1} s", crowd.gathering.as_secs_f64());
+        let (real, mib) = (crowd.converging.as_secs_f64(), crowd.bytes as f64 / 1_048_576.0);
+        println!(
+            "{} blocks at all of them after {real:.1} s ({} virtual ms, {mib:.1} MiB sent)",
+            arguments.blocks, crowd.converging_ms
+        );
+        return Ok(());
+    }
     if let Some(file) = &arguments.plan {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         return one(&text.parse().with_context(|| file.display().to_string())?);
@@ -149,7 +166,10 @@ fn many(arguments: &Arguments, ranges: &Ranges) -> Result<()> {
                             progress.totals.add(seed, &outcome);
                             progress.twice += u64::from(twice);
                         }
-                        Err(failure) => progress.failed.push((seed, plan, failure)),
+                        Err(failure) => {
+                            eprintln!("seed {seed} failed {failure}");
+                            progress.failed.push((seed, plan, failure));
+                        }
                     }
                 }
             });
@@ -260,7 +280,7 @@ fn conclude(arguments: &Arguments, progress: Progress, took: Duration) -> Result
     println!("run twice, same trace {twice:>11}");
     println!("seeds per second     {:>12.2}", arguments.seeds as f64 / took.as_secs_f64());
     for (seed, plan, failure) in &failed {
-        println!("\nseed {seed} failed {failure}");
+        println!("\nseed {seed}");
         // One of each kind is enough to begin with, and shrinking takes its time.
         let first = failed.iter().find(|(_, _, other)| other.broken.invariant == failure.broken.invariant);
         if first.is_some_and(|(first, ..)| first == seed) {

@@ -13,7 +13,7 @@ use super::run::Run;
 use crate::{NodeId, World};
 
 /// One of so many restarts is followed by the verification of the whole store.
-const FULL_CHECKS: u64 = 6;
+const FULL_CHECKS: u64 = 12;
 
 /// How much of each node's set was looked at, in the order of arrival.
 #[derive(Debug, Default)]

@@ -110,7 +110,9 @@ impl Plan {
     pub fn drawn(seed: u64, ranges: &Ranges) -> Self {
         let mut dice = Dice(ChaCha20Rng::seed_from_u64(seed));
         let spread = ranges.nodes_max.saturating_sub(ranges.nodes_min).saturating_add(1);
-        let all = ranges.nodes_min.saturating_add(dice.index(spread)).max(2);
+        // The smaller of two draws: a run's cost grows with the square of its nodes, and most of what can go wrong needs few.
+        let more = dice.index(spread).min(dice.index(spread));
+        let all = ranges.nodes_min.saturating_add(more).max(2);
         // Half of the runs have malicious peers: mostly one or two, at most all but two of the nodes.
         let mut enemies = Vec::new();
         if !ranges.enemies.is_empty() && dice.percent(55) {

@@ -5,6 +5,7 @@
 
 mod app;
 mod check;
+mod crowd;
 mod draw;
 mod hostile;
 mod invariant;
@@ -14,6 +15,7 @@ mod report;
 mod run;
 mod shrink;
 
+pub use crowd::{Crowd, crowd};
 pub use draw::{Ranges, STEPS};
 pub use invariant::{Asked, Broken, Invariant};
 pub use plan::{Action, NODES_MAX, Partition, Plan, PlanError, Setting, Step};

@@ -34,7 +34,7 @@ pub struct Setting {
     /// How many of the honest nodes, the last ones, have the production store on a simulated disk. The others have rows in
     /// memory.
     pub disks: usize,
-    /// Whether members know each other's addresses from the beginning, not the founder's alone.
+    /// Whether members know some others' addresses from the beginning, not the founder's alone.
     pub mesh: bool,
     /// The longest way of a frame that is not delayed, in milliseconds.
     pub latency_ms: u64,

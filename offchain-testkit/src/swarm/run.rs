@@ -25,6 +25,10 @@ pub const CONVERGENCE_MS: u64 = 300_000;
 /// besides.
 const CONVERGENCE_BYTES: (u64, u64) = (64 * 1024, 2 * 1024 * 1024);
 
+/// How many others a member is given the addresses of, besides the founder's. All of them would be a session for each pair,
+/// whose signatures are most of what a run costs.
+const ACQUAINTANCES: usize = 2;
+
 /// How long equal nodes are left alone before they are asked, in milliseconds.
 const QUIET_MS: u64 = 30_000;
 
@@ -252,9 +256,10 @@ impl Run {
         format!("{number:>4} {seconds:>10.3} s  {action:?}  [{}]", blocks.join(" "))
     }
 
-    /// Gives a member the addresses of all others.
+    /// Gives a member the addresses of those who joined last before it. All know the founder's.
     fn acquaint(&mut self, node: NodeId) {
-        for other in self.members.iter().copied().filter(|other| *other != node) {
+        let before: Vec<NodeId> = self.members.iter().copied().filter(|other| *other < node).collect();
+        for other in before.into_iter().rev().take(ACQUAINTANCES) {
             let address = self.world.address(other);
             self.world.ask(node, Command::Connect { address });
         }

@@ -26,7 +26,12 @@ pub(crate) struct Arguments {
 }
 
 /// The bench targets: package and target. Each prints JSON lines, and takes `--quick` and the picks.
-const TARGETS: &[(&str, &str)] = &[("offchain-store", "floor"), ("offchain-net", "floor"), ("walytis-cli", "walytis")];
+const TARGETS: &[(&str, &str)] = &[
+    ("offchain-store", "floor"),
+    ("offchain-net", "floor"),
+    ("walytis-cli", "walytis"),
+    ("offchain-testkit", "swarm"),
+];
 
 /// What must happen between adding a private block here and seeing it there: a commit on both sides, the transfer, and
 /// one signature with its verification. Each with how often; a name stands for the metric itself or for its `_median`.

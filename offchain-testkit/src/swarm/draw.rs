@@ -7,7 +7,7 @@ use super::plan::{Action, Partition, Plan, Setting, Step};
 use crate::{Damage, Mangle};
 
 /// How many steps a drawn plan has, about: half of them are operations of people, the others faults.
-pub const STEPS: usize = 200;
+pub const STEPS: usize = 220;
 
 /// What plans are drawn from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +73,13 @@ impl Dials {
         // Each fault is off in some runs and frequent in others: what hides behind one shows without it.
         let mut dial = |most: u64| if dice.percent(15) { 0 } else { dice.between(1, most) };
         let weights = vec![
-            (80, Kind::Post),
+            (72, Kind::Post),
             (6, Kind::Read),
             (5, Kind::Join),
-            (dial(50), Kind::Frame),
+            (dial(60), Kind::Frame),
             (dial(40), Kind::Link),
-            (dial(16), Kind::Ways),
-            (18, Kind::Mend),
+            (dial(20), Kind::Ways),
+            (22, Kind::Mend),
             (dial(16), Kind::Crash),
             (18, Kind::Start),
             (dial(8), Kind::Disk),

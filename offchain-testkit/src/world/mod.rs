@@ -93,6 +93,8 @@ pub struct World {
     cut: BTreeMap<(NodeId, NodeId), bool>,
     blocked: BTreeMap<Way, Blocked>,
     mangles: BTreeMap<Way, VecDeque<Mangle>>,
+    /// When something was last done to a frame of a direction.
+    mangled_us: BTreeMap<Way, u64>,
     faults: Faults,
     links: u64,
     tickets: u64,
@@ -125,6 +127,7 @@ impl World {
             cut: BTreeMap::new(),
             blocked: BTreeMap::new(),
             mangles: BTreeMap::new(),
+            mangled_us: BTreeMap::new(),
             faults: Faults::default(),
             links: 0,
             tickets: 0,

@@ -109,6 +109,12 @@ impl World {
         self.mangles.entry((from, to)).or_default().push_back(mangle);
     }
 
+    /// When something was last done to a frame between two nodes, in microseconds.
+    #[must_use]
+    pub fn mangled_us(&self, a: NodeId, b: NodeId) -> Option<u64> {
+        self.mangled_us.get(&(a, b)).copied().max(self.mangled_us.get(&(b, a)).copied())
+    }
+
     /// Connects two nodes now, as if the first had dialled.
     pub fn link(&mut self, from: NodeId, to: NodeId) {
         let address = self.address(to);
@@ -144,6 +150,7 @@ impl World {
         let mangle = self.mangles.get_mut(&(from, to)).and_then(VecDeque::pop_front);
         if let Some(mangle) = mangle {
             self.faults.fire(mangle.fault());
+            self.mangled_us.insert((from, to), self.now_us);
         }
         match mangle {
             None => self.travel((from, to), link, frame),

@@ -182,7 +182,7 @@ impl LocalDevice {
     }
 
     /// Where this device's next block on a chain stands: behind the heads. If there are too many, the heads of
-    /// operations come first, then those with the lowest keyed hash, so that authors pick different ones.
+    /// operations come first, all of them after [`LocalDevice::merge_operations`], then those with the lowest keyed hash, so that authors pick different ones.
     ///
     /// # Errors
     /// [`WriteError`] if the store fails or this device has no key on the chain.
@@ -234,22 +234,45 @@ impl LocalDevice {
         Ok(chains::insert(desk.view, &block)?)
     }
 
+    /// Merges the heads of operations of a chain until one block can name them all: a block that cannot has not all of the
+    /// view among its ancestors, and what it rests on (an epoch, an invitation, its author's own admission) may be what it
+    /// lacks. Returns the operations that this took: none, unless there were more than [`PARENTS_MAX`] heads.
+    ///
+    /// # Errors
+    /// [`WriteError`] if this device may not write there, or the store fails.
+    pub fn merge_operations(&self, desk: &mut Desk<'_>, chain: ChainId) -> Result<Vec<StoredBlock>, WriteError> {
+        let mut merges = Vec::new();
+        loop {
+            let heads = chains::operation_heads(desk.view, chain)?;
+            if heads.len() <= PARENTS_MAX {
+                return Ok(merges);
+            }
+            let mut merged = Err(WriteError::NoRight);
+            // A device that has not written yet has its right from one of them.
+            for some in heads.chunks(PARENTS_MAX) {
+                let (author, mut place) = self.place(desk, chain)?;
+                if let Place::After { parents, .. } = &mut place {
+                    *parents = some.to_vec();
+                }
+                merged = self.append_at(desk, &author, place, Entry::operation(&Operation::Merge));
+                match &merged {
+                    Err(WriteError::NoRight) => {}
+                    Err(WriteError::Refused(refusal)) if !refusal.is_ours() => {}
+                    _ => break,
+                }
+            }
+            merges.push(merged?);
+        }
+    }
+
     /// Begins a new epoch for exactly the readers of the current view, with one wrap for each, and keeps its seed and
     /// its wraps. Returns the operation that began it.
     ///
     /// # Errors
     /// [`WriteError`] if this device may not write in the group, or the store fails.
     pub fn begin_epoch(&self, desk: &mut Desk<'_>, group: ChainId) -> Result<BlockId, WriteError> {
-        let mut view = chains::operation_heads(desk.view, group)?;
-        while view.len() > PARENTS_MAX {
-            let (author, mut place) = self.place(desk, group)?;
-            view.truncate(PARENTS_MAX);
-            if let Place::After { parents, .. } = &mut place {
-                *parents = view;
-            }
-            self.append_at(desk, &author, place, Entry::operation(&Operation::Merge))?;
-            view = chains::operation_heads(desk.view, group)?;
-        }
+        self.merge_operations(desk, group)?;
+        let view = chains::operation_heads(desk.view, group)?;
         let membership = desk.fold.at(desk.view, group, &view)?;
         let readers: Vec<_> = membership.readers().into_values().collect();
         let seed = EpochSeed::generate(desk.rng);

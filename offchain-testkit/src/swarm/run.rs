@@ -539,13 +539,12 @@ impl Run {
             return Ok(());
         }
         self.world.faults_mut().arm(Fault::OldCopy);
-        let own: Vec<BlockId> =
-            self.acknowledged.iter().filter(|(_, post)| post.node == node).map(|(id, _)| *id).collect();
-        for id in own {
+        // What was here alone goes with what is put back, whoever wrote it.
+        for id in self.acknowledged.keys().copied().collect::<Vec<BlockId>>() {
             let elsewhere = self.nodes.iter().any(|other| *other != node && self.has(*other, id));
             if !elsewhere {
                 self.acknowledged.remove(&id);
-            } else if let Some(post) = self.acknowledged.get_mut(&id) {
+            } else if let Some(post) = self.acknowledged.get_mut(&id).filter(|post| post.node == node) {
                 post.stored = false;
             }
         }

@@ -202,6 +202,7 @@ impl Engine {
         let entry = Writing::operation(&Operation::OpenInvitation(open));
         let inviter = Inviter { peer: self.device.peer(), addresses };
         let code = InvitationCode::new(group, secret, vec![inviter])?.to_text();
+        self.merge_operations(group)?;
         let stored = self.device.append(&mut self.parts.desk(), group, entry)?;
         self.own(group, &stored)?;
         Ok(code)
@@ -213,6 +214,14 @@ impl Engine {
         self.fresh.push(Fresh { chain, id, from: None });
         let wraps = wraps(&self.parts.view, id)?.map(|wraps| Attachment::Wraps(serde_bytes::ByteBuf::from(wraps)));
         self.push_block(chain, stored, wraps.as_ref())
+    }
+
+    /// Before a block: lets it have all operations of the view among its ancestors.
+    pub(super) fn merge_operations(&mut self, group: ChainId) -> Result<(), EngineError> {
+        for merge in self.device.merge_operations(&mut self.parts.desk(), group)? {
+            self.own(group, &merge)?;
+        }
+        Ok(())
     }
 
     /// The epoch under which this device may seal: made for exactly the readers of the current view, not ended, and
@@ -249,6 +258,7 @@ impl Engine {
             return Err(EngineError::NotWriter);
         }
         let content = OpenContent::new(topics, content, &mut *self.parts.rng)?;
+        self.merge_operations(group)?;
         let epoch = match self.usable_epoch(group)? {
             Some(epoch) => epoch,
             None => {

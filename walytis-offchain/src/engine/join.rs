@@ -335,6 +335,7 @@ impl Engine {
         };
         let content = Operation::Admit(Box::new(admit)).encode();
         let entry = Writing { kind: BlockKind::Operation, content, foreign };
+        self.merge_operations(group)?;
         let admitted = self.device.append(&mut self.parts.desk(), group, entry)?;
         let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
         self.own(group, &admitted)?;

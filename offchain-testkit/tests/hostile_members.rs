@@ -5,10 +5,11 @@
 mod common;
 
 use common::*;
+use offchain_testkit::enemies::{self, Deeds, Turn};
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::limits::FOREIGN_BYTES_MAX;
+use walytis_core::limits::{FOREIGN_BYTES_MAX, PARENTS_MAX};
 use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{BlockId, ChainId, Hash, Header, chains};
+use walytis_core::{BlockId, ChainId, Hash, Header, Pending, chains};
 use walytis_identities::{History, InvitationCode, Operation};
 use walytis_offchain::{Command, EngineError, JoinRefusal, JoinRequest, Message, Progress};
 
@@ -411,4 +412,26 @@ fn c5_a_founder_elsewhere_cannot_bind_anothers_transport_key() {
     }
     let block = wire_of(&founder, honest);
     assert_accepted(&mut world, &mut founder, v, "trap", block, "the honest admission of that device");
+}
+
+#[test]
+fn b4_a_post_behind_more_operations_than_it_can_name_is_one_for_everybody() {
+    let (mut world, [a, b, c, _], mut puppet, group) = four(91);
+    let fan = enemies::all().into_iter().find(|class| class.name == "operation_fan").expect("a class of this name");
+    let (mut enemy, mut deeds) = ((fan.make)(), Deeds::default());
+    let mut turns = 0;
+    while chains::operation_heads(&Pending::new(world.store(a)), group).expect("a sound store").len() <= 2 * PARENTS_MAX
+    {
+        assert!(turns < 20, "it goes on making siblings");
+        turns += 1;
+        enemy.act(&mut Turn::new(&mut world, &mut puppet, &[a], group, &mut deeds));
+        world.run_for(1_000);
+    }
+    let id = post(&mut world, a, GROUP, b"behind all of them");
+    converge(&mut world, GROUP, &[a, b, c]);
+    for node in [a, b, c] {
+        let found = list(&mut world, node, GROUP).into_iter().find(|entry| entry.id == id);
+        assert!(found.is_some_and(|entry| entry.content.is_some()), "{node:?}");
+        assert_sound(&world, node);
+    }
 }

@@ -419,17 +419,25 @@ fn b4_a_post_behind_more_operations_than_it_can_name_is_one_for_everybody() {
     let (mut world, [a, b, c, _], mut puppet, group) = four(91);
     let fan = enemies::all().into_iter().find(|class| class.name == "operation_fan").expect("a class of this name");
     let (mut enemy, mut deeds) = ((fan.make)(), Deeds::default());
+    // An epoch of which the enemy knows nothing: it will stand beside all that the enemy writes.
+    let code = invite(&mut world, a, GROUP, 1);
+    let [newcomer] = nodes(&mut world);
+    join(&mut world, newcomer, &code, GROUP).expect("an open invitation");
+    converge(&mut world, GROUP, &[a, b, c, newcomer]);
     let mut turns = 0;
     while chains::operation_heads(&Pending::new(world.store(a)), group).expect("a sound store").len() <= 2 * PARENTS_MAX
     {
         assert!(turns < 20, "it goes on making siblings");
         turns += 1;
-        enemy.act(&mut Turn::new(&mut world, &mut puppet, &[a], group, &mut deeds));
+        enemy.act(&mut Turn::new(&mut world, &mut puppet, &[a, b], group, &mut deeds));
         world.run_for(1_000);
     }
-    let id = post(&mut world, a, GROUP, b"behind all of them");
-    converge(&mut world, GROUP, &[a, b, c]);
+    let id = post(&mut world, b, GROUP, b"behind all of them");
+    // The wraps of the enemy's epochs are missing for ever; the blocks are not.
+    world.run_for(MINUTE_MS);
+    let heads = details(&mut world, a, GROUP).heads;
     for node in [a, b, c] {
+        assert_eq!(details(&mut world, node, GROUP).heads, heads, "{node:?}");
         let found = list(&mut world, node, GROUP).into_iter().find(|entry| entry.id == id);
         assert!(found.is_some_and(|entry| entry.content.is_some()), "{node:?}");
         assert_sound(&world, node);

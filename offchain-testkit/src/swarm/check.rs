@@ -232,11 +232,12 @@ pub(super) fn unequal(run: &Run) -> Broken {
         let linked: Vec<usize> =
             run.nodes.iter().filter(|other| run.world.connected(*node, **other)).map(|other| other.0).collect();
         let follows = run.apps.get(node).is_some_and(super::app::App::is_following);
+        let heads = run.heads(*node);
+        let some: Vec<String> =
+            heads.iter().take(4).map(|id| id.to_string().chars().take(8).collect::<String>()).collect();
+        let (number, count, running) = (node.0, heads.len(), run.world.is_running(*node));
         what.push_str(&format!(
-            " [node {}: {length} blocks, heads {:?}, links {linked:?}, running {}, follows {follows}]",
-            node.0,
-            run.heads(*node).iter().map(|id| id.to_string().split_at(8).0.to_owned()).collect::<Vec<_>>(),
-            run.world.is_running(*node)
+            " [node {number}: {length} blocks, {count} heads {some:?}, links {linked:?}, running {running}, follows {follows}]"
         ));
     }
     let invariant = if !run.hostile.is_empty() { Invariant::C4 } else { Invariant::C1 };

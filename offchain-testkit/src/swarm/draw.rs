@@ -7,7 +7,7 @@ use super::plan::{Action, Partition, Plan, Setting, Step};
 use crate::{Damage, Mangle};
 
 /// How many steps a drawn plan has, about: half of them are operations of people, the others faults.
-pub const STEPS: usize = 220;
+pub const STEPS: usize = 400;
 
 /// What plans are drawn from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,13 +73,13 @@ impl Dials {
         // Each fault is off in some runs and frequent in others: what hides behind one shows without it.
         let mut dial = |most: u64| if dice.percent(15) { 0 } else { dice.between(1, most) };
         let weights = vec![
-            (72, Kind::Post),
+            (215, Kind::Post),
             (6, Kind::Read),
             (5, Kind::Join),
-            (dial(60), Kind::Frame),
-            (dial(40), Kind::Link),
+            (dial(70), Kind::Frame),
+            (dial(56), Kind::Link),
             (dial(20), Kind::Ways),
-            (22, Kind::Mend),
+            (24, Kind::Mend),
             (dial(16), Kind::Crash),
             (18, Kind::Start),
             (dial(8), Kind::Disk),
@@ -87,7 +87,7 @@ impl Dials {
             (dial(5), Kind::Copies),
             (dial(10), Kind::Pause),
             (dial(8), Kind::Clock),
-            (if enemies == 0 { 0 } else { dial(40) }, Kind::Enemy),
+            (if enemies == 0 { 0 } else { dial(22) }, Kind::Enemy),
         ];
         Self { weights }
     }
@@ -110,12 +110,12 @@ impl Plan {
     pub fn drawn(seed: u64, ranges: &Ranges) -> Self {
         let mut dice = Dice(ChaCha20Rng::seed_from_u64(seed));
         let spread = ranges.nodes_max.saturating_sub(ranges.nodes_min).saturating_add(1);
-        // The smaller of two draws: a run's cost grows with the square of its nodes, and most of what can go wrong needs few.
-        let more = dice.index(spread).min(dice.index(spread));
+        // The smallest of three draws: a run's cost grows with the square of its nodes, and most of what can go wrong needs few.
+        let more = dice.index(spread).min(dice.index(spread)).min(dice.index(spread));
         let all = ranges.nodes_min.saturating_add(more).max(2);
         // Half of the runs have malicious peers: mostly one or two, at most all but two of the nodes.
         let mut enemies = Vec::new();
-        if !ranges.enemies.is_empty() && dice.percent(55) {
+        if !ranges.enemies.is_empty() && dice.percent(46) {
             let most = all.saturating_sub(2).max(1);
             let many = if dice.percent(20) { most } else { most.min(2) };
             for _ in 0..=dice.index(many) {

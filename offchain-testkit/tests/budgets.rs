@@ -1,7 +1,5 @@
 //! R1: what floods make a node hold, counted by the allocator. One test in this file: it counts the whole process.
 
-#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
-
 mod common;
 
 use common::*;

@@ -183,7 +183,7 @@ fn many(arguments: &Arguments, ranges: &Ranges) -> Result<()> {
 /// A run, and whether it was repeated to compare the traces.
 fn run(seed: u64, plan: &Plan) -> Result<(Outcome, bool), Failure> {
     let outcome = swarm::run(plan)?;
-    let twice = seed % TWICE == 0;
+    let twice = seed.is_multiple_of(TWICE);
     if twice {
         swarm::same_trace(plan, &outcome)?;
     }

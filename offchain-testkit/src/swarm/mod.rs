@@ -3,6 +3,7 @@
 //! A run is chaos (people's operations and faults), then healing, then liveness: the honest members have to become equal
 //! within [`CONVERGENCE_MS`]. A plan is data, so a run that fails is shrunk to the steps that matter and kept as text.
 
+mod act;
 mod app;
 mod check;
 mod crowd;

@@ -6,15 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use walytis_core::{BlockId, ChainId, Pending, Store, StoreError, chains};
-use walytis_identities::{Fold, History};
+use walytis_identities::History;
 use walytis_offchain::{Answer, Command, EngineError, Entry, LimitsReached, Ticket};
 
 use super::app::App;
 use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
-use super::plan::{Action, Partition, Plan, Step};
+use super::plan::{Action, Plan, Step};
 use super::{GROUP, check, probe};
-use crate::{Damage, Fault, Faults, MemoryStore, NodeId, StoreCopy, WallClock, World, WorldConfig};
+use crate::{Fault, Faults, MemoryStore, NodeId, StoreCopy, World, WorldConfig};
 
 /// Within how much virtual time honest members are equal once nothing disturbs them: twice the longest pause before a peer
 /// is dialled again (75 s), the time that a peer is shunned for what the network did to its frames (60 s), an exchange in
@@ -140,24 +140,24 @@ pub(super) struct Run {
     pub(super) members: BTreeSet<NodeId>,
     pub(super) apps: BTreeMap<NodeId, App>,
     /// Posts whose answer is awaited.
-    asking: BTreeMap<(NodeId, Ticket), Asking>,
-    joining: BTreeMap<NodeId, Ticket>,
-    reading: BTreeMap<NodeId, check::Reading>,
+    pub(super) asking: BTreeMap<(NodeId, Ticket), Asking>,
+    pub(super) joining: BTreeMap<NodeId, Ticket>,
+    pub(super) reading: BTreeMap<NodeId, check::Reading>,
     /// Every content that an honest member was given to post.
     pub(super) written: BTreeSet<Vec<u8>>,
     /// What was acknowledged, and to whom.
     pub(super) acknowledged: BTreeMap<BlockId, Asking>,
     /// Copies of stores, and how many members the group had in them.
-    copies: BTreeMap<NodeId, (StoreCopy, usize)>,
+    pub(super) copies: BTreeMap<NodeId, (StoreCopy, usize)>,
     /// Nodes that are to stay off until then, in virtual microseconds.
-    away_until_us: BTreeMap<NodeId, u64>,
+    pub(super) away_until_us: BTreeMap<NodeId, u64>,
     pub(super) seen: check::Seen,
-    code: String,
+    pub(super) code: String,
     pub(super) outcome: Outcome,
     pub(super) hostile: Vec<Hostile>,
 }
 
-fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
+pub(super) fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
     Broken { invariant, what: what.into() }
 }
 
@@ -216,24 +216,19 @@ impl Run {
         Ok(run)
     }
 
-    fn node(&self, number: usize) -> NodeId {
+    pub(super) fn node(&self, number: usize) -> NodeId {
         let index = number.checked_rem(self.nodes.len()).unwrap_or_default();
         self.nodes.get(index).copied().unwrap_or(NodeId(0))
     }
 
-    fn pair(&self, a: usize, b: usize) -> Option<(NodeId, NodeId)> {
-        let (a, b) = (self.node(a), self.node(b));
-        (a != b).then_some((a, b))
-    }
-
-    fn start_app(&mut self, node: NodeId) {
+    pub(super) fn start_app(&mut self, node: NodeId) {
         if let Some(app) = self.apps.get_mut(&node) {
             app.start(&mut self.world, node);
         }
     }
 
     /// Lets a node join, and waits for it.
-    fn join_now(&mut self, node: NodeId) -> Result<(), Broken> {
+    pub(super) fn join_now(&mut self, node: NodeId) -> Result<(), Broken> {
         // Frames that the network spoiled look like misbehaviour, and whoever misbehaves is not listened to for a minute.
         let founder = self.node(0);
         if let Some(spoiled_us) = self.world.mangled_us(node, founder) {
@@ -256,7 +251,7 @@ impl Run {
     }
 
     /// A step as a person reads it: when, what, and how many blocks each node has then; `-` for one that is off.
-    fn line(&self, number: usize, step: &Step) -> String {
+    pub(super) fn line(&self, number: usize, step: &Step) -> String {
         let blocks = self.nodes.iter().map(|node| {
             let length = chains::length(&self.view(*node), self.group).unwrap_or_default();
             if self.world.is_running(*node) { length.to_string() } else { "-".to_owned() }
@@ -267,7 +262,7 @@ impl Run {
     }
 
     /// Gives a member the addresses of those who joined last before it. All know the founder's.
-    fn acquaint(&mut self, node: NodeId) {
+    pub(super) fn acquaint(&mut self, node: NodeId) {
         let before: Vec<NodeId> = self.members.iter().copied().filter(|other| *other < node).collect();
         for other in before.into_iter().rev().take(ACQUAINTANCES) {
             let address = self.world.address(other);
@@ -275,7 +270,7 @@ impl Run {
         }
     }
 
-    fn step(&mut self, wait_ms: u64, action: &Action) -> Result<(), Broken> {
+    pub(super) fn step(&mut self, wait_ms: u64, action: &Action) -> Result<(), Broken> {
         self.world.run_for(wait_ms);
         self.look()?;
         self.act(action)?;
@@ -283,117 +278,7 @@ impl Run {
         self.look()
     }
 
-    fn act(&mut self, action: &Action) -> Result<(), Broken> {
-        match action {
-            Action::Post { node, bytes } => self.post(self.node(*node), *bytes),
-            Action::Join { node } => self.ask_to_join(self.node(*node)),
-            Action::Read { node } => {
-                let node = self.node(*node);
-                if self.can_speak(node) && !self.reading.contains_key(&node) {
-                    self.outcome.operations = self.outcome.operations.saturating_add(1);
-                    self.reading.insert(node, check::Reading::begin(&mut self.world, node));
-                }
-            }
-            Action::Mangle { from, to, how } => {
-                if let Some((from, to)) = self.pair(*from, *to) {
-                    self.world.mangle(from, to, *how);
-                }
-            }
-            Action::Break { a, b } => {
-                if let Some((a, b)) = self.pair(*a, *b) {
-                    self.world.break_link(a, b);
-                }
-            }
-            Action::HalfOpen { loses, keeps } => {
-                if let Some((loses, keeps)) = self.pair(*loses, *keeps) {
-                    self.world.half_open(loses, keeps);
-                }
-            }
-            Action::Partition(partition) => self.partition(partition),
-            Action::OneWay { from, to } => {
-                if let Some((from, to)) = self.pair(*from, *to) {
-                    self.world.block(from, to);
-                }
-            }
-            Action::Mend { a, b } => {
-                if let Some((a, b)) = self.pair(*a, *b) {
-                    self.world.mend(a, b);
-                }
-            }
-            Action::MendAll => self.mend_all(),
-            Action::Kill { node, keep } => {
-                let node = self.node(*node);
-                // Mostly in the middle of writing, where a crash can break something.
-                if *keep > 0 {
-                    self.post(node, 100);
-                    self.world.run_until(2, |world| world.writing(node) > 0);
-                }
-                self.kill(node, keep.saturating_sub(1));
-            }
-            Action::Start { node } => self.start(self.node(*node))?,
-            Action::CrashInRecovery { node, after_us } => self.crash_in_recovery(self.node(*node), *after_us)?,
-            Action::FailCommit { node, after, full } => {
-                let node = self.node(*node);
-                if self.world.is_running(node) {
-                    let reason = "the simulated disk refuses".to_owned();
-                    let (fault, error) = match full {
-                        true => (Fault::NoSpace, StoreError::Full { reason }),
-                        false => (Fault::WriteError, StoreError::Disk { reason }),
-                    };
-                    self.world.faults_mut().arm(fault);
-                    self.world.fail_commit(node, *after, error);
-                }
-            }
-            Action::Damage { node, how } => self.damage(self.node(*node), *how)?,
-            Action::PutBack { node } => self.put_back(self.node(*node))?,
-            Action::Copy { node } => {
-                let node = self.node(*node);
-                // A device that was admitted and lost all record of it cannot be admitted again; it would have to be made anew.
-                if !self.members.contains(&node) || !self.knows_group(node) {
-                    return Ok(());
-                }
-                let members = self.member_count(node);
-                self.copies.insert(node, (self.world.copy(node), members));
-            }
-            Action::Pause { node, ms } => self.world.pause(self.node(*node), *ms),
-            Action::Leave { node, ms } => {
-                let node = self.node(*node);
-                if self.world.is_running(node) {
-                    self.world.faults_mut().arm(Fault::Absence);
-                    self.world.faults_mut().fire(Fault::Absence);
-                    self.kill(node, 0);
-                    let until = self.world.now_us().saturating_add(ms.saturating_mul(1_000));
-                    self.away_until_us.insert(node, until);
-                }
-            }
-            Action::Skew { node, ms } => self.world.set_clock(self.node(*node), WallClock::Off(*ms)),
-            Action::Freeze { node } => {
-                let node = self.node(*node);
-                let shows = self.world.wall_clock(node).0;
-                self.world.set_clock(node, WallClock::Frozen(shows));
-            }
-            Action::Backwards { node } => {
-                let node = self.node(*node);
-                let (from_ms, since_ms) = (self.world.wall_clock(node).0, self.world.now_us() / 1_000);
-                self.world.set_clock(node, WallClock::Backwards { from_ms, since_ms });
-            }
-            Action::Enemy { which } => self.enemy(*which),
-        }
-        Ok(())
-    }
-
-    /// A malicious peer's turn, for which the others' time goes on.
-    fn enemy(&mut self, which: usize) {
-        let victims: Vec<NodeId> = self.members.iter().copied().filter(|node| self.world.is_running(*node)).collect();
-        let index = which.checked_rem(self.hostile.len()).unwrap_or_default();
-        let Some(hostile) = self.hostile.get_mut(index) else { return };
-        if hostile.act(&mut self.world, self.group, &victims) {
-            let times = self.outcome.enemies.entry(hostile.class().to_owned()).or_default();
-            *times = times.saturating_add(1);
-        }
-    }
-
-    fn can_speak(&self, node: NodeId) -> bool {
+    pub(super) fn can_speak(&self, node: NodeId) -> bool {
         self.members.contains(&node) && self.world.is_running(node)
     }
 
@@ -410,60 +295,8 @@ impl Run {
         self.asking.insert((node, ticket), Asking { node, content, stored: true });
     }
 
-    fn ask_to_join(&mut self, node: NodeId) {
-        if self.members.contains(&node) || self.joining.contains_key(&node) || !self.world.is_running(node) {
-            return;
-        }
-        self.outcome.operations = self.outcome.operations.saturating_add(1);
-        self.world.faults_mut().arm(Fault::LateJoin);
-        let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
-        self.joining.insert(node, self.world.ask(node, command));
-    }
-
-    fn partition(&mut self, partition: &Partition) {
-        let nodes = self.nodes.clone();
-        let last = nodes.len().saturating_sub(1);
-        for (index, a) in nodes.iter().enumerate() {
-            for (later, b) in nodes.iter().enumerate().skip(index.saturating_add(1)) {
-                let apart = match partition {
-                    Partition::Split { mask } => {
-                        let side = |index: usize| mask.checked_shr(u32::try_from(index).unwrap_or(0)).unwrap_or(0) & 1;
-                        side(index) != side(later)
-                    }
-                    Partition::Isolate { node } => {
-                        let alone = self.node(*node);
-                        *a == alone || *b == alone
-                    }
-                    Partition::Ring => later != index.saturating_add(1) && !(index == 0 && later == last),
-                    Partition::Pair { a: one, b: other } => {
-                        let (one, other) = (self.node(*one), self.node(*other));
-                        (*a, *b) == (one.min(other), one.max(other))
-                    }
-                };
-                if apart {
-                    self.world.cut(*a, *b);
-                }
-            }
-        }
-    }
-
-    fn mend_all(&mut self) {
-        for a in 0..self.world.len() {
-            for b in 0..a {
-                self.world.mend(NodeId(a), NodeId(b));
-            }
-        }
-    }
-
-    fn kill(&mut self, node: NodeId, keep: usize) {
-        if self.world.is_running(node) {
-            self.world.kill_keeping(node, keep);
-            self.went_off(node);
-        }
-    }
-
     /// Forgets what nobody will answer any more.
-    fn went_off(&mut self, node: NodeId) {
+    pub(super) fn went_off(&mut self, node: NodeId) {
         if let Some(app) = self.apps.get_mut(&node) {
             app.stop();
         }
@@ -472,7 +305,7 @@ impl Run {
         self.reading.remove(&node);
     }
 
-    fn start(&mut self, node: NodeId) -> Result<(), Broken> {
+    pub(super) fn start(&mut self, node: NodeId) -> Result<(), Broken> {
         if self.world.is_running(node) || self.away_until_us.contains_key(&node) {
             return Ok(());
         }
@@ -483,83 +316,10 @@ impl Run {
         Ok(())
     }
 
-    fn start_and_check(&mut self, node: NodeId) -> Result<(), Broken> {
+    pub(super) fn start_and_check(&mut self, node: NodeId) -> Result<(), Broken> {
         let started = self.world.start(node);
         self.outcome.asked.ask(Invariant::W3, started.is_ok(), || format!("{node:?} does not start: {started:?}"))?;
         self.after_crash(node)
-    }
-
-    fn crash_in_recovery(&mut self, node: NodeId, after_us: u64) -> Result<(), Broken> {
-        self.kill(node, 0);
-        if self.away_until_us.contains_key(&node) {
-            return Ok(());
-        }
-        self.world.faults_mut().arm(Fault::CrashInRecovery);
-        self.start_and_check(node)?;
-        self.world.run_for_us(after_us);
-        if self.world.is_running(node) {
-            self.world.faults_mut().fire(Fault::CrashInRecovery);
-        }
-        self.kill(node, 1);
-        let before = self.outcome.asked.times(Invariant::W1);
-        self.start(node)?;
-        let asked = self.outcome.asked.times(Invariant::W1).saturating_sub(before);
-        self.outcome.asked.add(Invariant::W4, asked);
-        Ok(())
-    }
-
-    /// W5: damage at rest is found, or changes nothing.
-    fn damage(&mut self, node: NodeId, how: Damage) -> Result<(), Broken> {
-        if self.away_until_us.contains_key(&node) {
-            return Ok(());
-        }
-        self.kill(node, 0);
-        let whole = self.world.copy(node);
-        let before = check::stored(&self.view(node), self.group);
-        if !self.world.damage(node, how) {
-            return Ok(());
-        }
-        self.world.faults_mut().arm(how.fault());
-        let found = match self.world.verify(node).and_then(|()| self.world.reopen(node)) {
-            Err(_) => true,
-            Ok(()) => check::stored(&self.view(node), self.group) == before,
-        };
-        self.outcome.asked.ask(Invariant::W5, found, || format!("{node:?} shows other blocks after {how:?}"))?;
-        self.world.restore(node, whole);
-        self.start(node)
-    }
-
-    /// Puts an old copy back. What only that node had is lost with it, and its application's records are the copy's, too.
-    fn put_back(&mut self, node: NodeId) -> Result<(), Broken> {
-        let Some((copy, members)) = self.copies.get(&node).cloned() else { return Ok(()) };
-        // Who alone admits and forgets whom it admitted knows them no more, and today nobody can show it: a member's first
-        // flight does not bring the operations that lead to it yet.
-        let forgets = node == self.node(0) && self.member_count(node) > members;
-        if forgets || self.away_until_us.contains_key(&node) {
-            return Ok(());
-        }
-        self.world.faults_mut().arm(Fault::OldCopy);
-        // What was here alone goes with what is put back, whoever wrote it.
-        for id in self.acknowledged.keys().copied().collect::<Vec<BlockId>>() {
-            let elsewhere = self.nodes.iter().any(|other| *other != node && self.has(*other, id));
-            if !elsewhere {
-                self.acknowledged.remove(&id);
-            } else if let Some(post) = self.acknowledged.get_mut(&id).filter(|post| post.node == node) {
-                post.stored = false;
-            }
-        }
-        self.world.put_back(node, copy);
-        self.went_off(node);
-        self.seen.forget(node);
-        if let Some(app) = self.apps.get_mut(&node) {
-            app.forget();
-        }
-        let started = self.world.start(node);
-        self.outcome
-            .asked
-            .ask(Invariant::W3, started.is_ok(), || format!("an old copy does not start: {started:?}"))?;
-        self.start_app(node);
-        Ok(())
     }
 
     /// A view of what a node has stored.
@@ -573,17 +333,12 @@ impl Run {
         chains::contains(&self.view(node), id).unwrap_or(false)
     }
 
-    fn member_count(&self, node: NodeId) -> usize {
-        let found = Fold::default().current(&self.view(node), self.group);
-        found.map_or(0, |membership| membership.members.len())
-    }
-
-    fn knows_group(&self, node: NodeId) -> bool {
+    pub(super) fn knows_group(&self, node: NodeId) -> bool {
         chains::length(&self.view(node), self.group).is_ok_and(|length| length > 0)
     }
 
     /// Starts nodes whose absence is over, and notices those that stopped by themselves.
-    fn come_back(&mut self) -> Result<(), Broken> {
+    pub(super) fn come_back(&mut self) -> Result<(), Broken> {
         let now = self.world.now_us();
         let back: Vec<NodeId> =
             self.away_until_us.iter().filter(|(_, until)| **until <= now).map(|(node, _)| *node).collect();
@@ -632,7 +387,7 @@ impl Run {
         self.grow(false)
     }
 
-    fn take_answers(&mut self) -> Result<(), Broken> {
+    pub(super) fn take_answers(&mut self) -> Result<(), Broken> {
         let mut asking = std::mem::take(&mut self.asking);
         let mut wrong = None;
         asking.retain(|(node, ticket), post| {
@@ -708,7 +463,7 @@ impl Run {
         Ok(self.outcome)
     }
 
-    fn heal(&mut self) -> Result<(), Broken> {
+    pub(super) fn heal(&mut self) -> Result<(), Broken> {
         self.mend_all();
         self.world.set_tail(0);
         self.away_until_us.clear();
@@ -726,7 +481,7 @@ impl Run {
         Ok(())
     }
 
-    fn restart_stopped(&mut self) -> Result<(), Broken> {
+    pub(super) fn restart_stopped(&mut self) -> Result<(), Broken> {
         for node in self.nodes.clone() {
             self.start(node)?;
         }
@@ -734,7 +489,7 @@ impl Run {
     }
 
     /// Whoever is no member yet joins now, and everybody becomes equal again.
-    fn latecomers(&mut self) -> Result<(), Broken> {
+    pub(super) fn latecomers(&mut self) -> Result<(), Broken> {
         // An admission may stand although the joiner never heard of it.
         for node in self.nodes.clone() {
             if !self.members.contains(&node) {

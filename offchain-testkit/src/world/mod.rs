@@ -7,6 +7,8 @@ mod faults;
 mod medium;
 mod network;
 mod node;
+mod storage;
+mod strings;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{Address, Batch, BatchNumber, PeerId, Store, StoreError, Timestamp};
+use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{
     Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, LimitsReached, Progress, Ticket,
 };
@@ -24,7 +26,7 @@ pub use faults::{Fault, Faults};
 pub use medium::{Damage, StoreCopy};
 pub use network::Mangle;
 
-use crate::{DiskFaults, MemoryStore};
+use crate::MemoryStore;
 use medium::Medium;
 use network::{Blocked, Way};
 use node::{Body, SimNode};
@@ -213,95 +215,6 @@ impl World {
         Ok(())
     }
 
-    /// Stops a node at once: what was being written is lost, and its connections break.
-    pub fn kill(&mut self, node: NodeId) {
-        self.kill_keeping(node, 0);
-    }
-
-    /// Stops a node at once. Of the batches that were being written, this many, the oldest, reached the disk all the same.
-    pub fn kill_keeping(&mut self, node: NodeId, batches: usize) {
-        let known = self.node(node);
-        if known.is_on() {
-            let kept = !known.writing.is_empty() && batches > 0;
-            self.faults.fire(if kept { Fault::CrashKeeping } else { Fault::CrashLosing });
-        }
-        let writing = self.switch_off(node);
-        let crashed = self.node_mut(node).medium.crash(writing, batches);
-        self.note_disk(crashed.faults);
-        if crashed.in_recovery {
-            self.faults.fire(Fault::CrashInRecovery);
-        }
-    }
-
-    fn note_disk(&mut self, faults: DiskFaults) {
-        let kinds = [
-            (Fault::LostPages, faults.pages_lost),
-            (Fault::ReorderedPages, faults.pages_reordered),
-            (Fault::TornPages, faults.pages_torn),
-            (Fault::FlippedBits, faults.bits_flipped),
-            (Fault::SwappedPages, faults.pages_swapped),
-            (Fault::CutEnd, faults.truncated),
-        ];
-        for (kind, times) in kinds {
-            if times > 0 {
-                self.faults.fire(kind);
-            }
-        }
-    }
-
-    /// Ends a node's run and its connections. Returns what it was writing.
-    fn switch_off(&mut self, node: NodeId) -> Vec<Batch> {
-        let reached = self.limits_reached(node);
-        let known = self.node_mut(node);
-        known.limits = reached;
-        known.body = Body::Off;
-        known.paused_until_us = 0;
-        known.deferred.clear();
-        let writing = known.writing.drain(..).map(|(_, batch)| batch).collect();
-        let links: Vec<NodeId> = self.node(node).links.keys().copied().collect();
-        for other in links {
-            self.unlink(node, other);
-        }
-        writing
-    }
-
-    /// How many batches a node is writing.
-    #[must_use]
-    pub fn writing(&self, node: NodeId) -> usize {
-        self.node(node).writing.len()
-    }
-
-    /// Stops a node and gives it to a puppet: from now on it can be dialled, and what is sent to it is collected.
-    pub(crate) fn possess(&mut self, node: NodeId) {
-        self.switch_off(node);
-        self.node_mut(node).body = Body::Puppet(VecDeque::new());
-    }
-
-    /// The frames that were sent to a puppet's node and not taken yet, oldest first.
-    pub(crate) fn take_mail(&mut self, node: NodeId) -> Vec<(PeerId, Vec<u8>)> {
-        match &mut self.node_mut(node).body {
-            Body::Puppet(mail) => mail.drain(..).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether frames wait at a puppet's node.
-    pub(crate) fn has_mail(&self, node: NodeId) -> bool {
-        matches!(&self.node(node).body, Body::Puppet(mail) if !mail.is_empty())
-    }
-
-    /// Sends a frame for a puppet.
-    pub(crate) fn send_for(&mut self, node: NodeId, to: NodeId, frame: Vec<u8>) {
-        let peer = self.node(to).identity.peer;
-        self.send(node, peer, frame);
-    }
-
-    /// Fresh randomness for a puppet of a node.
-    pub(crate) fn puppet_rng(&mut self, node: NodeId) -> ChaCha20Rng {
-        self.links = self.links.saturating_add(1);
-        self.node_rng(node, u64::MAX - self.links)
-    }
-
     /// What a node's wall clock shows.
     #[must_use]
     pub fn wall_clock(&self, node: NodeId) -> Timestamp {
@@ -355,16 +268,6 @@ impl World {
         self.wake(node);
     }
 
-    /// Makes the next commits of a node fail: the one after `commits` more, and with it the store's handle.
-    pub fn fail_commit(&mut self, node: NodeId, commits: u64, error: StoreError) {
-        self.node(node).medium.fail_commit(commits, error);
-    }
-
-    /// Lets the store of a node take commits again, if it was to fail.
-    pub fn heal_store(&mut self, node: NodeId) {
-        self.node(node).medium.heal();
-    }
-
     /// The longest that a frame without delay and a commit take together, in milliseconds.
     #[must_use]
     pub const fn slowest_ms(&self) -> u64 {
@@ -398,61 +301,6 @@ impl World {
     #[must_use]
     pub fn identity(&self, node: NodeId) -> Identity {
         self.node(node).identity
-    }
-
-    /// What a node's store holds, to read from, whether the node runs or not.
-    ///
-    /// # Errors
-    /// The store could not be opened after a crash.
-    pub fn reading(&self, node: NodeId) -> Result<Arc<dyn Store>, StoreError> {
-        self.node(node).medium.store()
-    }
-
-    /// A copy of all that a node has stored.
-    #[must_use]
-    pub fn copy(&self, node: NodeId) -> StoreCopy {
-        self.node(node).medium.copy()
-    }
-
-    /// Damages the disk of a node that is off. Returns whether it has one.
-    pub fn damage(&mut self, node: NodeId, damage: Damage) -> bool {
-        if self.node(node).is_on() {
-            return false;
-        }
-        let done = self.node_mut(node).medium.damage(damage);
-        self.note_disk(done.unwrap_or_default());
-        done.is_some()
-    }
-
-    /// Opens the store of a node that is off, and compares every page with its sum.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn verify(&mut self, node: NodeId) -> Result<(), StoreError> {
-        self.node_mut(node).medium.verify()
-    }
-
-    /// Opens the store of a node that is off anew, to read from.
-    ///
-    /// # Errors
-    /// It cannot be opened.
-    pub fn reopen(&mut self, node: NodeId) -> Result<(), StoreError> {
-        self.node_mut(node).medium.reopen()
-    }
-
-    /// Puts a copy back, as after a damage that was found. See [`World::put_back`].
-    pub fn restore(&mut self, node: NodeId, copy: StoreCopy) {
-        self.switch_off(node);
-        self.node_mut(node).medium.put_back(copy);
-    }
-
-    /// A node's store in memory. Nodes on disks have none: [`World::reading`].
-    #[must_use]
-    pub fn store(&self, node: NodeId) -> Arc<MemoryStore> {
-        match &self.node(node).medium {
-            Medium::Memory(store) => Arc::clone(store),
-            Medium::Disk(_) => unreachable!("{node:?} is on a disk"),
-        }
     }
 
     /// What was delivered to a node's applications, in order.
@@ -521,13 +369,6 @@ impl World {
     #[must_use]
     pub fn has_answer(&self, node: NodeId, ticket: Ticket) -> bool {
         self.node(node).answers.contains_key(&ticket)
-    }
-
-    /// Stops a node and puts other rows into its store, such as an old copy of its own.
-    pub fn put_back(&mut self, node: NodeId, copy: impl Into<StoreCopy>) {
-        self.switch_off(node);
-        self.faults.fire(Fault::OldCopy);
-        self.node_mut(node).medium.put_back(copy.into());
     }
 
     /// Gives a node a command and lets the world run until it is answered, at most `limit_ms`. `None` if it is not.

@@ -89,6 +89,12 @@ impl<T> Orphans<T> {
         self.peers.remove(&peer);
     }
 
+    /// How many bytes they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.peers.values().map(|share| share.bytes).sum()
+    }
+
     /// How many blocks wait.
     #[must_use]
     pub fn len(&self) -> usize {

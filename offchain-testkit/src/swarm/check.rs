@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::{BlockId, BlockKind, ChainId, Header, ParsedBlock, Pending, chains};
+use walytis_core::{BlockId, BlockKind, ChainId, Header, ORPHAN_BYTES_PER_PEER_MAX, ParsedBlock, Pending, chains};
 use walytis_identities::{Fold, Membership};
 use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 
@@ -115,6 +115,11 @@ impl Run {
             if !self.world.is_running(node) {
                 continue;
             }
+            let (held, links) = self.world.orphan_bytes(node);
+            let quota = links.saturating_add(1).saturating_mul(ORPHAN_BYTES_PER_PEER_MAX);
+            self.outcome.asked.ask(Invariant::R1, held <= quota, || {
+                format!("{node:?} holds {held} bytes of orphans from {links} peers")
+            })?;
             let view = self.view(node);
             let unreadable = |error: walytis_core::ChainError| Broken {
                 invariant: Invariant::W3,
@@ -292,6 +297,13 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
     // Equal sets were verified by each node on its own; verifying one store again finds what its own checks let in.
     let node = members.get(run.acknowledged.len() % members.len()).copied().unwrap_or(first);
     run.sound(node, &[Invariant::B3, Invariant::S1, Invariant::D3])?;
+    for node in run.nodes.clone() {
+        let (begun, answered) = run.world.handshakes(node);
+        run.outcome
+            .asked
+            .ask(Invariant::R2, answered <= begun, || format!("{node:?} answered {answered} handshakes of {begun}"))?;
+        run.outcome.asked.add(Invariant::R3, run.world.limits_reached(node).values().sum());
+    }
     run.outcome.asked.add(Invariant::R4, 1);
     Ok(())
 }

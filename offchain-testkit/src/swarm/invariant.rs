@@ -25,6 +25,9 @@ pub enum Invariant {
     H1,
     H2,
     H3,
+    R1,
+    R2,
+    R3,
     R4,
     S1,
     W1,
@@ -37,8 +40,8 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    /// All that a run asks. R1 to R3 have tests of their own, which count bytes and steps.
-    pub const ALL: [Self; 27] = [
+    /// All that a run asks. R1 to R3 have tests of their own, too, which count bytes and reads.
+    pub const ALL: [Self; 30] = [
         Self::B1,
         Self::B2,
         Self::B3,
@@ -57,6 +60,9 @@ impl Invariant {
         Self::H1,
         Self::H2,
         Self::H3,
+        Self::R1,
+        Self::R2,
+        Self::R3,
         Self::R4,
         Self::S1,
         Self::W1,
@@ -90,6 +96,9 @@ impl Invariant {
             Self::H1 => "no acknowledged post is missing at any healed member",
             Self::H2 => "nothing is read that was not written",
             Self::H3 => "a node's view only grows",
+            Self::R1 => "what waits for its parents stays within each peer's quota",
+            Self::R2 => "no more handshakes are answered than were begun",
+            Self::R3 => "a limit was reached, and held",
             Self::R4 => "nothing panics",
             Self::S1 => "content matches its commitment and signature",
             Self::W1 => "what was acknowledged is there after a crash",

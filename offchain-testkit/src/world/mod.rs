@@ -18,7 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{
-    Answer, Command, Delivery, Effect, Engine, EngineError, Event, Identity, LimitsReached, Progress, Ticket,
+    Answer, Command, Delivery, Effect, Engine, EngineError, Event, FrameKind, Identity, LimitsReached, Progress, Ticket,
 };
 
 pub use clock::WallClock;
@@ -335,6 +335,22 @@ impl World {
         reached
     }
 
+    /// How many first flights reached a node, and how many second flights it answered them with.
+    #[must_use]
+    pub fn handshakes(&self, node: NodeId) -> (u64, u64) {
+        self.node(node).handshakes
+    }
+
+    /// How many bytes of blocks a node holds that wait for their parents, and how many connections it has.
+    #[must_use]
+    pub fn orphan_bytes(&self, node: NodeId) -> (usize, usize) {
+        let known = self.node(node);
+        match &known.body {
+            Body::Engine(engine) => (engine.orphan_bytes(), known.links.len()),
+            _ => (0, known.links.len()),
+        }
+    }
+
     /// Why a node stopped by itself, once.
     pub fn take_stopped(&mut self, node: NodeId) -> Option<EngineError> {
         self.node_mut(node).stopped.take()
@@ -473,6 +489,12 @@ impl World {
         self.wake(node);
         let Some(event) = self.event(node, due.happening) else { return };
         self.note(node, &event);
+        if let Event::Frame { bytes, .. } = &event
+            && bytes.first() == Some(&(FrameKind::Flight1 as u8))
+        {
+            let asked = &mut self.node_mut(node).handshakes.0;
+            *asked = asked.saturating_add(1);
+        }
         let mut effects = Vec::new();
         if !std::mem::replace(&mut self.node_mut(node).clock_noticed, true) {
             self.faults.fire(Fault::Clock);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use rand_core::Rng as _;
 use walytis_core::{Address, Dialer, PeerId};
-use walytis_offchain::Event;
+use walytis_offchain::{Event, FrameKind};
 
 use super::{Fault, Happening, NodeId, TAIL_US, World};
 
@@ -135,6 +135,10 @@ impl World {
     pub(super) fn send(&mut self, from: NodeId, peer: PeerId, frame: Vec<u8>) {
         let Some(to) = self.find(peer) else { return };
         let Some(link) = self.node(from).links.get(&to).copied() else { return };
+        if frame.first() == Some(&(FrameKind::Flight2 as u8)) {
+            let answered = &mut self.node_mut(from).handshakes.1;
+            *answered = answered.saturating_add(1);
+        }
         self.frames_sent = self.frames_sent.saturating_add(1);
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
         if self.keep_frames {

@@ -40,6 +40,8 @@ pub(super) struct SimNode {
     pub(super) deliveries: Vec<(Ticket, Delivery)>,
     pub(super) progress: Vec<(Ticket, Progress)>,
     pub(super) stopped: Option<EngineError>,
+    /// First flights that came, and second flights that were answered: each of these costs signatures.
+    pub(super) handshakes: (u64, u64),
     /// What earlier runs came to.
     pub(super) limits: LimitsReached,
 }
@@ -62,6 +64,7 @@ impl SimNode {
             deliveries: Vec::new(),
             progress: Vec::new(),
             stopped: None,
+            handshakes: (0, 0),
             limits: LimitsReached::new(),
         }
     }

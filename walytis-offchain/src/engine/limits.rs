@@ -53,6 +53,13 @@ impl Engine {
         &self.limits
     }
 
+    /// How many bytes of blocks it holds that wait for their parents: at most
+    /// [`ORPHAN_BYTES_PER_PEER_MAX`](walytis_core::ORPHAN_BYTES_PER_PEER_MAX) for each connected peer.
+    #[must_use]
+    pub fn orphan_bytes(&self) -> usize {
+        self.orphans.bytes()
+    }
+
     pub(super) fn reached(&mut self, limit: Limit) {
         let times = self.limits.entry(limit).or_default();
         *times = times.saturating_add(1);

@@ -4,6 +4,7 @@
 
 mod clock;
 mod faults;
+mod gauges;
 mod medium;
 mod network;
 mod node;
@@ -18,7 +19,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{
-    Answer, Command, Delivery, Effect, Engine, EngineError, Event, FrameKind, Identity, LimitsReached, Progress, Ticket,
+    Answer, Command, Delivery, Effect, Engine, EngineError, Event, FrameKind, Identity, Progress, Ticket,
 };
 
 pub use clock::WallClock;
@@ -152,12 +153,6 @@ impl World {
         &self.frames
     }
 
-    /// How many frames were sent, and how many bytes they had.
-    #[must_use]
-    pub const fn traffic(&self) -> (u64, u64) {
-        (self.frames_sent, self.bytes_sent)
-    }
-
     /// Adds a node with a new identity in a store of its own, and starts it.
     ///
     /// # Errors
@@ -268,12 +263,6 @@ impl World {
         self.wake(node);
     }
 
-    /// The longest that a frame without delay and a commit take together, in milliseconds.
-    #[must_use]
-    pub const fn slowest_ms(&self) -> u64 {
-        self.config.latency_max_us.saturating_add(self.config.commit_us) / 1_000
-    }
-
     /// How many frames of a thousand take seconds from now on.
     pub fn set_tail(&mut self, permille: u16) {
         self.config.tail_permille = permille;
@@ -319,36 +308,6 @@ impl World {
     #[must_use]
     pub fn stopped(&self, node: NodeId) -> Option<&EngineError> {
         self.node(node).stopped.as_ref()
-    }
-
-    /// How often a node came to each of its limits, in all of its runs.
-    #[must_use]
-    pub fn limits_reached(&self, node: NodeId) -> LimitsReached {
-        let known = self.node(node);
-        let mut reached = known.limits.clone();
-        if let Body::Engine(engine) = &known.body {
-            for (limit, times) in engine.limits_reached() {
-                let sum = reached.entry(*limit).or_default();
-                *sum = sum.saturating_add(*times);
-            }
-        }
-        reached
-    }
-
-    /// How many first flights reached a node, and how many second flights it answered them with.
-    #[must_use]
-    pub fn handshakes(&self, node: NodeId) -> (u64, u64) {
-        self.node(node).handshakes
-    }
-
-    /// How many bytes of blocks a node holds that wait for their parents, and how many connections it has.
-    #[must_use]
-    pub fn orphan_bytes(&self, node: NodeId) -> (usize, usize) {
-        let known = self.node(node);
-        match &known.body {
-            Body::Engine(engine) => (engine.orphan_bytes(), known.links.len()),
-            _ => (0, known.links.len()),
-        }
     }
 
     /// Why a node stopped by itself, once.

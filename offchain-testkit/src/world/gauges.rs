@@ -1,0 +1,50 @@
+//! What can be read off a world.
+
+use walytis_offchain::LimitsReached;
+
+use super::node::Body;
+use super::{NodeId, World};
+
+impl World {
+    /// How many frames were sent, and how many bytes they had.
+    #[must_use]
+    pub const fn traffic(&self) -> (u64, u64) {
+        (self.frames_sent, self.bytes_sent)
+    }
+
+    /// How often a node came to each of its limits, in all of its runs.
+    #[must_use]
+    pub fn limits_reached(&self, node: NodeId) -> LimitsReached {
+        let known = self.node(node);
+        let mut reached = known.limits.clone();
+        if let Body::Engine(engine) = &known.body {
+            for (limit, times) in engine.limits_reached() {
+                let sum = reached.entry(*limit).or_default();
+                *sum = sum.saturating_add(*times);
+            }
+        }
+        reached
+    }
+
+    /// How many first flights reached a node, and how many second flights it answered them with.
+    #[must_use]
+    pub fn handshakes(&self, node: NodeId) -> (u64, u64) {
+        self.node(node).handshakes
+    }
+
+    /// How many bytes of blocks a node holds that wait for their parents, and how many connections it has.
+    #[must_use]
+    pub fn orphan_bytes(&self, node: NodeId) -> (usize, usize) {
+        let known = self.node(node);
+        match &known.body {
+            Body::Engine(engine) => (engine.orphan_bytes(), known.links.len()),
+            _ => (0, known.links.len()),
+        }
+    }
+
+    /// The longest that a frame without delay and a commit take together, in milliseconds.
+    #[must_use]
+    pub const fn slowest_ms(&self) -> u64 {
+        self.config.latency_max_us.saturating_add(self.config.commit_us) / 1_000
+    }
+}

@@ -119,10 +119,15 @@ impl Engine {
         if known.answered == Some(digest) {
             return Ok(());
         }
-        // A joiner can do nothing with ours: it does not know us yet, though it may have been admitted without hearing of it.
+        // A joiner can do nothing with a member's flight: it need not know us yet, though it may have been admitted without
+        // hearing of it. So a join stays on both sides; of two of a kind, both sides choose alike.
+        let stays = |ours: &[u8]| match (session::asks_to_join(ours), session::asks_to_join(flight)) {
+            (true, false) => Stays::Mine,
+            (false, true) => Stays::Theirs,
+            _ => choose(&me, &peer),
+        };
         if let Handshake::Begun(_, ours) = &known.handshake
-            && choose(&me, &peer) == Stays::Mine
-            && !session::asks_to_join(flight)
+            && stays(ours) == Stays::Mine
         {
             // Ours stays. The peer may have passed it over because it did not know us then, as it does now.
             let ours = ours.clone();

@@ -1,6 +1,6 @@
 //! An application at each member: it reads the group by a cursor that survives restarts, and notes what it is given.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use walytis_core::BlockId;
 use walytis_offchain::{Answer, Command, Delivery, Entry, Ticket};
@@ -166,11 +166,6 @@ impl App {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The blocks that it was given without their content.
-    pub(super) fn lacking(&self) -> BTreeSet<BlockId> {
-        self.given.iter().filter(|(_, whole)| !**whole).map(|(id, _)| *id).collect()
     }
 }
 

@@ -268,6 +268,14 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
         let own = if index == 0 { listing.clone() } else { run.listing(node)? };
         same_listing(run, node, &listing, &own)?;
         if !run.hostile.is_empty() {
+            let whole: BTreeSet<BlockId> =
+                own.iter().filter(|entry| entry.content.is_some()).map(|entry| entry.id).collect();
+            let stalled = run.acknowledged.keys().find(|id| !whole.contains(*id)).copied();
+            run.outcome
+                .asked
+                .ask(Invariant::C5, stalled.is_none(), || format!("{node:?} lacks all or a part of {stalled:?}"))?;
+        }
+        if !run.hostile.is_empty() {
             run.outcome.asked.add(Invariant::C4, 1);
         }
         given_in_order(run, node, &ids)?;
@@ -332,8 +340,6 @@ fn given_in_order(run: &mut Run, node: NodeId, ids: &BTreeSet<BlockId>) -> Resul
     let given: BTreeSet<BlockId> = app.given().keys().copied().collect();
     let left_out: Vec<String> = ids.difference(&given).map(ToString::to_string).collect();
     run.outcome.asked.ask(Invariant::D1, left_out.is_empty(), || format!("{node:?} was not given {left_out:?}"))?;
-    let lacking = app.lacking().len();
-    run.outcome.asked.add(Invariant::C5, u64::from(lacking == 0 && !run.hostile.is_empty()));
     let mut before = BTreeSet::new();
     for id in app.order() {
         let parents: Vec<BlockId> = match chains::block(&view, *id) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::codec::array;
-use crate::{AuthorKey, Hash, Transcript};
+use crate::{AuthorKey, Hash, Transcript, remembered};
 
 /// Bytes of an Ed25519 signature.
 pub const ED25519_SIGNATURE_BYTES: usize = 64;
@@ -76,8 +76,10 @@ impl AuthorKey {
         transcript: &Transcript,
         signature: &[u8; ED25519_SIGNATURE_BYTES],
     ) -> Result<(), BadSignature> {
-        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
-        key.verify_strict(transcript.as_bytes(), &DalekSignature::from_bytes(signature)).map_err(|_| BadSignature)
+        remembered::once([b"ed25519", &self.0, transcript.as_bytes(), signature], || {
+            let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
+            key.verify_strict(transcript.as_bytes(), &DalekSignature::from_bytes(signature)).map_err(|_| BadSignature)
+        })
     }
 }
 
@@ -166,9 +168,11 @@ impl HybridKey {
         transcript: &Transcript,
         signature: &[u8; ML_DSA_SIGNATURE_BYTES],
     ) -> Result<(), BadSignature> {
-        let key = mldsa65::VerifyingKey::try_from(&self.ml_dsa[..]).map_err(|_| BadSignature)?;
-        let signature = mldsa65::Signature::try_from(&signature[..]).map_err(|_| BadSignature)?;
-        key.verify(transcript.as_bytes(), b"", &signature).map_err(|_| BadSignature)
+        remembered::once([b"ml-dsa-65", &self.ml_dsa, transcript.as_bytes(), signature], || {
+            let key = mldsa65::VerifyingKey::try_from(&self.ml_dsa[..]).map_err(|_| BadSignature)?;
+            let signature = mldsa65::Signature::try_from(&signature[..]).map_err(|_| BadSignature)?;
+            key.verify(transcript.as_bytes(), b"", &signature).map_err(|_| BadSignature)
+        })
     }
 }
 

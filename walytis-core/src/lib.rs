@@ -15,6 +15,7 @@ mod plant;
 #[cfg(planted)]
 #[doc(hidden)]
 pub mod planted;
+mod remembered;
 mod store;
 pub mod sync;
 #[cfg(test)]
@@ -34,5 +35,6 @@ pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;
 pub use pending::{BatchNumber, Pending, Savepoint};
+pub use remembered::remember_signatures;
 pub use store::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 pub use transcript::Transcript;

@@ -54,6 +54,9 @@ pub struct WorldConfig {
 /// The longest delay of a frame in the tail, in microseconds.
 pub const TAIL_US: u64 = 10_000_000;
 
+/// How many signatures a world's thread remembers to have verified, so that a swarm verifies each only once.
+const REMEMBERED_SIGNATURES: usize = 8_192;
+
 impl WorldConfig {
     /// A calm world: 0.1 to 5 ms between nodes, 0.4 ms a commit.
     #[must_use]
@@ -118,6 +121,7 @@ impl World {
     /// An empty world.
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
+        walytis_core::remember_signatures(REMEMBERED_SIGNATURES);
         Self {
             config,
             rng: ChaCha20Rng::seed_from_u64(config.seed),

@@ -6,13 +6,13 @@ use rand_chacha::ChaCha20Rng;
 use serde_bytes::ByteBuf;
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
-    AuthorSecret, BlockKind, ChainError, ChainId, ForeignHead, Hash, HybridKey, ParsedBlock, PeerId, Pending, RawBlock,
-    StoredBlock, chains,
+    AuthorSecret, BlockKind, ChainError, ChainId, ForeignHead, Hash, Header, HybridKey, ParsedBlock, PeerId, Pending,
+    RawBlock, StoredBlock, chains,
 };
 use walytis_identities::session::{self, Directory, Initiator, Ready, Responder, Session};
 use walytis_identities::{
     Admit, Binding, Desk, Entry, EpochContext, Fold, InvitationId, InvitationSecret, LeafSecret, LocalDevice,
-    Operation, Refusal, SignedBinding, WriteError, join_transcript, keyring,
+    Operation, Refusal, SignedBinding, WriteError, give_wrap, join_transcript, keyring,
 };
 use walytis_offchain::{Attachment, FrameKind, JoinRequest, Message, OpenContent, PrivateBody, SealedPlace};
 
@@ -472,7 +472,7 @@ impl Puppet {
     }
 
     /// Every block of a chain in the order of arrival, as it would be sent: with the blocks of other chains that
-    /// operations name, and an epoch's wraps. Private content is left out.
+    /// operations name. Private content and wraps are left out.
     ///
     /// # Errors
     /// [`ChainError`] if the store fails.
@@ -490,10 +490,23 @@ impl Puppet {
     /// # Errors
     /// [`ChainError`] if the store fails.
     pub fn wire(&self, stored: &StoredBlock) -> Result<WireBlock, ChainError> {
-        let wraps = walytis_identities::wraps(&self.view, stored.block.id())?;
-        let attachment = wraps.map(|wraps| ByteBuf::from(Attachment::Wraps(ByteBuf::from(wraps)).encode()));
         let foreign = chains::foreign_ancestors(&self.view, &stored.block.header().foreign)?.unwrap_or_default();
-        Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
+        Ok(WireBlock { block: stored.block.raw().clone(), attachment: None, foreign })
+    }
+
+    /// The attachment of a block for the device of a peer: its wrap, if the block is an epoch that names it.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the store fails.
+    pub fn wrap_for(&mut self, block: &RawBlock, to: PeerId) -> Result<Option<ByteBuf>, WriteError> {
+        let Ok(header) = Header::decode(&block.header) else { return Ok(None) };
+        let Ok(Operation::BeginEpoch(begin)) = Operation::decode(&block.content) else { return Ok(None) };
+        let group = header.chain;
+        let membership = self.fold.current(&self.view, group)?;
+        let Some((author, device)) = membership.device_of_peer(&to) else { return Ok(None) };
+        let epoch = (Header::id_of(&block.header), &begin);
+        let given = give_wrap(&self.view, &mut self.fold, &mut self.rng, group, epoch, (author, device))?;
+        Ok(given.map(|given| Attachment::Wrap(ByteBuf::from(given.encode())).encode().into()))
     }
 
     fn raw_chain(&self, chain: ChainId) -> Result<Vec<RawBlock>, ChainError> {

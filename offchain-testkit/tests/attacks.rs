@@ -119,7 +119,7 @@ fn attack_01_content_that_its_block_does_not_commit_to_is_neither_stored_nor_sho
     let Attachment::Sealed(bytes) = &attachment else { panic!("sealed content") };
     let mut bad: Vec<(String, Option<Vec<u8>>)> = vec![
         ("the content of another block".into(), Some(other.encode())),
-        ("wraps".into(), Some(Attachment::Wraps(bytes.clone()).encode())),
+        ("wraps".into(), Some(Attachment::Wrap(bytes.clone()).encode())),
         ("sealed content as open".into(), Some(Attachment::Open(bytes.clone()).encode())),
         ("nonsense".into(), Some(vec![9; 40])),
         ("nothing at all".into(), Some(Vec::new())),

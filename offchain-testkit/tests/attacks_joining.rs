@@ -339,6 +339,9 @@ fn serve_history(
                 }
                 Message::Sync(SyncMessage::Pull { chain, .. }) if chain == group => {
                     let mut blocks = founder.wire_chain(group).expect("a store");
+                    for block in &mut blocks {
+                        block.attachment = founder.wrap_for(&block.block, peer).expect("a store");
+                    }
                     change(&mut blocks);
                     let portion = SyncMessage::Portion { chain, blocks, left: 0 };
                     founder.tell(world, from, &Message::Sync(portion));

@@ -72,6 +72,7 @@ decoders! {
     open_content: REFUSED,
     sealed_content: REFUSED,
     wraps: REFUSED,
+    given_wrap: REFUSED,
     invitation_code: REFUSED,
     first_flight: REFUSED,
     second_flight: REFUSED,

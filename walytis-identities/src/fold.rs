@@ -11,7 +11,7 @@ use walytis_core::{
 
 use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
 use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
-use crate::{LeafKey, Role};
+use crate::{LeafKey, Map, Role};
 
 /// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
 const MEMBERSHIPS_MAX: usize = 512;
@@ -71,6 +71,8 @@ pub struct Fold {
     /// takes a read for each head, and who is a member is asked for each message.
     latest: BTreeMap<ChainId, (Vec<BlockId>, Arc<Membership>)>,
     steps: BTreeMap<BlockId, Arc<Step>>,
+    /// By epoch: [`Membership::readers_tag`] of its view.
+    readers: BTreeMap<BlockId, Hash>,
 }
 
 impl std::fmt::Debug for Fold {
@@ -119,8 +121,31 @@ impl Fold {
         Ok(membership)
     }
 
+    /// [`Membership::readers_tag`] in the view of an epoch, which says at little cost whether it can be for certain readers.
+    ///
+    /// # Errors
+    /// As [`Fold::at`].
+    pub fn readers_tag(
+        &mut self,
+        view: &Pending,
+        chain: ChainId,
+        epoch: BlockId,
+        operations: &[BlockId],
+    ) -> Result<Hash, FoldError> {
+        if let Some(known) = self.readers.get(&epoch) {
+            return Ok(*known);
+        }
+        let tag = self.at(view, chain, operations)?.readers_tag;
+        if self.readers.len() >= OPERATIONS_MAX {
+            self.readers.clear();
+        }
+        self.readers.insert(epoch, tag);
+        Ok(tag)
+    }
+
     /// Forgets what was computed over blocks that turned out not to be written.
     pub fn forget(&mut self) {
+        self.readers.clear();
         self.memberships.clear();
         self.latest.clear();
         self.steps.clear();
@@ -231,14 +256,16 @@ impl Fold {
             purpose: genesis.purpose,
             history: genesis.history,
             key: None,
-            members: BTreeMap::new(),
-            devices: BTreeMap::new(),
-            invitations: BTreeMap::new(),
-            epochs: BTreeMap::new(),
-            named: BTreeMap::new(),
+            members: Map::default(),
+            devices: Map::default(),
+            invitations: Map::default(),
+            epochs: Map::default(),
+            named: Map::default(),
             depth: 0,
+            readers_tag: Hash([0; 32]),
+            peers: Map::default(),
         };
-        name(&mut membership, &step.foreign);
+        name(&mut membership.named, &step.foreign);
         match &genesis.founder {
             Founder::Key { key, peer } => {
                 membership.key = Some(HybridKey::clone(key));
@@ -250,7 +277,7 @@ impl Fold {
                     role: Role::Manage,
                     bound_by: step.id,
                 };
-                membership.devices.insert(step.author, Arc::new(device));
+                place(&mut membership, step.author, device);
             }
             Founder::Identity(joiner) => {
                 self.seat(view, &mut membership, step, &joiner.binding, Role::Manage, Vec::new())?;
@@ -264,13 +291,15 @@ impl Fold {
         if !membership.devices.contains_key(&step.author) {
             return Ok(());
         }
-        name(membership, &step.foreign);
+        name(&mut membership.named, &step.foreign);
         match &step.operation {
             Operation::Genesis(_) | Operation::Merge => {}
             Operation::OpenInvitation(open) => {
                 let invitation =
                     Invitation { role: open.role, uses: open.uses, used: 0, expires_at_ms: open.expires_at_ms };
-                membership.invitations.entry(open.invitation).or_insert(invitation);
+                if !membership.invitations.contains_key(&open.invitation) {
+                    membership.invitations.insert(open.invitation, invitation);
+                }
             }
             Operation::Admit(admit) => self.admit(view, membership, step, admit)?,
             Operation::BeginEpoch(begin) => {
@@ -289,9 +318,9 @@ impl Fold {
         step: &Step,
         admit: &Admit,
     ) -> Result<(), FoldError> {
-        let Some(invitation) = membership.invitations.get_mut(&admit.invitation.id()) else { return Ok(()) };
-        invitation.used = invitation.used.saturating_add(1);
-        let role = invitation.role;
+        let id = admit.invitation.id();
+        let Some(role) = membership.invitations.get(&id).map(|invitation| invitation.role) else { return Ok(()) };
+        membership.invitations.change(&id, |invitation| invitation.used = invitation.used.saturating_add(1));
         let mut rank = rank_of(membership, &step.author);
         rank.push((step.generation, step.id));
         self.seat(view, membership, step, &admit.joiner.binding, role, rank)
@@ -315,7 +344,9 @@ impl Fold {
         };
         let Some(member) = binding.path.first() else { return Ok(()) };
         membership.depth = membership.depth.max(resolved.depth.saturating_add(1));
-        membership.members.entry(*member).or_insert(Member { role, admitted_by: step.id, rank });
+        if !membership.members.contains_key(member) {
+            membership.members.insert(*member, Member { role, admitted_by: step.id, rank });
+        }
         // Of two admissions at once that claim one leaf key, the first has it: nobody reads by another's key.
         let taken = |leaf: &LeafKey| membership.devices.values().any(|device| device.leaf.as_ref() == Some(leaf));
         let leaf = binding.leaf.clone().filter(|leaf| !taken(leaf));
@@ -327,7 +358,7 @@ impl Fold {
             role: role.min(resolved.role),
             bound_by: step.id,
         };
-        membership.devices.entry(binding.author).or_insert_with(|| Arc::new(device));
+        place(membership, binding.author, device);
         Ok(())
     }
 
@@ -336,13 +367,13 @@ impl Fold {
         &mut self,
         view: &Pending,
         path: &[ChainId],
-        named: &BTreeMap<ChainId, BTreeSet<BlockId>>,
+        named: &Map<ChainId, BTreeSet<BlockId>>,
     ) -> Result<Resolved, FoldError> {
         let Some((member, below)) = path.split_first() else {
             return Err(FoldError::Path { member: ChainId::ZERO });
         };
         let lost = || FoldError::Path { member: *member };
-        let heads_in = |named: &BTreeMap<ChainId, BTreeSet<BlockId>>, chain: &ChainId| {
+        let heads_in = |named: &Map<ChainId, BTreeSet<BlockId>>, chain: &ChainId| {
             named.get(chain).map(|heads| heads.iter().copied().collect::<Vec<_>>()).ok_or_else(lost)
         };
         let mut role = Role::Manage;
@@ -357,10 +388,30 @@ impl Fold {
     }
 }
 
-fn name(membership: &mut Membership, foreign: &[ForeignHead]) {
+/// Notes heads of other chains that an operation names.
+pub(crate) fn name(named: &mut Map<ChainId, BTreeSet<BlockId>>, foreign: &[ForeignHead]) {
     for head in foreign {
-        membership.named.entry(head.chain).or_default().insert(head.block);
+        let mut heads = named.get(&head.chain).cloned().unwrap_or_default();
+        if heads.insert(head.block) {
+            named.insert(head.chain, heads);
+        }
     }
+}
+
+/// Gives a device its place under its author key, unless that is taken.
+fn place(membership: &mut Membership, author: AuthorKey, device: Device) {
+    if membership.devices.contains_key(&author) {
+        return;
+    }
+    if let Some(leaf) = &device.leaf {
+        for (tag, byte) in membership.readers_tag.0.iter_mut().zip(leaf.id().0) {
+            *tag ^= byte;
+        }
+    }
+    let mut authors = membership.peers.get(&device.peer).cloned().unwrap_or_default();
+    authors.insert(author);
+    membership.peers.insert(device.peer, authors);
+    membership.devices.insert(author, Arc::new(device));
 }
 
 fn rank_of(membership: &Membership, author: &AuthorKey) -> Rank {

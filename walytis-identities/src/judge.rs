@@ -1,6 +1,6 @@
 //! Whether a block may enter the set: a function of the block and its ancestors, and of nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use walytis_core::limits::NESTING_MAX;
@@ -9,13 +9,13 @@ use walytis_core::{
     planted,
 };
 
-use crate::Role;
-use crate::fold::{Fold, FoldError, Step, read_step};
+use crate::fold::{Fold, FoldError, Step, name, read_step};
 use crate::invitation::join_transcript;
 use crate::membership::Membership;
 use crate::operation::{Admit, Binding, Founder, Operation, Purpose};
+use crate::{Map, Role};
 
-/// The most devices of a group. The wraps of an epoch, 1,201 bytes each, travel in one frame.
+/// The most devices of a group. Who makes an epoch keeps its wraps, 1,201 bytes each, in one row.
 const DEVICES_MAX: usize = 1024;
 
 /// Why a block may not enter the set.
@@ -230,7 +230,7 @@ impl Fold {
         step: &Step,
         binding: &Binding,
         purpose: Purpose,
-        named: &BTreeMap<ChainId, BTreeSet<BlockId>>,
+        named: &Map<ChainId, BTreeSet<BlockId>>,
     ) -> Result<HybridKey, Refusal> {
         let id = step.id;
         let rule = |rule| Refusal::Rule { id, rule };
@@ -266,10 +266,8 @@ impl Fold {
     }
 }
 
-fn named_by(step: &Step) -> BTreeMap<ChainId, BTreeSet<BlockId>> {
-    let mut named: BTreeMap<ChainId, BTreeSet<BlockId>> = BTreeMap::new();
-    for head in &step.foreign {
-        named.entry(head.chain).or_default().insert(head.block);
-    }
+fn named_by(step: &Step) -> Map<ChainId, BTreeSet<BlockId>> {
+    let mut named = Map::default();
+    name(&mut named, &step.foreign);
     named
 }

@@ -1,7 +1,6 @@
 //! X-Wing (X25519 and ML-KEM-768; draft-connolly-cfrg-xwing-kem), with randomness passed in.
 
 use orion::KP;
-use orion::hazardous::ecc::x25519;
 use orion::hazardous::kem::xwing;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
@@ -16,6 +15,30 @@ pub(crate) const CIPHERTEXT_BYTES: usize = 1120;
 const ENCAPSULATION_SEED_BYTES: usize = 64;
 /// Where the X25519 half of a public key begins.
 const X25519_OFFSET: usize = PUBLIC_BYTES - 32;
+
+/// The points of low order on Curve25519 and its twist, in their canonical forms (<https://cr.yp.to/ecdh.html#validate>).
+const LOW_ORDER: [[u8; 32]; 5] = [
+    [
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    ],
+    [
+        0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    ],
+    [
+        0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09,
+        0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+    ],
+    [
+        0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44,
+        0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
+    ],
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ],
+];
 
 /// A shared secret of both sides.
 pub(crate) type Shared = Zeroizing<[u8; 32]>;
@@ -54,15 +77,36 @@ pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Zeroizing<[u8; SECRET_BYTES]>
     seed
 }
 
+/// A secret key, expanded once: that costs as much as using it. It wipes itself when it is dropped.
+pub(crate) struct Expanded(Option<Box<xwing::KeyPair>>);
+
+impl Expanded {
+    /// The key that a seed gives.
+    pub(crate) fn new(secret: &[u8; SECRET_BYTES]) -> Self {
+        let pair = pair(secret);
+        debug_assert!(pair.is_some(), "a seed of 32 bytes always gives a key pair");
+        Self(pair.map(Box::new))
+    }
+
+    /// Its public key.
+    pub(crate) fn public(&self) -> [u8; PUBLIC_BYTES] {
+        let mut public = [0; PUBLIC_BYTES];
+        if let Some(pair) = &self.0 {
+            public.copy_from_slice(pair.public().as_ref());
+        }
+        public
+    }
+
+    /// As [`decapsulate`].
+    pub(crate) fn decapsulate(&self, ciphertext: &[u8; CIPHERTEXT_BYTES]) -> Option<Shared> {
+        let ciphertext = xwing::Ciphertext::try_from(&ciphertext[..]).ok()?;
+        Some(copy(&self.0.as_ref()?.decap(&ciphertext).ok()?))
+    }
+}
+
 /// The public key of a secret one.
 pub(crate) fn public(secret: &[u8; SECRET_BYTES]) -> [u8; PUBLIC_BYTES] {
-    let pair = pair(secret);
-    debug_assert!(pair.is_some(), "a seed of 32 bytes always gives a key pair");
-    let mut public = [0; PUBLIC_BYTES];
-    if let Some(pair) = pair {
-        public.copy_from_slice(pair.public().as_ref());
-    }
-    public
+    Expanded::new(secret).public()
 }
 
 /// Whether bytes are a public key that its holder can have: ML-KEM's modulus check (FIPS 203, 7.2), an X25519 half in
@@ -82,11 +126,7 @@ fn is_canonical(coordinate: &[u8]) -> bool {
 }
 
 fn has_high_order(coordinate: &[u8]) -> bool {
-    // Clamped scalars are multiples of the cofactor, so any of them sends the points of low order to zero, which the
-    // agreement refuses. This one is no secret.
-    let agreed = x25519::PrivateKey::try_from(&[1; 32][..])
-        .and_then(|scalar| x25519::key_agreement(&scalar, &x25519::PublicKey::try_from(coordinate)?));
-    agreed.is_ok()
+    !LOW_ORDER.iter().any(|point| coordinate == point)
 }
 
 /// Makes a shared secret and the ciphertext that brings it to the holder of `public`. `None` if the key is malformed.
@@ -107,8 +147,7 @@ pub(crate) fn encapsulate(
 /// Takes the shared secret out of a ciphertext. With a ciphertext for another key the result is another secret, by
 /// ML-KEM's implicit rejection; `None` if its X25519 half has low order.
 pub(crate) fn decapsulate(secret: &[u8; SECRET_BYTES], ciphertext: &[u8; CIPHERTEXT_BYTES]) -> Option<Shared> {
-    let ciphertext = xwing::Ciphertext::try_from(&ciphertext[..]).ok()?;
-    Some(copy(&pair(secret)?.decap(&ciphertext).ok()?))
+    Expanded::new(secret).decapsulate(ciphertext)
 }
 
 fn pair(secret: &[u8; SECRET_BYTES]) -> Option<xwing::KeyPair> {

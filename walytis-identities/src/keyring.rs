@@ -56,11 +56,13 @@ pub struct LocalDevice {
     pub transport: Zeroizing<[u8; 32]>,
     /// Author keys that were read before: deriving a public key costs more than signing with it.
     authors: RefCell<BTreeMap<ChainId, Arc<AuthorSecret>>>,
+    /// Leaf secrets that were read before: expanding one costs more than opening a wrap with it.
+    leaves: RefCell<BTreeMap<ChainId, Arc<LeafSecret>>>,
 }
 
 impl LocalDevice {
     pub(crate) fn new(identity: ChainId, user: ChainId, secret: HybridSecret, transport: Zeroizing<[u8; 32]>) -> Self {
-        Self { identity, user, secret, transport, authors: RefCell::default() }
+        Self { identity, user, secret, transport, authors: RefCell::default(), leaves: RefCell::default() }
     }
 
     /// The key under which this device writes on a chain that it has joined.
@@ -74,6 +76,21 @@ impl LocalDevice {
         let secret = Arc::new(author(view, chain)?);
         self.authors.borrow_mut().insert(chain, Arc::clone(&secret));
         Ok(secret)
+    }
+
+    /// The secret to which a chain's epochs are wrapped for this device; `None` if it has none there.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if the store fails or the record is damaged.
+    pub fn leaf(&self, view: &Pending, chain: ChainId) -> Result<Option<Arc<LeafSecret>>, KeyringError> {
+        let Some(seed) = read32(view, Kind::Leaf, &chain.0)? else { return Ok(None) };
+        let mut leaves = self.leaves.borrow_mut();
+        if let Some(known) = leaves.get(&chain).filter(|known| *known.seed() == *seed) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let secret = Arc::new(LeafSecret::from_seed(&seed));
+        leaves.insert(chain, Arc::clone(&secret));
+        Ok(Some(secret))
     }
 
     /// The key by which the transport knows the device.

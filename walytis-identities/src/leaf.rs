@@ -88,6 +88,7 @@ impl fmt::Debug for LeafKey {
 /// The secret of a [`LeafKey`], as a seed. It is made for one group and never leaves the device.
 pub struct LeafSecret {
     seed: Zeroizing<[u8; Self::SEED_BYTES]>,
+    expanded: kem::Expanded,
     public: LeafKey,
 }
 
@@ -103,7 +104,9 @@ impl LeafSecret {
     /// The one that a stored seed gives.
     #[must_use]
     pub fn from_seed(seed: &[u8; Self::SEED_BYTES]) -> Self {
-        Self { seed: Zeroizing::new(*seed), public: LeafKey::from_bytes(kem::public(seed)) }
+        let expanded = kem::Expanded::new(seed);
+        let public = LeafKey::from_bytes(expanded.public());
+        Self { seed: Zeroizing::new(*seed), expanded, public }
     }
 
     /// The seed, to be stored sealed.
@@ -116,6 +119,11 @@ impl LeafSecret {
     #[must_use]
     pub const fn public(&self) -> &LeafKey {
         &self.public
+    }
+
+    /// The shared secret that a ciphertext brings; `None` if its X25519 half has low order.
+    pub(crate) fn decapsulate(&self, ciphertext: &[u8; kem::CIPHERTEXT_BYTES]) -> Option<kem::Shared> {
+        self.expanded.decapsulate(ciphertext)
     }
 }
 

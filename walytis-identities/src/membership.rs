@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use walytis_core::{AuthorKey, BlockId, ChainId, Hash, HybridKey, PeerId};
 
-use crate::{History, LeafKey, Purpose, Role};
+use crate::{History, LeafKey, Map, Purpose, Role};
 
 /// One of the operations that made a manager, from the founder down: (generation, id). Paths are compared in order, a
 /// prefix before what it begins.
@@ -99,17 +99,21 @@ pub struct Membership {
     /// The key of an identity that is a device.
     pub key: Option<HybridKey>,
     /// Members, by identity.
-    pub members: BTreeMap<ChainId, Member>,
+    pub members: Map<ChainId, Member>,
     /// Devices, by the key under which they write here.
-    pub devices: BTreeMap<AuthorKey, Arc<Device>>,
+    pub devices: Map<AuthorKey, Arc<Device>>,
     /// Invitations, by the id of their key.
-    pub invitations: BTreeMap<Hash, Invitation>,
+    pub invitations: Map<Hash, Invitation>,
     /// Epochs, by the operation that began them.
-    pub epochs: BTreeMap<BlockId, Arc<Epoch>>,
+    pub epochs: Map<BlockId, Arc<Epoch>>,
     /// The heads of other chains that the operations name.
-    pub named: BTreeMap<ChainId, BTreeSet<BlockId>>,
+    pub named: Map<ChainId, BTreeSet<BlockId>>,
     /// How deep the chains below this one nest: 0 for a device.
     pub depth: u8,
+    /// The names of all readers' leaf keys, by exclusive or: where it differs, so do the readers.
+    pub readers_tag: Hash,
+    /// The keys under which the devices write here, by the key by which the transport knows each.
+    pub(crate) peers: Map<PeerId, BTreeSet<AuthorKey>>,
 }
 
 impl Membership {
@@ -120,16 +124,33 @@ impl Membership {
         leaves.map(|leaf| (leaf.id(), leaf)).collect()
     }
 
+    /// Whether an epoch of this view would be made for the same devices, with the same leaf keys, as one of another.
+    #[must_use]
+    pub fn has_readers_of(&self, other: &Self) -> bool {
+        let reading = |membership: &Self| membership.devices.values().filter(|device| device.leaf.is_some()).count();
+        let same = |(author, device): (&AuthorKey, &Arc<Device>)| {
+            let here = self.devices.get(author);
+            device.leaf.is_none() || here.is_some_and(|here| Arc::ptr_eq(here, device) || here.leaf == device.leaf)
+        };
+        reading(self) == reading(other) && other.devices.iter().all(same)
+    }
+
     /// The device that writes here under this key, if it may do what `role` includes.
     #[must_use]
     pub fn device(&self, author: &AuthorKey, role: Role) -> Option<&Arc<Device>> {
         self.devices.get(author).filter(|device| device.role >= role)
     }
 
-    /// The device that the transport knows by this key.
+    /// The device that the transport knows by this key. If that key was bound more than once, the first by author key.
     #[must_use]
     pub fn device_of_peer(&self, peer: &PeerId) -> Option<(&AuthorKey, &Arc<Device>)> {
-        self.devices.iter().find(|(_, device)| device.peer == *peer)
+        self.devices_of_peer(peer).next()
+    }
+
+    /// All devices that the transport knows by this key, by author key.
+    pub fn devices_of_peer(&self, peer: &PeerId) -> impl Iterator<Item = (&AuthorKey, &Arc<Device>)> {
+        let authors = self.peers.get(peer).into_iter().flatten();
+        authors.filter_map(|author| self.devices.get(author).map(|device| (author, device)))
     }
 
     /// Whether a device is one of those for whom epochs of this view are made: it was here, with the same leaf key.

@@ -48,14 +48,23 @@ pub(crate) fn root(leaves: &[Vec<u8>]) -> Hash {
 
 /// The proof for one of the leaves.
 pub(crate) fn proof(leaves: &[Vec<u8>], position: usize) -> Option<WrapProof> {
-    let mut at = position;
-    let mut siblings = Vec::new();
-    for level in levels(leaves) {
-        siblings.extend(level.get(at ^ 1).filter(|_| level.len() > 1));
-        at /= 2;
-    }
-    (position < leaves.len()).then_some(())?;
-    Some(WrapProof { position: u32::try_from(position).ok()?, leaves: count(leaves), siblings })
+    proofs(leaves).into_iter().nth(position)
+}
+
+/// The proofs for all leaves, in their order.
+pub(crate) fn proofs(leaves: &[Vec<u8>]) -> Vec<WrapProof> {
+    let levels = levels(leaves);
+    let leaves = count(leaves);
+    let prove = |position: u32| {
+        let mut at = usize::try_from(position).unwrap_or(usize::MAX);
+        let mut siblings = Vec::new();
+        for level in &levels {
+            siblings.extend(level.get(at ^ 1).filter(|_| level.len() > 1));
+            at /= 2;
+        }
+        WrapProof { position, leaves, siblings }
+    };
+    (0..leaves).map(prove).collect()
 }
 
 /// All levels, from the leaves' hashes to the single node on top.

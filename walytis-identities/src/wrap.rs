@@ -1,5 +1,6 @@
 //! Wraps: an epoch's seed, encapsulated to each device that may read.
 
+mod given;
 mod list;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::kem::{self, KemSuite};
 use crate::leaf::{LeafError, LeafKey, LeafSecret};
 use crate::merkle::WrapProof;
 
+pub use given::GivenWrap;
 pub use list::Wraps;
 
 /// Bytes of a sealed seed.
@@ -157,7 +159,7 @@ impl Wrap {
         if self.leaf != secret.public().id() {
             return Err(refused());
         }
-        let shared = kem::decapsulate(secret.seed(), &self.ciphertext).ok_or_else(refused)?;
+        let shared = secret.decapsulate(&self.ciphertext).ok_or_else(refused)?;
         let associated = associated(suite, &self.leaf, expected_seed_hash, context);
         let key = sealing_key(&shared, &self.ciphertext, &associated);
         let mut opened = aead::open(&key, 0, &associated, &self.sealed_seed).ok_or_else(refused)?;

@@ -5,18 +5,15 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use walytis_core::limits::PARENTS_MAX;
 use walytis_core::{
-    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, Draft, ForeignHead, HybridSecret, Keys, Pending,
-    Place, Rows, StoreError, StoredBlock, Table, Timestamp, chains,
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, Draft, ForeignHead, HybridSecret, Pending,
+    Place, StoreError, StoredBlock, Timestamp, chains,
 };
 use zeroize::Zeroizing;
 
 use crate::fold::{Fold, FoldError};
 use crate::keyring::{self, KeyringError, LocalDevice};
 use crate::operation::{BeginEpoch, Binding, Founder, Genesis, History, Operation, Purpose, SignedBinding};
-use crate::{EpochContext, EpochSeed, LeafSecret, Refusal, Role, WrapError, Wraps};
-
-/// Block id of an epoch -> its wraps.
-const WRAPS: Table = Table { name: "identities.wraps", keys: Keys::Hidden, rows: Rows::Permanent };
+use crate::{EpochContext, EpochSeed, LeafSecret, Refusal, Role, WrapError, Wraps, epochs};
 
 /// Why this device could not write.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -282,7 +279,7 @@ impl LocalDevice {
         let stored = self.append(desk, group, Entry::operation(&begin))?;
         let epoch = stored.block.id();
         keyring::put_epoch(desk.view, epoch, &seed);
-        desk.view.put(WRAPS, epoch.0, wraps.encode());
+        epochs::put_wraps(desk.view, epoch, &wraps);
         Ok(epoch)
     }
 }
@@ -290,45 +287,4 @@ impl LocalDevice {
 fn heads_of(view: &Pending, chain: Option<ChainId>) -> Result<Vec<ForeignHead>, ChainError> {
     let Some(chain) = chain else { return Ok(Vec::new()) };
     Ok(chains::heads(view, chain)?.into_iter().map(|block| ForeignHead { chain, block }).collect())
-}
-
-/// The wraps of an epoch, as they are kept and passed on.
-///
-/// # Errors
-/// [`StoreError`] if the store fails.
-pub fn wraps(view: &Pending, epoch: BlockId) -> Result<Option<Vec<u8>>, StoreError> {
-    view.get(WRAPS, &epoch.0)
-}
-
-/// Takes the wraps of an epoch that another device made: checks them against the operation, keeps them, and opens this
-/// device's own if there is one. Returns whether this device can read the epoch now.
-///
-/// # Errors
-/// [`WriteError::Wrap`] if they are not the ones that the operation names.
-pub fn accept_wraps(
-    view: &mut Pending,
-    fold: &mut Fold,
-    group: ChainId,
-    epoch: BlockId,
-    begin: &BeginEpoch,
-    bytes: &[u8],
-) -> Result<bool, WriteError> {
-    let readers: Vec<_> = fold.at(view, group, &begin.view)?.readers().into_keys().collect();
-    let wraps = Wraps::decode(bytes, &begin.wraps, &readers)?;
-    view.put(WRAPS, epoch.0, bytes);
-    let leaf = match keyring::leaf(view, group) {
-        Ok(leaf) => leaf,
-        Err(KeyringError::Missing(_)) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    if !readers.contains(&leaf.public().id()) {
-        return Ok(false);
-    }
-    // A maker can cheat a reader with a wrap that does not open. That is no reason to refuse the epoch, which others
-    // can read: this device gets the content from them.
-    let opened = wraps.open(&leaf, &EpochContext::new(group, &begin.view), &begin.seed);
-    if let Ok(seed) = &opened {
-        keyring::put_epoch(view, epoch, seed);
-    }
-    Ok(opened.is_ok())
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
-use walytis_identities::{Fold, Judged, Operation, Refusal, keyring};
+use walytis_identities::{
+    BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, is_settled, keyring, own_wraps,
+};
 
 use crate::EngineError;
 use crate::content::PrivateBody;
@@ -34,6 +36,7 @@ pub struct CheckReport {
 pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, EngineError> {
     let view = Pending::new(store);
     let mut check = Check {
+        device: keyring::device(&view).map_err(WriteError::from)?,
         fold: Fold::default(),
         report: CheckReport::default(),
         missing: records::Missing::default(),
@@ -67,6 +70,8 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
 }
 
 struct Check {
+    /// Whose store it is, once it is set up.
+    device: Option<LocalDevice>,
     fold: Fold,
     report: CheckReport,
     missing: records::Missing,
@@ -139,8 +144,8 @@ impl Check {
                 self.report.blocks = self.report.blocks.saturating_add(1);
                 if judged.block.header().kind == BlockKind::Private {
                     self.content(view, chain, &judged);
-                } else if let Ok(Operation::BeginEpoch(_)) = Operation::decode(judged.block.content()) {
-                    self.wraps(view, chain, id);
+                } else if let Ok(Operation::BeginEpoch(begin)) = Operation::decode(judged.block.content()) {
+                    self.wraps(view, chain, id, &begin);
                 }
             }
             Err(error) => self.refused(chain, id, &error),
@@ -190,13 +195,17 @@ impl Check {
         }
     }
 
-    fn wraps(&mut self, view: &Pending, chain: ChainId, id: BlockId) {
-        match walytis_identities::wraps(view, id) {
-            Ok(None) if !self.missing.contains(chain, id) => {
-                self.problem(chain, &format!("the wraps of epoch {id} are lost"));
-            }
-            Ok(_) => {}
-            Err(error) => self.problem(chain, &error),
+    /// The wraps of an epoch that this device made, or what it owns of one that names it.
+    fn wraps(&mut self, view: &Pending, chain: ChainId, id: BlockId, begin: &BeginEpoch) {
+        let Some(device) = &self.device else { return };
+        let found = own_wraps(view, &mut self.fold, chain, id, begin).and_then(|own| {
+            let owed = own.is_empty() && device.is_named(view, &mut self.fold, chain, (id, begin))?;
+            Ok(!owed || self.missing.contains(chain, id) || is_settled(view, id)?)
+        });
+        match found {
+            Ok(true) => {}
+            Ok(false) => self.problem(chain, &format!("the key of epoch {id} is lost")),
+            Err(error) => self.problem(chain, &format!("epoch {id}: {error}")),
         }
     }
 }

@@ -123,8 +123,8 @@ pub enum Attachment {
     Sealed(serde_bytes::ByteBuf),
     /// Private content in the clear, with what proves it; inside a session, to a member that may read it.
     Open(serde_bytes::ByteBuf),
-    /// The wraps of an epoch.
-    Wraps(serde_bytes::ByteBuf),
+    /// The receiver's wrap of an epoch.
+    Wrap(serde_bytes::ByteBuf),
 }
 
 impl std::fmt::Debug for Attachment {
@@ -133,7 +133,7 @@ impl std::fmt::Debug for Attachment {
         let (name, bytes) = match self {
             Self::Sealed(bytes) => ("Sealed", bytes),
             Self::Open(bytes) => ("Open", bytes),
-            Self::Wraps(bytes) => ("Wraps", bytes),
+            Self::Wrap(bytes) => ("Wrap", bytes),
         };
         write!(f, "{name}({} bytes)", bytes.len())
     }

@@ -24,7 +24,7 @@ fn the_format_has_not_changed() {
         ("content.body", hex(&body.encode())),
         ("content.sealed", hex(&sealed)),
         ("attachment.sealed", hex(&Attachment::Sealed(serde_bytes::ByteBuf::from(vec![9, 9])).encode())),
-        ("attachment.wraps", hex(&Attachment::Wraps(serde_bytes::ByteBuf::from(vec![9, 9])).encode())),
+        ("attachment.wrap", hex(&Attachment::Wrap(serde_bytes::ByteBuf::from(vec![9, 9])).encode())),
         ("message.hello", hex(&Message::Hello { addresses: vec![] }.encode())),
         ("message.joined", hex(&Message::Joined.encode())),
     ];

@@ -22,8 +22,11 @@ fn garbage(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (device, mut desk) = turn.puppet.desk(turn.world);
     let stored = device.append(&mut desk, group, Entry::operation(&begin)).ok()?;
     walytis_identities::keyring::put_epoch(&mut turn.puppet.view, stored.block.id(), &seed);
-    let wraps = Attachment::Wraps(wraps.encode().into());
-    turn.offer(to, stored.block.raw().clone(), Some(&wraps))?;
+    let peer = turn.world.identity(to).peer;
+    let membership = turn.puppet.fold.current(&turn.puppet.view, group).ok()?;
+    let leaf = membership.device_of_peer(&peer)?.1.leaf.as_ref()?.id();
+    let given = wraps.given().find(|(name, _)| *name == leaf)?.1;
+    turn.offer(to, stored.block.raw().clone(), Some(&Attachment::Wrap(given.encode().into())))?;
     content(turn, to)
 }
 

@@ -32,7 +32,7 @@ fn no_view(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     begin(turn, to, Vec::new())
 }
 
-/// An operation that is well formed, with wraps beside it of which it says nothing.
+/// An operation that is well formed, with a wrap beside it of which it says nothing.
 fn wrong_wraps(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let block = turn.scratch(|turn| {
         let view = walytis_core::chains::operation_heads(&turn.puppet.view, turn.group).ok()?;
@@ -42,6 +42,6 @@ fn wrong_wraps(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
         let (device, mut desk) = turn.puppet.desk(turn.world);
         Some(device.append(&mut desk, group, entry).ok()?.block.raw().clone())
     })?;
-    let wraps = Attachment::Wraps(turn.random(3_000).into());
-    turn.forge(to, block, Some(&wraps))
+    let wrap = Attachment::Wrap(turn.random(1_202).into());
+    turn.forge(to, block, Some(&wrap))
 }

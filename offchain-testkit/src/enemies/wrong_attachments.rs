@@ -29,8 +29,8 @@ fn noise(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 
 fn wraps(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (raw, _) = turn.unkept(b"wraps")?;
-    let wraps = Attachment::Wraps(turn.random(1_300).into());
-    turn.forge(to, raw, Some(&wraps))
+    let wrap = Attachment::Wrap(turn.random(1_202).into());
+    turn.forge(to, raw, Some(&wrap))
 }
 
 fn nothing(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

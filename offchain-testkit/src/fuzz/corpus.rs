@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use walytis_core::sync::{SyncMessage, WANTED_MAX};
-use walytis_core::{Address, BlockId, BlockKind, ChainId, Hash, Header, codec};
+use walytis_core::{Address, BlockId, BlockKind, ChainId, Hash, Header, PeerId, codec};
 use walytis_identities::{History, InvitationCode, InvitationSecret, Inviter};
 use walytis_offchain::{Answer, Command, JoinRefusal, Message};
 
@@ -57,12 +57,15 @@ impl Corpus {
         }
         world.run_for(LONG_MS);
         let Ok(mut puppet) = Puppet::possess(&mut world, a) else { unreachable!("its store is sound") };
-        self.blocks_and_messages(&mut world, &mut puppet, group.group);
+        let other = world.identity(b).peer;
+        self.blocks_and_messages(&mut world, &mut puppet, group.group, other);
     }
 
-    fn blocks_and_messages(&mut self, world: &mut World, puppet: &mut Puppet, group: ChainId) {
-        let Ok(wire) = puppet.wire_chain(group) else { unreachable!("its store is sound") };
-        for wired in &wire {
+    fn blocks_and_messages(&mut self, world: &mut World, puppet: &mut Puppet, group: ChainId, to: PeerId) {
+        let Ok(mut wire) = puppet.wire_chain(group) else { unreachable!("its store is sound") };
+        for wired in &mut wire {
+            let Ok(wrap) = puppet.wrap_for(&wired.block, to) else { unreachable!("its store is sound") };
+            wired.attachment = wrap;
             self.add("block", codec::encode(wired));
             for raw in wired.foreign.iter().chain([&wired.block]) {
                 self.add("header", raw.header.clone());
@@ -116,6 +119,7 @@ impl Corpus {
         self.add("open_content", fixture.open.clone());
         self.add("sealed_content", fixture.sealed.clone());
         self.add("wraps", fixture.wraps.clone());
+        self.add("given_wrap", fixture.given_wrap.clone());
         fixture.first_flights.iter().for_each(|flight| self.add("first_flight", flight.clone()));
         self.add("second_flight", fixture.second_flight.clone());
         // Rows of every table: the last ones of each are like the first.

@@ -11,7 +11,7 @@ mod fixture;
 use walytis_core::sync::WireBlock;
 use walytis_core::{Header, ParsedBlock, Timestamp, codec};
 use walytis_identities::session::{Initiator, LocalDevice, OPERATIONS_BYTES_MAX, Responder, SessionError};
-use walytis_identities::{InvitationCode, Operation, Wraps};
+use walytis_identities::{GivenWrap, InvitationCode, Operation, Wraps};
 use walytis_offchain::{Attachment, Command, Engine, Event, Message, OpenContent, PrivateBody, Ticket};
 
 pub use corpus::corpus;
@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "open_content", run: open_content },
     Target { name: "sealed_content", run: sealed_content },
     Target { name: "wraps", run: wraps },
+    Target { name: "given_wrap", run: given_wrap },
     Target { name: "invitation_code", run: invitation_code },
     Target { name: "first_flight", run: first_flight },
     Target { name: "second_flight", run: second_flight },
@@ -162,6 +163,16 @@ pub fn wraps(bytes: &[u8]) -> Verdict {
     let decoded = Wraps::decode(bytes, &fixture.wraps_root, &fixture.leaves);
     assert!(decoded.is_err() || bytes == fixture.wraps, "a root names one list of wraps");
     same_again(bytes, &decoded, Wraps::encode)
+}
+
+/// One device's wrap, as a member gives it.
+///
+/// # Panics
+/// If a wrap is read that is not written again as it was.
+#[must_use]
+pub fn given_wrap(bytes: &[u8]) -> Verdict {
+    let decoded = GivenWrap::decode(bytes);
+    same_again(bytes, &decoded, GivenWrap::encode)
 }
 
 /// An invitation code, as a person pastes it.

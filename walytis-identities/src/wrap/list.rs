@@ -108,6 +108,11 @@ impl Wraps {
         merkle::proof(&self.wraps.iter().map(codec::encode).collect::<Vec<_>>(), position)
     }
 
+    /// A proof for each wrap, in their order.
+    pub(super) fn proofs(&self) -> Vec<WrapProof> {
+        merkle::proofs(&self.wraps.iter().map(codec::encode).collect::<Vec<_>>())
+    }
+
     /// The wrap for a leaf key.
     #[must_use]
     pub fn get(&self, leaf: &Hash) -> Option<&Wrap> {

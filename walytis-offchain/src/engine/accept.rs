@@ -8,7 +8,7 @@ use walytis_core::{
     BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, Savepoint,
     StoreError, chains, planted,
 };
-use walytis_identities::{EpochContext, Operation, Refusal, WriteError, accept_wraps, keyring};
+use walytis_identities::{BeginEpoch, EpochContext, Operation, Refusal, WriteError, keyring};
 
 use super::event::{Delivery, EngineError};
 use super::{Engine, Fresh, Limit};
@@ -198,7 +198,10 @@ impl Engine {
         let id = block.id();
         let expects = match block.header().kind {
             BlockKind::Private => true,
-            BlockKind::Operation => matches!(Operation::decode(block.content()), Ok(Operation::BeginEpoch(_))),
+            BlockKind::Operation => match Operation::decode(block.content()) {
+                Ok(Operation::BeginEpoch(begin)) => self.is_named(chain, (id, &begin))?,
+                _ => false,
+            },
             _ => false,
         };
         match (expects, attachment) {
@@ -214,6 +217,11 @@ impl Engine {
                 if self.complete(chain, id, bytes)? { Ok(()) } else { Err(Trouble::Theirs) }
             }
         }
+    }
+
+    /// Whether an epoch names this device, so that it is owed a wrap.
+    fn is_named(&mut self, chain: ChainId, epoch: (BlockId, &BeginEpoch)) -> Result<bool, EngineError> {
+        Ok(self.device.is_named(&self.parts.view, &mut self.parts.fold, chain, epoch)?)
     }
 
     /// Whether this device would ever be given what stands beside a block. While it joins, it counts on it.
@@ -259,7 +267,7 @@ impl Engine {
                     None => return Ok(true),
                 }
             }
-            Ok(Attachment::Wraps(bytes)) if kind == BlockKind::Operation => {
+            Ok(Attachment::Wrap(bytes)) if kind == BlockKind::Operation => {
                 return self.complete_epoch(chain, id, stored.block.content(), &bytes);
             }
             _ => return Ok(false),
@@ -314,11 +322,11 @@ impl Engine {
         chain: ChainId,
         id: BlockId,
         operation: &[u8],
-        wraps: &[u8],
+        wrap: &[u8],
     ) -> Result<bool, EngineError> {
         let Ok(Operation::BeginEpoch(begin)) = Operation::decode(operation) else { return Ok(false) };
-        match accept_wraps(&mut self.parts.view, &mut self.parts.fold, chain, id, &begin, wraps) {
-            Ok(_) => {
+        match self.device.accept_wrap(&mut self.parts.view, chain, id, &begin, wrap) {
+            Ok(()) => {
                 self.missing.found(&mut self.parts.view, chain, id);
                 Ok(true)
             }

@@ -1,15 +1,17 @@
 //! What applications ask for.
 
+use std::collections::BTreeMap;
+
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, chains, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
-    Role, keyring, wraps,
+    Role, keyring, own_wraps,
 };
 
 use super::event::{
     Answer, Command, Cursor, EngineError, GroupDetails, GroupSummary, MemberDetails, Page, Status, Ticket,
 };
-use super::{Engine, Fresh, Subscription};
+use super::{Engine, Fresh, Parts, Subscription};
 use crate::content::{OpenContent, PrivateBody, SealedPlace};
 use crate::message::{ADDRESSES_MAX, Attachment};
 use crate::records;
@@ -212,8 +214,16 @@ impl Engine {
     pub(super) fn own(&mut self, chain: ChainId, stored: &walytis_core::StoredBlock) -> Result<(), EngineError> {
         let id = stored.block.id();
         self.fresh.push(Fresh { chain, id, from: None });
-        let wraps = wraps(&self.parts.view, id)?.map(|wraps| Attachment::Wraps(serde_bytes::ByteBuf::from(wraps)));
-        self.push_block(chain, stored, wraps.as_ref())
+        let wraps = match Operation::decode(stored.block.content()) {
+            Ok(Operation::BeginEpoch(begin)) if stored.block.header().kind == BlockKind::Operation => {
+                own_wraps(&self.parts.view, &mut self.parts.fold, chain, id, &begin)?
+            }
+            _ => BTreeMap::new(),
+        };
+        self.push_block(chain, stored, &|device| {
+            let given = wraps.get(&device.leaf.as_ref()?.id())?;
+            Some(Attachment::Wrap(serde_bytes::ByteBuf::from(given.encode())))
+        })
     }
 
     /// Before a block: lets it have all operations of the view among its ancestors.
@@ -236,15 +246,17 @@ impl Engine {
         }
         self.epochs.remove(&group);
         let membership = self.parts.membership(group)?;
-        let readers = membership.readers();
         for (id, epoch) in &membership.epochs {
             if membership.device(&epoch.maker, Role::Read).is_none() || keyring::epoch(&self.parts.view, *id)?.is_none()
             {
                 continue;
             }
-            let named = self.parts.fold.at(&self.parts.view, group, &epoch.view)?.readers();
-            let for_all = named.keys().eq(readers.keys()) || planted!(ForgetRotation);
-            if for_all && records::sealed_under(&self.parts.view, *id)? < EPOCH_CONTENTS_MAX {
+            let Parts { view, fold, .. } = &mut self.parts;
+            let for_all = fold.readers_tag(view, group, *id, &epoch.view)? == membership.readers_tag
+                && fold.at(view, group, &epoch.view)?.has_readers_of(&membership);
+            if (for_all || planted!(ForgetRotation))
+                && records::sealed_under(&self.parts.view, *id)? < EPOCH_CONTENTS_MAX
+            {
                 self.epochs.insert(group, (operations, *id));
                 return Ok(Some(*id));
             }
@@ -279,7 +291,7 @@ impl Engine {
         self.fresh.push(Fresh { chain: group, id, from: None });
         if self.peers.values().any(|peer| peer.open.is_some()) {
             let sealed = self.seal(group, id, epoch, &content)?;
-            self.push_block(group, &stored, sealed.as_ref())?;
+            self.push_block(group, &stored, &|_| sealed.clone())?;
         }
         Ok(id)
     }

@@ -179,7 +179,7 @@ impl Engine {
     }
 
     pub(super) fn is_member(&mut self, peer: PeerId) -> Result<bool, EngineError> {
-        Ok(self.members()?.contains(&peer))
+        Ok(self.memberships()?.iter().any(|membership| membership.device_of_peer(&peer).is_some()))
     }
 
     pub(super) fn disconnected(&mut self, peer: PeerId) -> Result<(), EngineError> {

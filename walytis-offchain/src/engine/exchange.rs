@@ -6,11 +6,11 @@ use rand_core::Rng as _;
 use serde_bytes::ByteBuf;
 use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WANTED_MAX, WireBlock};
 use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
-use walytis_identities::{Device, wraps};
+use walytis_identities::{Device, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};
 use super::peer::Asked;
-use super::{Engine, Limit, Pull};
+use super::{Engine, Limit, Parts, Pull};
 use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
 use crate::{policy, records};
@@ -334,7 +334,7 @@ impl Engine {
         Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
     }
 
-    /// What this device may be given beside a block: content as the group's policy grants it, and wraps.
+    /// What this device may be given beside a block: content as the group's policy grants it, and its wraps.
     fn attachment_for(
         &mut self,
         chain: ChainId,
@@ -352,7 +352,12 @@ impl Engine {
                 Ok(content.map(|content| Attachment::Open(ByteBuf::from(content.encode()))))
             }
             BlockKind::Operation => {
-                Ok(wraps(&self.parts.view, id)?.map(|bytes| Attachment::Wraps(ByteBuf::from(bytes))))
+                let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else {
+                    return Ok(None);
+                };
+                let Parts { view, fold, rng, .. } = &mut self.parts;
+                let given = give_wrap(view, fold, &mut **rng, chain, (id, &begin), (author, device))?;
+                Ok(given.map(|given| Attachment::Wrap(ByteBuf::from(given.encode()))))
             }
             _ => Ok(None),
         }
@@ -457,26 +462,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a new block of ours, whole, to every member that is there.
+    /// Sends a new block of ours, whole, to every member that is there, with what `beside` has for its device.
     pub(super) fn push_block(
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
-        attachment: Option<&Attachment>,
+        beside: &dyn Fn(&Device) -> Option<Attachment>,
     ) -> Result<(), EngineError> {
         let open: Vec<PeerId> =
             self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
         if open.is_empty() {
             return Ok(());
         }
-        let block = WireBlock {
-            block: stored.block.raw().clone(),
-            attachment: attachment.map(|attachment| ByteBuf::from(attachment.encode())),
-            foreign: chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default(),
-        };
+        let foreign = chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default();
         for peer in open {
-            if self.device_of(peer, chain)?.is_some() {
-                self.tell(peer, &Message::Sync(SyncMessage::Push { chain, block: block.clone() }));
+            if let Some((_, device)) = self.device_of(peer, chain)? {
+                let attachment = beside(&device).map(|attachment| ByteBuf::from(attachment.encode()));
+                let block = WireBlock { block: stored.block.raw().clone(), attachment, foreign: foreign.clone() };
+                self.tell(peer, &Message::Sync(SyncMessage::Push { chain, block }));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Sessions with peers: who begins, what is answered, and how frames are told apart.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use walytis_core::{AuthorKey, ChainId, Hash, HybridKey, PeerId, planted};
@@ -45,8 +46,8 @@ impl Engine {
     fn view_of(&mut self, peer: PeerId) -> Result<View, EngineError> {
         let mut view = View { devices: Vec::new(), invitations: Vec::new() };
         for membership in self.memberships()? {
-            let devices = membership.devices.values().filter(|device| device.peer == peer);
-            view.devices.extend(devices.map(|device| (peer, device.key.clone())));
+            let devices = membership.devices_of_peer(&peer);
+            view.devices.extend(devices.map(|(_, device)| (peer, device.key.clone())));
             view.invitations.extend(membership.invitations.keys().map(|id| (membership.identity, *id)));
         }
         Ok(view)
@@ -255,7 +256,8 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let before = known.open.take();
         let number = before.as_ref().map_or(0, |open| open.number.wrapping_add(1));
-        known.open = Some(Open { session, older: before.map(|open| open.session), number, remote });
+        known.open =
+            Some(Open { session, older: before.map(|open| open.session), number, remote, readers: BTreeMap::new() });
     }
 
     fn data(&mut self, peer: PeerId, rest: &[u8]) -> Result<(), EngineError> {
@@ -326,17 +328,25 @@ impl Engine {
     /// The device on the other side of a session, as a chain's current membership has it, with the key under which it
     /// writes there. Asked for each request.
     pub(super) fn device_of(&mut self, peer: PeerId, chain: ChainId) -> Result<Option<Reader>, EngineError> {
-        let Some(open) = self.peers.get(&peer).and_then(|known| known.open.as_ref()) else { return Ok(None) };
-        let remote = open.remote.clone();
         if self.name_of(chain).is_none() {
             return Ok(None);
         }
+        if self.peers.get(&peer).is_none_or(|known| known.open.is_none()) {
+            return Ok(None);
+        }
         let membership = self.parts.membership(chain)?;
-        let mut devices = membership.devices.iter();
-        let mut found = devices.find(|(_, device)| device.peer == peer && device.key == remote);
+        let Some(open) = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut()) else { return Ok(None) };
+        if let Some((seen, reader)) = open.readers.get(&chain)
+            && Arc::ptr_eq(seen, &membership)
+        {
+            return Ok(reader.clone());
+        }
+        let mut found = membership.devices_of_peer(&peer).find(|(_, device)| device.key == open.remote);
         if planted!(ServeStranger) {
             found = found.or(membership.devices.first_key_value());
         }
-        Ok(found.map(|(author, device)| (*author, Arc::clone(device))))
+        let found = found.map(|(author, device)| (*author, Arc::clone(device)));
+        open.readers.insert(chain, (membership, found.clone()));
+        Ok(found)
     }
 }

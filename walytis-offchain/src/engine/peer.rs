@@ -1,9 +1,13 @@
 //! What the engine knows about a connected peer.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use walytis_core::{BlockId, ChainId, Hash, HybridKey};
+use walytis_identities::Membership;
 use walytis_identities::session::{Initiator, Responder, Session};
+
+use super::handshake::Reader;
 
 /// How many handshakes a peer may begin on one connection before it proves that it is a member. Each costs us
 /// signatures.
@@ -31,6 +35,8 @@ pub(super) struct Open {
     pub(super) older: Option<Session>,
     pub(super) number: u8,
     pub(super) remote: HybridKey,
+    /// Who it is on each chain, as of a membership: it is asked for with every message.
+    pub(super) readers: BTreeMap<ChainId, (Arc<Membership>, Option<Reader>)>,
 }
 
 /// A walk through the attachments that are missing, some at a time. What the peer cannot give does not hold up the rest.

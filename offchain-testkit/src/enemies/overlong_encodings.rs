@@ -37,6 +37,7 @@ fn overlong(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 
 fn header(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (raw, attachment) = turn.unkept(b"widened")?;
+    let attachment = turn.opened(&raw, &attachment)?;
     let block = turn.signed(widened(&raw.header, PARENTS_AT)?, Suite::Ed25519, raw.content)?;
     turn.forge(to, block, Some(&attachment))
 }
@@ -44,6 +45,7 @@ fn header(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 fn header_trailing(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (raw, attachment) = turn.unkept(b"longer")?;
     debug_assert!(Header::decode(&raw.header).is_ok(), "an honest header");
+    let attachment = turn.opened(&raw, &attachment)?;
     let block = turn.signed([&raw.header[..], &[0]].concat(), Suite::Ed25519, raw.content)?;
     turn.forge(to, block, Some(&attachment))
 }

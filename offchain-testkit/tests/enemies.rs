@@ -235,7 +235,7 @@ fights! {
     handshake_flood: SHUNNED;
     huge_numbers: Marks { forged: 3, entered: 3, ..SHUNNED };
     knots: Marks { forged: 12, ..BORNE };
-    late_content: writes(12);
+    late_content: writes(6);
     lying_lengths: SHUNNED;
     lying_portions: Marks { forged: 2, ..SHUNNED };
     moved_content: forges(2);

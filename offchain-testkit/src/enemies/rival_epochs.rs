@@ -4,9 +4,22 @@
 use walytis_core::chains;
 use walytis_core::sync::WireBlock;
 
-use super::{Class, Outcome, Turn};
+use super::{Class, Enemy, Outcome, Turn};
 
-pub(super) const CLASS: Class = Class::member("rival_epochs", || Box::new(act));
+pub(super) const CLASS: Class = Class::member("rival_epochs", || Box::new(Rivals));
+
+struct Rivals;
+
+impl Enemy for Rivals {
+    fn act(&mut self, turn: &mut Turn<'_>) -> Outcome {
+        act(turn)
+    }
+
+    /// As often as a class that plays another trick on each victim.
+    fn tricks(&self) -> usize {
+        6
+    }
+}
 
 fn epoch(turn: &mut Turn<'_>) -> Option<WireBlock> {
     turn.scratch(|turn| {

@@ -21,6 +21,9 @@ use crate::{NodeId, World};
 /// How long a puppet waits for an answer, in virtual milliseconds.
 const PATIENCE_MS: u64 = 2_000;
 
+/// Version, suite, salt and nonce, with which sealed content begins.
+const SEALED_HEAD_BYTES: usize = 2 + 32 + 24;
+
 /// A puppet: it lives at a node of a [`World`] in its engine's place, and has the device and all of its secrets.
 ///
 /// It keeps a view of its own over the node's store. What it writes there is never committed, so starting the node again
@@ -41,6 +44,10 @@ pub struct Puppet {
     heard: Vec<(PeerId, Message)>,
     /// By chain: how many messages about it were sent here and opened.
     served: BTreeMap<ChainId, u64>,
+    /// Salt and nonce of all sealed content that was sent here, each with the hash of what is sealed under them.
+    sealed: BTreeMap<Vec<u8>, Hash>,
+    /// How much sealed content had the salt and the nonce of other content.
+    repeated: u64,
 }
 
 /// A puppet answers everybody: members by the keys of its view, and joiners by whatever invitation they name.
@@ -83,6 +90,8 @@ impl Puppet {
             answered: BTreeMap::new(),
             heard: Vec::new(),
             served: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            repeated: 0,
         })
     }
 
@@ -311,9 +320,28 @@ impl Puppet {
         }
     }
 
+    /// How much content it was sent in sealed form, and how much of that under salt and nonce of other content.
+    #[must_use]
+    pub fn sealed_here(&self) -> (usize, u64) {
+        (self.sealed.len(), self.repeated)
+    }
+
+    /// Notes salt and nonce of sealed content. They stand behind two numbers.
+    fn note_sealed(&mut self, attachment: &[u8]) {
+        let Ok(Attachment::Sealed(sealed)) = Attachment::decode(attachment) else { return };
+        let Some(head) = sealed.get(2..SEALED_HEAD_BYTES) else { return };
+        let hash = Hash(*blake3::hash(&sealed).as_bytes());
+        if self.sealed.insert(head.to_vec(), hash).is_some_and(|before| before != hash) {
+            self.repeated = self.repeated.saturating_add(1);
+        }
+    }
+
     fn hear(&mut self, from: PeerId, bytes: &[u8]) {
         let Ok(message) = Message::decode(bytes) else { return };
         if let Message::Sync(sync) = &message {
+            if let SyncMessage::Push { block: WireBlock { attachment: Some(attachment), .. }, .. } = sync {
+                self.note_sealed(attachment);
+            }
             let served = self.served.entry(sync.chain()).or_default();
             *served = served.saturating_add(1);
         }

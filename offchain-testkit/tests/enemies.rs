@@ -235,6 +235,7 @@ fights! {
     handshake_flood: SHUNNED;
     huge_numbers: Marks { forged: 3, entered: 3, ..SHUNNED };
     knots: Marks { forged: 12, ..BORNE };
+    late_content: writes(6);
     lying_lengths: SHUNNED;
     lying_portions: Marks { forged: 2, ..SHUNNED };
     moved_content: forges(2);
@@ -248,6 +249,7 @@ fights! {
     relayed_handshakes: Marks { shunned: None, ..SHUNNED };
     replayed_blocks: BORNE;
     replayed_frames: SHUNNED;
+    rival_epochs: writes(6);
     second_genesis: forges(3);
     self_promotion: forges(6);
     session_churn: SHUNNED;
@@ -255,6 +257,8 @@ fights! {
     spent_invitations: BORNE;
     stalled_handshakes: BORNE;
     stalled_joins: Marks { open_invitation: true, ..SHUNNED };
+    stowaways: forges(6);
+    strangers_blocks: forges(6);
     swapped_signatures: forges(6);
     two_faces: writes(12);
     unasked_answers: SHUNNED;

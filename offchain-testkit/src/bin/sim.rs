@@ -54,6 +54,12 @@ struct Arguments {
     /// Try each planted bug until a seed finds it, at most --seeds of them; needs `--cfg planted`
     #[arg(long)]
     planted: bool,
+    /// With --planted: this bug alone; can be given more than once
+    #[arg(long, value_name = "NAME", requires = "planted")]
+    fault: Vec<String>,
+    /// Draw from these classes of malicious peers alone
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    enemies: Vec<String>,
     /// Let so many nodes converge on --blocks blocks in peace, instead of running plans
     #[arg(long, value_name = "NODES")]
     crowd: Option<usize>,
@@ -89,7 +95,11 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> Result<()> {
     let (nodes_min, nodes_max) = arguments.nodes;
-    let enemies = enemies::all().into_iter().map(|class| class.name.to_owned()).collect();
+    let all: Vec<String> = enemies::all().into_iter().map(|class| class.name.to_owned()).collect();
+    for name in &arguments.enemies {
+        ensure!(all.contains(name), "no class of malicious peers is called {name:?}; there are {}", all.join(", "));
+    }
+    let enemies = if arguments.enemies.is_empty() { all } else { arguments.enemies.clone() };
     let ranges = Ranges { nodes_min, nodes_max, enemies };
     if let Some(nodes) = arguments.crowd {
         let crowd = swarm::crowd(arguments.from, nodes, arguments.blocks, &mut |line| eprintln!("{line}"));
@@ -223,6 +233,14 @@ mod planted {
 
     pub(super) fn find(arguments: &Arguments, ranges: &Ranges) -> Result<()> {
         std::panic::set_hook(Box::new(|_| {}));
+        let named = |name: &String| {
+            let names = || Fault::ALL.iter().map(|fault| fault.name()).collect::<Vec<_>>().join(", ");
+            Fault::from_name(name).ok_or_else(|| anyhow!("no planted bug is called {name:?}; there are {}", names()))
+        };
+        let mut faults = arguments.fault.iter().map(named).collect::<Result<Vec<Fault>>>()?;
+        if faults.is_empty() {
+            faults = Fault::ALL.to_vec();
+        }
         let next = AtomicU64::new(0);
         let found = Mutex::new(0_usize);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -230,9 +248,8 @@ mod planted {
         std::thread::scope(|scope| {
             for _ in 0..arguments.jobs.unwrap_or(processors).max(1) {
                 scope.spawn(|| {
-                    while let Some(fault) = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-                        .ok()
-                        .and_then(|index| Fault::ALL.get(index))
+                    while let Some(fault) =
+                        usize::try_from(next.fetch_add(1, Ordering::Relaxed)).ok().and_then(|index| faults.get(index))
                     {
                         let failed = first(arguments, ranges, *fault);
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -249,7 +266,7 @@ mod planted {
             }
         });
         let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        println!("{found} of {} planted bugs found", Fault::ALL.len());
+        println!("{found} of {} planted bugs found", faults.len());
         Ok(())
     }
 

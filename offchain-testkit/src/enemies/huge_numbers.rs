@@ -33,9 +33,7 @@ fn content_bytes(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 /// The end of times. A member's clock is its own affair.
 fn time(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (block, attachment) = turn.changed(|header| header.created_at_ms = u64::MAX)?;
-    // Sealed content belongs to the block as it was.
-    drop(attachment);
-    turn.offer(to, block, None)
+    turn.offer(to, block, Some(&attachment))
 }
 
 fn left(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

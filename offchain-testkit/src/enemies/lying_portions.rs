@@ -12,9 +12,8 @@ pub(super) const CLASS: Class =
 
 fn answer(turn: &mut Turn<'_>, to: NodeId, blocks: Vec<WireBlock>, left: u64) -> Option<()> {
     let chain = turn.group;
-    let heads = vec![turn.random_id()];
-    turn.sync(to, SyncMessage::Heads { chain, heads })?;
-    turn.listen(30);
+    let head = turn.random_id();
+    turn.be_asked(to, head)?;
     turn.sync(to, SyncMessage::Portion { chain, blocks: blocks.clone(), left })?;
     turn.listen(30);
     // Once more, if it was not thrown out for that.

@@ -26,6 +26,8 @@ mod huge_numbers;
 mod knots;
 mod second_genesis;
 mod self_promotion;
+mod stowaways;
+mod strangers_blocks;
 mod swapped_signatures;
 mod weak_signatures;
 mod wrong_chain;
@@ -47,6 +49,7 @@ mod cheating_epochs;
 mod deep_chain;
 mod equivocation;
 mod operation_fan;
+mod rival_epochs;
 mod spam;
 mod two_faces;
 mod wide_fan;
@@ -54,6 +57,7 @@ mod wide_fan;
 // What is owed and not given, or given and not owed.
 mod empty_promises;
 mod false_addresses;
+mod late_content;
 mod lying_portions;
 mod orphan_flood;
 mod unasked_answers;
@@ -103,6 +107,11 @@ impl Outcome {
 pub trait Enemy {
     /// Takes a turn.
     fn act(&mut self, turn: &mut Turn<'_>) -> Outcome;
+
+    /// How many different things it does, so that each can be drawn as often as any other.
+    fn tricks(&self) -> usize {
+        1
+    }
 }
 
 impl<F: FnMut(&mut Turn<'_>) -> Outcome> Enemy for F {
@@ -154,6 +163,7 @@ pub fn all() -> Vec<Class> {
         handshake_flood::CLASS,
         huge_numbers::CLASS,
         knots::CLASS,
+        late_content::CLASS,
         lying_lengths::CLASS,
         lying_portions::CLASS,
         moved_content::CLASS,
@@ -167,6 +177,7 @@ pub fn all() -> Vec<Class> {
         relayed_handshakes::CLASS,
         replayed_blocks::CLASS,
         replayed_frames::CLASS,
+        rival_epochs::CLASS,
         second_genesis::CLASS,
         self_promotion::CLASS,
         session_churn::CLASS,
@@ -174,6 +185,8 @@ pub fn all() -> Vec<Class> {
         spent_invitations::CLASS,
         stalled_handshakes::CLASS,
         stalled_joins::CLASS,
+        stowaways::CLASS,
+        strangers_blocks::CLASS,
         swapped_signatures::CLASS,
         two_faces::CLASS,
         unasked_answers::CLASS,
@@ -194,42 +207,48 @@ pub fn all() -> Vec<Class> {
 type Trick = fn(&mut Turn<'_>, NodeId) -> Option<()>;
 
 /// An enemy that plays one of its tricks on each victim in a turn, another one each time: most of them cost it the
-/// connection.
+/// connection. With which one it begins is drawn.
 struct Tricks {
     needs: Standing,
     tricks: &'static [Trick],
-    next: usize,
+    next: Option<usize>,
 }
 
 impl Tricks {
     /// Tricks inside a session.
     fn boxed(tricks: &'static [Trick]) -> Box<dyn Enemy> {
-        Box::new(Self { needs: Standing::Member, tricks, next: 0 })
+        Box::new(Self { needs: Standing::Member, tricks, next: None })
     }
 
     /// Tricks on a connection.
     fn outside(tricks: &'static [Trick]) -> Box<dyn Enemy> {
-        Box::new(Self { needs: Standing::Stranger, tricks, next: 0 })
+        Box::new(Self { needs: Standing::Stranger, tricks, next: None })
     }
 }
 
 impl Enemy for Tricks {
     fn act(&mut self, turn: &mut Turn<'_>) -> Outcome {
         let mut acted = false;
+        let mut next = self.next.unwrap_or_else(|| turn.pick(self.tricks.len()));
         for victim in turn.victims {
             let there = match self.needs {
                 Standing::Member => turn.session(*victim),
                 Standing::Stranger => turn.connect(*victim),
             };
-            let Some(trick) = there.and_then(|()| self.tricks.get(self.next % self.tricks.len().max(1))) else {
+            let Some(trick) = there.and_then(|()| self.tricks.get(next % self.tricks.len().max(1))) else {
                 continue;
             };
             if trick(turn, *victim).is_some() {
                 acted = true;
-                self.next = self.next.wrapping_add(1);
+                next = next.wrapping_add(1);
             }
         }
+        self.next = Some(next);
         turn.listen(100);
         Outcome::of(acted)
+    }
+
+    fn tricks(&self) -> usize {
+        self.tricks.len()
     }
 }

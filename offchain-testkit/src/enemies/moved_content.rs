@@ -1,6 +1,6 @@
 //! Sealed content of another block or another epoch. Aims at S5: it opens in its own place only.
 
-use walytis_core::BlockId;
+use walytis_core::{BlockId, Header};
 use walytis_offchain::PrivateBody;
 
 use super::{Class, Tricks, Turn};
@@ -17,7 +17,10 @@ fn anothers(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 
 /// Content to which two blocks commit, sealed for the first of them.
 fn same_commitment(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
-    let (block, attachment) = turn.changed(|header| header.created_at_ms = header.created_at_ms.saturating_add(1))?;
+    let (raw, attachment) = turn.unkept(b"sealed for another")?;
+    let mut header = Header::decode(&raw.header).ok()?;
+    header.created_at_ms = header.created_at_ms.saturating_add(1);
+    let block = turn.signed(header.encode(), header.suite, raw.content)?;
     turn.forge_sealed(to, block, &attachment)
 }
 

@@ -1,5 +1,8 @@
 //! Blocks whose parents nobody has, as many as go. Aims at R1 and R3: they wait within their sender's quota.
 
+use walytis_core::Header;
+
+use super::turn::wire;
 use super::{Class, Tricks, Turn};
 use crate::NodeId;
 
@@ -7,12 +10,13 @@ pub(super) const CLASS: Class = Class::member("orphan_flood", || Tricks::boxed(&
 
 fn flood(turn: &mut Turn<'_>, to: NodeId, orphans: usize, content: &[u8]) -> Option<()> {
     let (raw, attachment) = turn.unkept(content)?;
-    let honest = walytis_core::Header::decode(&raw.header).ok()?;
+    let honest = Header::decode(&raw.header).ok()?;
     for _ in 0..orphans {
         let mut header = honest.clone();
         header.parents = vec![turn.random_id()];
         let block = turn.signed(header.encode(), header.suite, raw.content.clone())?;
-        turn.forge(to, block, Some(&attachment))?;
+        turn.deeds.forged.insert(Header::id_of(&block.header));
+        turn.push(to, wire(block, Some(&attachment)))?;
     }
     Some(())
 }

@@ -8,8 +8,8 @@ use walytis_core::{
     BlockId, BlockKind, ChainId, Draft, FORMAT_VERSION, ForeignHead, Hash, Header, HybridKey, PeerId, Pending,
     RawBlock, Suite, Transcript, chains,
 };
-use walytis_identities::{InvitationSecret, Operation, keyring};
-use walytis_offchain::{Attachment, Message, PrivateBody};
+use walytis_identities::{EpochContext, InvitationSecret, Operation, keyring};
+use walytis_offchain::{Attachment, Message, OpenContent, PrivateBody, SealedPlace};
 
 use super::Standing;
 use crate::{NodeId, Puppet, World};
@@ -19,6 +19,13 @@ pub const TURN_MS_MAX: u64 = 12_000;
 
 /// The most virtual milliseconds that opening a session takes, whoever is at the other end.
 const SESSION_MS_MAX: u64 = 2_100;
+
+/// How long it waits to be asked for what it tells of, and how often it looks, in virtual milliseconds.
+const ASKED_MS: u64 = 600;
+const ASKED_STEP_MS: u64 = 20;
+
+/// For how long it keeps whoever asked waiting, at most, in virtual milliseconds.
+const KEPT_WAITING_MS: usize = 800;
 
 /// What an enemy did in all of its turns so far, for whoever checks what became of it.
 #[derive(Debug, Default)]
@@ -157,10 +164,35 @@ impl<'a> Turn<'a> {
         self.puppet.push(self.world, to, self.group, block).then_some(())
     }
 
-    /// Pushes a block that must not get into anybody's set.
+    /// Gives a block that must not get into anybody's set: unasked, or as the answer to a question that it provoked.
     pub fn forge(&mut self, to: NodeId, block: RawBlock, attachment: Option<&Attachment>) -> Option<()> {
-        self.deeds.forged.insert(Header::id_of(&block.header));
-        self.push(to, wire(block, attachment))
+        let id = Header::id_of(&block.header);
+        self.deeds.forged.insert(id);
+        let block = wire(block, attachment);
+        if self.pick(3) > 0 {
+            return self.push(to, block);
+        }
+        self.be_asked(to, id)?;
+        self.sync(to, SyncMessage::Portion { chain: self.group, blocks: vec![block], left: 0 })
+    }
+
+    /// Tells of a head until it is asked for it, and keeps the asker waiting for a moment. `None` if there is no session any
+    /// more. Who waits for another peer's answer does not ask.
+    pub fn be_asked(&mut self, to: NodeId, head: BlockId) -> Option<()> {
+        self.sync(to, SyncMessage::Heads { chain: self.group, heads: vec![head] })?;
+        let asker = self.world.identity(to).peer;
+        for _ in 0..ASKED_MS / ASKED_STEP_MS {
+            let heard = self.listen(ASKED_STEP_MS);
+            if heard
+                .iter()
+                .any(|(from, message)| *from == asker && matches!(message, Message::Sync(SyncMessage::Pull { .. })))
+            {
+                let moment_ms = u64::try_from(self.pick(KEPT_WAITING_MS)).unwrap_or_default();
+                self.listen(moment_ms);
+                break;
+            }
+        }
+        self.puppet.has_session(self.world, to).then_some(())
     }
 
     /// Pushes a block with sealed content that is not its own. Who cannot read the epoch cannot know, keeps the block
@@ -214,17 +246,32 @@ impl<'a> Turn<'a> {
         Some(RawBlock { header, signature, content })
     }
 
-    /// A valid block whose header says something else, signed anew by the puppet's own keys.
+    /// The content of a block in the form in which members pass it on, which any block may have that commits to it. Sealed
+    /// content is one block's alone: whatever else is wrong with a block, it would be refused for that.
+    pub fn opened(&mut self, raw: &RawBlock, attachment: &Attachment) -> Option<Attachment> {
+        let Attachment::Sealed(sealed) = attachment else { return None };
+        let body = PrivateBody::decode(&raw.content).ok()?;
+        let seed = keyring::epoch(&self.puppet.view, body.epoch).ok()??;
+        let membership = self.puppet.fold.current(&self.puppet.view, self.group).ok()?;
+        let key = seed.epoch_key(&EpochContext::new(self.group, &membership.epochs.get(&body.epoch)?.view));
+        let place = SealedPlace { chain: self.group, block: Header::id_of(&raw.header), epoch: body.epoch };
+        let content = OpenContent::open(sealed, &key, &place, &body).ok()?;
+        Some(Attachment::Open(content.encode().into()))
+    }
+
+    /// A valid block whose header says something else, signed anew by the puppet's own keys, and its content.
     pub fn changed(&mut self, change: impl FnOnce(&mut Header)) -> Option<(RawBlock, Attachment)> {
         let (raw, attachment) = self.unkept(b"changed")?;
         let mut header = Header::decode(&raw.header).ok()?;
         change(&mut header);
+        let attachment = self.opened(&raw, &attachment)?;
         Some((self.signed(header.encode(), header.suite, raw.content)?, attachment))
     }
 
     /// A valid block whose content on the chain says something else, with the header and the signature for it.
     pub fn rewritten(&mut self, change: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<(RawBlock, Attachment)> {
         let (mut raw, attachment) = self.unkept(b"rewritten")?;
+        let attachment = self.opened(&raw, &attachment)?;
         change(&mut raw.content)?;
         let mut header = Header::decode(&raw.header).ok()?;
         header.content_hash = Hash(*blake3::hash(&raw.content).as_bytes());

@@ -16,8 +16,11 @@ fn with(turn: &mut Turn<'_>, to: NodeId, change: impl FnOnce(&mut Vec<u8>)) -> O
 }
 
 fn anothers(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
-    let (other, _) = turn.unkept(b"another's")?;
-    with(turn, to, |content| *content = other.content)
+    // With what that content commits to, so that only the header can tell.
+    let (other, attachment) = turn.unkept(b"another's")?;
+    let beside = turn.opened(&other, &attachment)?;
+    let (mine, _) = turn.unkept(b"mine")?;
+    turn.forge(to, RawBlock { content: other.content, ..mine }, Some(&beside))
 }
 
 fn flipped(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

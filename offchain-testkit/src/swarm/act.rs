@@ -23,7 +23,7 @@ impl Run {
                 }
             }
             Action::Mangle { from, to, how } => {
-                if let Some((from, to)) = self.pair(*from, *to) {
+                if let Some((from, to)) = self.linked_pair(*from, *to) {
                     self.world.mangle(from, to, *how);
                 }
             }
@@ -115,8 +115,26 @@ impl Run {
         let victims: Vec<NodeId> = self.members.iter().copied().filter(|node| self.world.is_running(*node)).collect();
         let index = which.checked_rem(self.hostile.len()).unwrap_or_default();
         let Some(hostile) = self.hostile.get_mut(index) else { return };
-        if hostile.act(&mut self.world, self.group, &victims) {
-            let times = self.outcome.enemies.entry(hostile.class().to_owned()).or_default();
+        if let Some(class) = hostile.act(&mut self.world, self.group, &victims) {
+            let times = self.outcome.enemies.entry(class.to_owned()).or_default();
+            *times = times.saturating_add(1);
+        }
+    }
+
+    /// Lets the next malicious peer open a session, if it can.
+    pub(super) fn greeted(&mut self, which: usize, by: NodeId) {
+        let index = which.checked_rem(self.hostile.len()).unwrap_or_default();
+        if let Some(hostile) = self.hostile.get_mut(index) {
+            hostile.greet(&mut self.world, self.group, by);
+        }
+    }
+
+    /// A turn of the next malicious peer, against some members.
+    pub(super) fn lie(&mut self, which: usize, to: &[NodeId]) {
+        let index = which.checked_rem(self.hostile.len()).unwrap_or_default();
+        let Some(hostile) = self.hostile.get_mut(index) else { return };
+        if let Some(class) = hostile.act(&mut self.world, self.group, to) {
+            let times = self.outcome.enemies.entry(class.to_owned()).or_default();
             *times = times.saturating_add(1);
         }
     }
@@ -224,6 +242,7 @@ impl Run {
         }
         self.world.put_back(node, copy);
         self.went_off(node);
+        self.set_back.insert(node);
         self.seen.forget(node);
         if let Some(app) = self.apps.get_mut(&node) {
             app.forget();
@@ -249,6 +268,15 @@ impl Run {
         self.world.faults_mut().arm(Fault::LateJoin);
         let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
         self.joining.insert(node, self.world.ask(node, command));
+    }
+
+    /// Two nodes; if they are not connected, the second is another member that the first is connected with, if there is any.
+    fn linked_pair(&self, a: usize, b: usize) -> Option<(NodeId, NodeId)> {
+        let (a, b) = self.pair(a, b)?;
+        let others = (0..self.nodes.len()).map(|step| self.node(b.0.saturating_add(step)));
+        let speak = |other: NodeId| other != a && self.can_speak(a) && self.can_speak(other);
+        let linked = others.into_iter().find(|other| speak(*other) && self.world.connected(a, *other));
+        Some((a, linked.unwrap_or(b)))
     }
 
     pub(super) fn pair(&self, a: usize, b: usize) -> Option<(NodeId, NodeId)> {

@@ -1,6 +1,6 @@
 //! An application at each member: it reads the group by a cursor that survives restarts, and notes what it is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::BlockId;
 use walytis_offchain::{Answer, Command, Delivery, Entry, Ticket};
@@ -41,6 +41,8 @@ pub(super) struct App {
     given: BTreeMap<BlockId, bool>,
     /// In which order.
     order: Vec<BlockId>,
+    /// Blocks of this subscription that came without their content. What comes while it does not listen, it has to list.
+    awaited: BTreeSet<BlockId>,
 }
 
 impl App {
@@ -48,6 +50,7 @@ impl App {
     pub(super) fn start(&mut self, world: &mut World, node: NodeId) {
         if world.is_running(node) {
             self.looked = world.deliveries(node).len();
+            self.awaited.clear();
             self.stage = Stage::Subscribing(world.ask(node, Command::Subscribe { group: GROUP.into() }));
         }
     }
@@ -70,6 +73,11 @@ impl App {
     /// In which order it was given blocks.
     pub(super) fn order(&self) -> &[BlockId] {
         &self.order
+    }
+
+    /// Blocks whose content it is to be given when that comes.
+    pub(super) const fn awaited(&self) -> &BTreeSet<BlockId> {
+        &self.awaited
     }
 
     /// Whether it has all that arrived so far.
@@ -155,10 +163,14 @@ impl App {
                 self.cursor = entry.position.saturating_add(1);
                 self.given.insert(entry.id, entry.content.is_some());
                 self.order.push(entry.id);
+                if entry.content.is_none() {
+                    self.awaited.insert(entry.id);
+                }
             }
             Delivery::Content(entry) => {
                 judge(world, node, &entry, asked)?;
                 let known = self.given.insert(entry.id, true);
+                self.awaited.remove(&entry.id);
                 asked.ask(Invariant::D1, known != Some(true), || {
                     format!("the content of {} was delivered twice", entry.id)
                 })?;

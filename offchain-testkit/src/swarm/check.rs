@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::{BlockId, BlockKind, ChainId, Header, ORPHAN_BYTES_PER_PEER_MAX, ParsedBlock, Pending, chains};
-use walytis_identities::{Fold, Membership};
+use walytis_core::{
+    AuthorKey, BlockId, BlockKind, ChainId, Header, ORPHAN_BYTES_PER_PEER_MAX, ParsedBlock, Pending, chains,
+};
+use walytis_identities::{Fold, Membership, keyring};
 use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 
 use super::GROUP;
@@ -19,6 +21,8 @@ const FULL_CHECKS: u64 = 12;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     nodes: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    /// Who writes under which key, as far as it is an honest member.
+    authors: BTreeMap<AuthorKey, Option<NodeId>>,
     restarts: u64,
 }
 
@@ -126,6 +130,7 @@ impl Run {
                 what: format!("{node:?} cannot be read: {error}"),
             };
             let length = chains::length(&view, self.group).map_err(unreadable)?;
+            let mut fresh = Vec::new();
             let seen = self.seen.nodes.entry(node).or_default();
             let before = u64::try_from(seen.len()).unwrap_or(u64::MAX);
             self.outcome
@@ -149,9 +154,36 @@ impl Run {
                     .ask(Invariant::B5, closed, || format!("{node:?} has block {id} before one of its ancestors"))?;
                 let new = seen.insert(id);
                 self.outcome.asked.ask(Invariant::B6, new, || format!("{node:?} has block {id} twice"))?;
+                fresh.push((id, header.author));
+            }
+            for (id, author) in fresh {
+                self.durable_first(node, id, &author)?;
             }
         }
         Ok(())
+    }
+
+    /// W2: what others have of an honest author was durable there before it was told.
+    fn durable_first(&mut self, node: NodeId, id: BlockId, author: &AuthorKey) -> Result<(), Broken> {
+        let Some(owner) = self.owner(author).filter(|owner| *owner != node && !self.set_back.contains(owner)) else {
+            return Ok(());
+        };
+        let Ok(store) = self.world.reading(owner) else { return Ok(()) };
+        let there = chains::contains(&Pending::new(store), id) == Ok(true);
+        self.outcome.asked.ask(Invariant::W2, there, || format!("{node:?} has {id}, which {owner:?} wrote and lacks"))
+    }
+
+    /// The honest node that writes under a key.
+    fn owner(&mut self, author: &AuthorKey) -> Option<NodeId> {
+        if !self.seen.authors.contains_key(author) {
+            for node in self.members.clone() {
+                let own = keyring::author(&self.view(node), self.group);
+                self.seen.authors.extend(own.map(|own| (own.public(), Some(node))));
+            }
+            // A malicious peer's.
+            self.seen.authors.entry(*author).or_insert(None);
+        }
+        self.seen.authors.get(author).copied().flatten()
     }
 
     /// W1, W2, W7: what a node has after a crash.
@@ -218,10 +250,15 @@ pub(super) fn stored(view: &Pending, chain: ChainId) -> (Vec<BlockId>, Vec<Block
 
 /// Whether all honest members have equal heads.
 pub(super) fn converged(run: &Run) -> bool {
-    let mut members = run.members.iter();
-    let Some(first) = members.next() else { return true };
+    let members: Vec<NodeId> = run.members.iter().copied().collect();
+    equal(run, &members)
+}
+
+/// Whether some nodes have equal heads.
+pub(super) fn equal(run: &Run, nodes: &[NodeId]) -> bool {
+    let Some((first, others)) = nodes.split_first() else { return true };
     let heads = run.heads(*first);
-    members.all(|node| run.heads(*node) == heads)
+    others.iter().all(|node| run.heads(*node) == heads)
 }
 
 /// Whether every application has all that its node has, contents included.
@@ -279,11 +316,22 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
             run.outcome.asked.add(Invariant::C4, 1);
         }
         given_in_order(run, node, &ids)?;
+        let whole = |id: &BlockId| own.iter().any(|entry| entry.id == *id && entry.content.is_some());
+        let untold = run.apps.get(&node).and_then(|app| app.awaited().iter().copied().find(whole));
+        run.outcome
+            .asked
+            .ask(Invariant::D1, untold.is_none(), || format!("{node:?} was not given the content of {untold:?}"))?;
     }
     arrival_orders(run, &members);
     for id in run.hostile.iter().flat_map(Hostile::forged).collect::<Vec<_>>() {
         let taken = run.nodes.iter().find(|node| run.has(**node, id)).copied();
         run.outcome.asked.ask(Invariant::B3, taken.is_none(), || format!("{taken:?} has the forged block {id}"))?;
+    }
+    for (heard, repeated) in run.hostile.iter().map(Hostile::sealed).collect::<Vec<_>>() {
+        run.outcome.asked.add(Invariant::S6, u64::try_from(heard).unwrap_or(u64::MAX));
+        run.outcome.asked.ask(Invariant::S6, repeated == 0, || {
+            format!("{repeated} contents of {heard} were sealed under salt and nonce of others")
+        })?;
     }
     let bytes = run.outcome.convergence_bytes;
     let (nodes, blocks) = (members.len() as u64, listing.len() as u64 + 16);

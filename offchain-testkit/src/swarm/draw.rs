@@ -3,7 +3,8 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use super::plan::{Action, Partition, Plan, Setting, Step};
+use super::plan::{Action, CLASSES_APART, Partition, Plan, Setting, Step};
+use crate::enemies::{self, Standing};
 use crate::{Damage, Mangle};
 
 /// How many steps a drawn plan has, about: half of them are operations of people, the others faults.
@@ -19,6 +20,15 @@ pub struct Ranges {
     /// The classes of malicious peers that may take part.
     pub enemies: Vec<String>,
 }
+
+/// How many plans of a hundred have malicious peers.
+const HOSTILE_PERCENT: u64 = 52;
+
+/// How many malicious peers of a hundred are strangers to the group.
+const STRANGERS_PERCENT: u64 = 15;
+
+/// How many classes a malicious peer has: more than take part by one node each, so that each kind of lie comes up soon.
+const CLASSES: usize = 5;
 
 /// Ten years in milliseconds.
 const TEN_YEARS_MS: u64 = 315_360_000_000;
@@ -76,18 +86,18 @@ impl Dials {
             (215, Kind::Post),
             (6, Kind::Read),
             (5, Kind::Join),
-            (dial(70), Kind::Frame),
-            (dial(56), Kind::Link),
-            (dial(20), Kind::Ways),
-            (24, Kind::Mend),
-            (dial(16), Kind::Crash),
+            (dial(90), Kind::Frame),
+            (dial(32), Kind::Link),
+            (dial(12), Kind::Ways),
+            (18, Kind::Mend),
+            (dial(12), Kind::Crash),
             (18, Kind::Start),
-            (dial(8), Kind::Disk),
-            (if disks == 0 { 0 } else { 10 }, Kind::Damage),
+            (dial(10), Kind::Disk),
+            (if disks == 0 { 0 } else { 6 }, Kind::Damage),
             (dial(5), Kind::Copies),
             (dial(10), Kind::Pause),
-            (dial(8), Kind::Clock),
-            (if enemies == 0 { 0 } else { dial(22) }, Kind::Enemy),
+            (dial(28), Kind::Clock),
+            (if enemies == 0 { 0 } else { dial(24) }, Kind::Enemy),
         ];
         Self { weights }
     }
@@ -110,17 +120,19 @@ impl Plan {
     pub fn drawn(seed: u64, ranges: &Ranges) -> Self {
         let mut dice = Dice(ChaCha20Rng::seed_from_u64(seed));
         let spread = ranges.nodes_max.saturating_sub(ranges.nodes_min).saturating_add(1);
-        // The smallest of three draws: a run's cost grows with the square of its nodes, and most of what can go wrong needs few.
-        let more = dice.index(spread).min(dice.index(spread)).min(dice.index(spread));
+        // The smallest of five draws: a run's cost grows with the square of its nodes, and most of what can go wrong needs few.
+        let more = (0..5).map(|_| dice.index(spread)).min().unwrap_or_default();
         let all = ranges.nodes_min.saturating_add(more).max(2);
-        // Half of the runs have malicious peers: mostly one or two, at most all but two of the nodes.
+        // Half of the runs have malicious peers: mostly one, at most all but two of the nodes.
         let mut enemies = Vec::new();
-        if !ranges.enemies.is_empty() && dice.percent(46) {
+        if !ranges.enemies.is_empty() && dice.percent(HOSTILE_PERCENT) {
             let most = all.saturating_sub(2).max(1);
-            let many = if dice.percent(20) { most } else { most.min(2) };
-            for _ in 0..=dice.index(many) {
-                enemies.extend(ranges.enemies.get(dice.index(ranges.enemies.len())).cloned());
-            }
+            let many = match dice.below(10) {
+                0 | 1 => most,
+                2..=4 => most.min(2),
+                _ => 1,
+            };
+            enemies.extend((0..=dice.index(many)).map(|_| classes(&mut dice, &ranges.enemies)));
             enemies.truncate(all.saturating_sub(2));
         }
         let nodes = all.saturating_sub(enemies.len());
@@ -135,12 +147,33 @@ impl Plan {
             commit_us: if dice.percent(70) { 400 } else { dice.between(100, 50_000) },
             tail_permille: if dice.percent(50) { 0 } else { u16::try_from(dice.between(1, 20)).unwrap_or(1) },
             enemies,
+            circle: dice.percent(50),
         };
         let dials = Dials::draw(&mut dice, setting.enemies.len(), setting.disks);
         let pace_ms = dice.between(20, 900);
         let steps = (0..STEPS).map(|_| step(&mut dice, &dials, &setting, pace_ms)).collect();
         Self { setting, steps }
     }
+}
+
+/// The classes of one malicious peer. A stranger would be none with a class beside it that has to be a member.
+fn classes(dice: &mut Dice, all: &[String]) -> String {
+    let (mut strangers, mut members): (Vec<&str>, Vec<&str>) = Default::default();
+    for name in all {
+        let class = enemies::all().into_iter().find(|class| class.name == name.as_str());
+        let stranger = class.is_some_and(|class| class.needs == Standing::Stranger);
+        // A class that knows many tricks comes up as often as many classes that know one.
+        let tricks = class.map_or(1, |class| (class.make)().tricks());
+        let of = if stranger { &mut strangers } else { &mut members };
+        of.extend(std::iter::repeat_n(name.as_str(), tricks));
+    }
+    let strange = members.is_empty() || (!strangers.is_empty() && dice.percent(STRANGERS_PERCENT));
+    let of = if strange { strangers } else { members };
+    let mut names: Vec<&str> = Vec::new();
+    for _ in 0..CLASSES {
+        names.extend(of.get(dice.index(of.len())).filter(|name| !names.contains(*name)));
+    }
+    names.join(&CLASSES_APART.to_string())
 }
 
 fn step(dice: &mut Dice, dials: &Dials, setting: &Setting, pace_ms: u64) -> Step {

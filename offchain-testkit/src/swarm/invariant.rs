@@ -30,6 +30,9 @@ pub enum Invariant {
     R3,
     R4,
     S1,
+    S2,
+    S4,
+    S6,
     W1,
     W2,
     W3,
@@ -41,7 +44,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All that a run asks. R1 to R3 have tests of their own, too, which count bytes and reads.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::B1,
         Self::B2,
         Self::B3,
@@ -65,6 +68,9 @@ impl Invariant {
         Self::R3,
         Self::R4,
         Self::S1,
+        Self::S2,
+        Self::S4,
+        Self::S6,
         Self::W1,
         Self::W2,
         Self::W3,
@@ -101,8 +107,11 @@ impl Invariant {
             Self::R3 => "counted: a limit was reached; a test holds each",
             Self::R4 => "nothing panics",
             Self::S1 => "content matches its commitment and signature",
+            Self::S2 => "nobody is told of a group that it is not in",
+            Self::S4 => "a newcomer reads what the group's history grants, and nothing else",
+            Self::S6 => "no two contents are sealed under one salt and nonce",
             Self::W1 => "what was acknowledged is there after a crash",
-            Self::W2 => "what was not is there as a whole or not at all",
+            Self::W2 => "what was not is there as a whole or not at all, and nobody else has it",
             Self::W3 => "every store opens after a crash",
             Self::W4 => "a crash while a node recovers changes nothing",
             Self::W5 => "damage at rest is found, or changes nothing",

@@ -6,6 +6,7 @@
 mod act;
 mod app;
 mod check;
+mod circle;
 mod crowd;
 mod draw;
 mod hostile;

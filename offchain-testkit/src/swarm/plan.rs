@@ -12,6 +12,9 @@ use crate::{Damage, Mangle};
 /// The most nodes of a plan.
 pub const NODES_MAX: usize = 64;
 
+/// What stands between the classes of one malicious peer.
+pub(super) const CLASSES_APART: char = '+';
+
 /// Everything that a run follows from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -42,8 +45,11 @@ pub struct Setting {
     pub commit_us: u64,
     /// How many frames of a thousand take seconds.
     pub tail_permille: u16,
-    /// The classes of malicious peers, one more node each.
+    /// The malicious peers, one more node each: the names of its classes, with a `+` between them.
     pub enemies: Vec<String>,
+    /// Whether a member has another group of its own, whose history begins with joining.
+    #[serde(default)]
+    pub circle: bool,
 }
 
 /// Something that happens, so many milliseconds after what came before.
@@ -288,7 +294,8 @@ mod tests {
             latency_ms: 30,
             commit_us: 400,
             tail_permille: 3,
-            enemies: vec!["random_bytes".to_owned()],
+            enemies: vec!["random_bytes".to_owned(), "spam+knots".to_owned()],
+            circle: true,
         };
         let actions = [
             Action::Post { node: 1, bytes: 20 },

@@ -10,6 +10,7 @@ use walytis_identities::History;
 use walytis_offchain::{Answer, Command, EngineError, Entry, LimitsReached, Ticket};
 
 use super::app::App;
+use super::circle::Circle;
 use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::plan::{Action, Plan, Step};
@@ -33,7 +34,7 @@ const ACQUAINTANCES: usize = 2;
 const QUIET_MS: u64 = 30_000;
 
 /// Longer than a peer that misbehaved is not listened to, in milliseconds.
-const FORGIVEN_MS: u64 = 61_000;
+pub(super) const FORGIVEN_MS: u64 = 61_000;
 
 /// How long a join in a healed world may take, in milliseconds.
 const JOIN_MS: u64 = 200_000;
@@ -155,6 +156,10 @@ pub(super) struct Run {
     pub(super) code: String,
     pub(super) outcome: Outcome,
     pub(super) hostile: Vec<Hostile>,
+    /// Nodes that an old copy made forget what they told others.
+    pub(super) set_back: BTreeSet<NodeId>,
+    /// The group that one member has for itself.
+    pub(super) circle: Option<Circle>,
 }
 
 pub(super) fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
@@ -201,12 +206,17 @@ impl Run {
             code,
             outcome: Outcome::default(),
             hostile: Vec::new(),
+            set_back: BTreeSet::new(),
+            circle: None,
         };
         for node in run.nodes.clone().into_iter().take(setting.members).skip(1) {
             run.join_now(node)?;
             if setting.mesh {
                 run.acquaint(node);
             }
+        }
+        if setting.circle {
+            run.found_circle()?;
         }
         run.hostile = Hostile::all(&mut run.world, &run.code, &setting.enemies)?;
         run.world.set_tail(setting.tail_permille);
@@ -227,22 +237,25 @@ impl Run {
         }
     }
 
-    /// Lets a node join, and waits for it.
+    /// Lets a node join the group, and waits for it.
     pub(super) fn join_now(&mut self, node: NodeId) -> Result<(), Broken> {
+        let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
+        self.join(node, self.node(0), &command)?;
+        self.members.insert(node);
+        Ok(())
+    }
+
+    /// Lets a node join a group by a founder's invitation, and waits for it.
+    pub(super) fn join(&mut self, node: NodeId, founder: NodeId, command: &Command) -> Result<(), Broken> {
         // Frames that the network spoiled look like misbehaviour, and whoever misbehaves is not listened to for a minute.
-        let founder = self.node(0);
         if let Some(spoiled_us) = self.world.mangled_us(node, founder) {
             let forgiven_us = spoiled_us.saturating_add(FORGIVEN_MS.saturating_mul(1_000));
             self.world.run_for_us(forgiven_us.saturating_sub(self.world.now_us()));
         }
         let end_us = self.world.now_us().saturating_add(JOIN_MS.saturating_mul(1_000));
         loop {
-            let command = Command::Join { code: self.code.clone(), name: Some(GROUP.into()) };
-            match self.world.call(node, command, JOIN_MS) {
-                Some(Ok(_) | Err(EngineError::AlreadyMember(_))) => {
-                    self.members.insert(node);
-                    return Ok(());
-                }
+            match self.world.call(node, command.clone(), JOIN_MS) {
+                Some(Ok(_) | Err(EngineError::AlreadyMember(_))) => return Ok(()),
                 // It asked before the healing, and goes on waiting.
                 Some(Err(EngineError::AlreadyJoining)) if self.world.now_us() < end_us => self.world.run_for(1_000),
                 other => return Err(broken(Invariant::C5, format!("{node:?} cannot join in peace: {other:?}"))),
@@ -449,9 +462,12 @@ impl Run {
         self.latecomers()?;
         if self.hostile.is_empty() {
             probe::probe(&mut self)?;
-            self.latecomers()?;
+        } else {
+            probe::held_back(&mut self)?;
         }
+        self.latecomers()?;
         check::at_the_end(&mut self, CONVERGENCE_BYTES)?;
+        self.open_circle()?;
         self.outcome.faults.add(self.world.faults());
         for node in self.nodes.clone() {
             for (limit, times) in self.world.limits_reached(node) {

@@ -99,8 +99,9 @@ pub struct World {
     cut: BTreeMap<(NodeId, NodeId), bool>,
     blocked: BTreeMap<Way, Blocked>,
     mangles: BTreeMap<Way, VecDeque<Mangle>>,
-    /// When something was last done to a frame of a direction.
-    mangled_us: BTreeMap<Way, u64>,
+    /// When a frame of a direction was last sent over a connection on which something had been done to one, and which: what
+    /// comes behind a frame that is lost looks as wrong as the frame itself would.
+    mangled_us: BTreeMap<Way, (u64, u64)>,
     faults: Faults,
     links: u64,
     tickets: u64,

@@ -109,10 +109,11 @@ impl World {
         self.mangles.entry((from, to)).or_default().push_back(mangle);
     }
 
-    /// When something was last done to a frame between two nodes, in microseconds.
+    /// When a frame was last sent between two nodes that is spoiled, or behind one that is, in microseconds.
     #[must_use]
     pub fn mangled_us(&self, a: NodeId, b: NodeId) -> Option<u64> {
-        self.mangled_us.get(&(a, b)).copied().max(self.mangled_us.get(&(b, a)).copied())
+        let last_us = |way: Way| self.mangled_us.get(&way).map(|(last_us, _)| *last_us);
+        last_us((a, b)).max(last_us((b, a)))
     }
 
     /// Connects two nodes now, as if the first had dialled.
@@ -154,7 +155,11 @@ impl World {
         let mangle = self.mangles.get_mut(&(from, to)).and_then(VecDeque::pop_front);
         if let Some(mangle) = mangle {
             self.faults.fire(mangle.fault());
-            self.mangled_us.insert((from, to), self.now_us);
+            self.mangled_us.insert((from, to), (self.now_us, link));
+        } else if let Some((last_us, spoiled)) = self.mangled_us.get_mut(&(from, to))
+            && *spoiled == link
+        {
+            *last_us = self.now_us;
         }
         match mangle {
             None => self.travel((from, to), link, frame),
@@ -225,6 +230,19 @@ impl World {
         let way = self.config.latency_min_us;
         self.schedule(from, way, Event::Connected { peer: theirs, dialer: Dialer::Us, address: Some(address) });
         self.schedule(to, way, Event::Connected { peer: ours, dialer: Dialer::Peer, address: None });
+    }
+
+    /// Ends the connections of a process that is no more. What it sent is under way all the same: the other ends hear of the
+    /// end behind it.
+    pub(super) fn hang_up(&mut self, node: NodeId) {
+        for (other, link) in std::mem::take(&mut self.node_mut(node).links) {
+            let arrival = self.node(other).last_arrival_us.get(&node).copied().unwrap_or_default();
+            let after_us = arrival.saturating_sub(self.now_us).saturating_add(self.config.latency_min_us);
+            self.schedule_any(other, after_us, Happening::LinkTimeout { with: node, link });
+            if let Some(waiting) = self.blocked.get_mut(&(node, other)) {
+                waiting.clear();
+            }
+        }
     }
 
     /// Breaks a connection. Each end that had it hears of it as late as it heard of its beginning, so never before that.

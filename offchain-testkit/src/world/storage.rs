@@ -133,10 +133,7 @@ impl World {
         known.paused_until_us = 0;
         known.deferred.clear();
         let writing = known.writing.drain(..).map(|(_, batch)| batch).collect();
-        let links: Vec<NodeId> = self.node(node).links.keys().copied().collect();
-        for other in links {
-            self.unlink(node, other);
-        }
+        self.hang_up(node);
         writing
     }
 }

@@ -5,8 +5,9 @@ use walytis_core::{Hash, Header, RawBlock};
 use super::{Class, Tricks, Turn};
 use crate::NodeId;
 
-pub(super) const CLASS: Class =
-    Class::member("wrong_content", || Tricks::boxed(&[anothers, flipped, longer, none, other_hash, other_length]));
+pub(super) const CLASS: Class = Class::member("wrong_content", || {
+    Tricks::boxed(&[anothers, flipped, longer, none, other_hash, one_more, one_less, no_length, a_mebibyte])
+});
 
 fn with(turn: &mut Turn<'_>, to: NodeId, change: impl FnOnce(&mut Vec<u8>)) -> Option<()> {
     let (raw, attachment) = turn.unkept(b"mine")?;
@@ -45,6 +46,18 @@ fn other_hash(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     said(turn, to, |header| header.content_hash = hash)
 }
 
-fn other_length(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+fn one_more(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     said(turn, to, |header| header.content_bytes = header.content_bytes.saturating_add(1))
+}
+
+fn one_less(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    said(turn, to, |header| header.content_bytes = header.content_bytes.saturating_sub(1))
+}
+
+fn no_length(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    said(turn, to, |header| header.content_bytes = 0)
+}
+
+fn a_mebibyte(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    said(turn, to, |header| header.content_bytes = 1 << 20)
 }

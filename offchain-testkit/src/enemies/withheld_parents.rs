@@ -8,8 +8,9 @@ use super::{Class, Outcome, Turn};
 pub(super) const CLASS: Class = Class::member("withheld_parents", || Box::new(act));
 
 fn act(turn: &mut Turn<'_>) -> Outcome {
-    let Some((parent, _)) = turn.kept(b"mine alone") else { return Outcome::Idle };
-    let Some((child, attachment)) = turn.kept(b"look what I have") else { return Outcome::Idle };
+    // What else the puppet does must not give the parent away.
+    let pair = turn.scratch(|turn| Some((turn.kept(b"mine alone")?, turn.kept(b"look what I have")?)));
+    let Some(((parent, _), (child, attachment))) = pair else { return Outcome::Idle };
     let (parent, last) = (Header::id_of(&parent.header), Header::id_of(&child.header));
     turn.deeds.forged.insert(parent);
     let mut acted = false;

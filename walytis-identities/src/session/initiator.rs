@@ -114,11 +114,12 @@ impl Initiator {
         &self.peer
     }
 
-    /// Verifies the second flight. `from` is the peer at the other end of the connection that it came over.
+    /// Verifies the second flight. `from` is the peer at the other end of the connection that it came over. After an error
+    /// the answer can still come: what did not hold may have answered an earlier first flight.
     ///
     /// # Errors
     /// [`SessionError`] if it is from another peer, or anything about it is wrong.
-    pub fn receive(self, from: PeerId, second: &[u8]) -> Result<Ready, SessionError> {
+    pub fn receive(&self, from: PeerId, second: &[u8]) -> Result<Ready, SessionError> {
         if from != self.peer {
             return Err(SessionError::OtherSender { named: self.peer, connected: from });
         }
@@ -139,7 +140,7 @@ impl Initiator {
     }
 
     fn verify<K: Serialize>(
-        self,
+        &self,
         remote: Box<HybridKey>,
         flight: &Second<K>,
         second: &[u8],

@@ -159,20 +159,18 @@ impl Engine {
 
     fn flight2(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        if !matches!(known.handshake, Handshake::Begun(..)) {
-            return Ok(());
-        }
-        let Handshake::Begun(initiator, _) = std::mem::take(&mut known.handshake) else { return Ok(()) };
-        let ready = match initiator.receive(peer, flight) {
-            Ok(ready) => ready,
-            Err(_) => {
-                // Perhaps it answers what we sent on an earlier connection. Then it answers this one, too, when asked anew.
-                if self.stray(peer) {
-                    self.join_dropped(peer)
-                }
-                return self.greet(peer);
+        let Handshake::Begun(initiator, ours) = &known.handshake else { return Ok(()) };
+        let Ok(ready) = initiator.receive(peer, flight) else {
+            // Perhaps it answers what we sent before, on an earlier connection. Then the answer to this one is still to come,
+            // and a new question would cross it: the two would chase each other. A copy of the same is passed over by
+            // whoever has it.
+            let ours = ours.clone();
+            if self.stray(peer) {
+                self.send_flight(peer, FrameKind::Flight1, &ours);
             }
+            return Ok(());
         };
+        known.handshake = Handshake::None;
         let remote = ready.remote().clone();
         let asks = |group: &ChainId| matches!(ready.purpose(), Purpose::Join { group: asked, .. } if asked == *group);
         let group = self.joins.iter().find(|(group, join)| join.asks(peer) && asks(group)).map(|(group, _)| *group);

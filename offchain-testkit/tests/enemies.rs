@@ -347,7 +347,7 @@ fn c1_members_agree_on_more_heads_than_one_message_names() {
             store.reads.load(Ordering::Relaxed) - before
         })
         .collect();
-    assert!(reads[0] > 256 && reads[1] <= 2, "{reads:?} reads");
+    assert!(reads[0] < 256 && reads[1] <= 3, "{reads:?} reads");
 }
 
 /// A store that counts what is read from it.

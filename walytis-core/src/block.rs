@@ -45,6 +45,11 @@ impl BlockKind {
         }
     }
 
+    /// The kind of the block that a header encodes, without reading the rest of it.
+    pub(crate) fn of_header(bytes: &[u8]) -> Option<Self> {
+        Self::from_number(*bytes.get(1)?)
+    }
+
     /// The suite with which blocks of this kind are signed.
     #[must_use]
     pub const fn suite(self) -> Suite {

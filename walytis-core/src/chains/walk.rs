@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::{
-    ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, load, locate, missing_row, order_key, row,
+    ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, heads, load, locate, missing_row,
+    order_key, row,
 };
 use crate::limits::{FOREIGN_ANCESTORS_MAX, FOREIGN_BYTES_MAX};
 use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pending, RawBlock};
@@ -15,9 +16,9 @@ use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pend
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<Vec<u64>, ChainError> {
-    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+    let Some((number, _)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
     // Position -> whether it is known. Positions above their children's never occur, so the highest is always final.
-    let mut open: BTreeMap<u64, bool> = row_of_chain.heads.iter().map(|(_, position)| (*position, false)).collect();
+    let mut open: BTreeMap<u64, bool> = heads::positions(view, number)?.map(|position| (position, false)).collect();
     for id in known {
         if let Some(location) = locate(view, *id)?
             && location.chain == number
@@ -52,13 +53,13 @@ pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<V
     Ok(found)
 }
 
-/// Ids by which another node can find what this one lacks: the heads, then blocks further and further back.
+/// Ids by which another node can find what this one lacks: heads, the latest first, then blocks further and further back.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn sample(view: &Pending, chain: ChainId, limit: usize) -> Result<Vec<BlockId>, ChainError> {
     let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    let mut ids: Vec<BlockId> = row_of_chain.heads.iter().take(limit / 2).map(|(id, _)| *id).collect();
+    let mut ids = heads::latest_heads(view, chain, limit / 2)?;
     let mut back = 1_u64;
     while ids.len() < limit {
         let Some(position) = row_of_chain.length.checked_sub(back) else { break };
@@ -123,11 +124,6 @@ pub fn in_order(
     limit: usize,
 ) -> Result<(Vec<StoredBlock>, Option<u64>), ChainError> {
     let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok((Vec::new(), None)) };
-    let mut top = 0;
-    for (id, position) in &row_of_chain.heads {
-        let head = row(view, Location { chain: number, position: *position })?.ok_or_else(|| missing_row(*id))?;
-        top = top.max(head.generation);
-    }
     // Every generation up to the highest has a block: a child's is its highest parent's and one.
     let mut expected = from;
     let mut blocks: Vec<StoredBlock> = Vec::new();
@@ -141,7 +137,7 @@ pub fn in_order(
         };
         let page = view.scan(ORDER, range, limit.max(1))?;
         let Some(last) = page.last() else {
-            if expected <= top {
+            if expected < row_of_chain.generations {
                 return Err(gap(chain));
             }
             sort(&mut blocks);

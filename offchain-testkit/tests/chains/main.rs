@@ -1,0 +1,6 @@
+//! Chains as `walytis-core` keeps them, against a model that keeps every block in a list: heads, queries, ancestry.
+
+#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+
+mod dag;
+mod heads;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError};
-use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 use crate::backend::{Backend, check_header};
 use crate::disk::{Disk, FileDisk};
@@ -181,6 +181,33 @@ impl Store for RedbStore {
                 Direction::Ascending => records(found.take(limit), table.name, range),
                 Direction::Descending => records(found.rev().take(limit), table.name, range),
             }
+        })
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if table.keys == Keys::Ordered {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        let prefix = [clear, &first[..]].concat();
+        self.read(table.name, |database| {
+            let Some(rows) = rows(database, table.name)? else { return Ok(Vec::new()) };
+            let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
+            let found = rows.range::<&[u8]>(from).map_err(|error| store_error(table.name, error))?;
+            let mut values = Vec::new();
+            for row in found.take(limit) {
+                let (key, value) = row.map_err(|error| store_error(table.name, error))?;
+                if !key.value().starts_with(&prefix) {
+                    break;
+                }
+                values.push(value.value().to_vec());
+            }
+            Ok(values)
         })
     }
 

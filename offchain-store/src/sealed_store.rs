@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::SysRng;
 use rand_core::{CryptoRng, Rng, TryRng, UnwrapErr};
-use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
+use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 
 use crate::open_error::OpenError;
 use crate::redb_store::RedbStore;
@@ -239,6 +239,23 @@ impl<S: Store> Store for SealedStore<S> {
             row.value = self.sealer.open(table.name, &row.key, std::mem::take(&mut row.value))?;
         }
         Ok(rows)
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if table.keys == Keys::Ordered {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        let start = self.sealer.hidden_prefix(table.name, clear, &first);
+        // Behind the prefix is a digest of 32 bytes.
+        let end = [&start[..], &[0xff; 33]].concat();
+        let rows = self.below.scan(below_table(table), KeyRange::between(&start, &end), limit)?;
+        rows.into_iter().map(|row| self.sealer.open(table.name, &row.key, row.value)).collect()
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

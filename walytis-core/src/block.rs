@@ -309,6 +309,11 @@ impl ParsedBlock {
     pub fn parse(raw: RawBlock) -> Result<Self, BlockError> {
         let header = Header::decode(&raw.header)?;
         let id = Header::id_of(&raw.header);
+        Self::with_header(raw, header, id)
+    }
+
+    /// The block of a header and an id that were read from these bytes.
+    pub(crate) fn with_header(raw: RawBlock, header: Header, id: BlockId) -> Result<Self, BlockError> {
         if raw.signature.len() != header.suite.signature_bytes() {
             return Err(BlockError::Signature { id });
         }

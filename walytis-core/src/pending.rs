@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+use crate::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 /// The number of a batch, counted from 1 in each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +104,36 @@ impl Pending {
             Direction::Ascending => rows.take(limit).collect(),
             Direction::Descending => rows.rev().take(limit).collect(),
         })
+    }
+
+    /// Reads rows by the beginning of their ids, as [`Store::by_prefix`] does, but each value once. Only for tables with
+    /// [`crate::Rows::Permanent`]: of a row that was replaced, the old value may be among them.
+    ///
+    /// # Errors
+    /// As [`Store::by_prefix`].
+    pub fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut values = self.store.by_prefix(table, clear, first, limit)?;
+        let prefix = [clear, &first[..]].concat();
+        let begins = |key: &Vec<u8>| key.starts_with(&prefix);
+        let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
+        if let Some(rows) = self.waiting.get(&table) {
+            let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
+            values.extend(found.filter_map(|(_, (_, value))| value.clone()));
+        }
+        if let Some(rows) = self.step.get(&table) {
+            let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
+            values.extend(found.filter_map(|(_, value)| value.clone()));
+        }
+        values.sort_unstable();
+        values.dedup();
+        values.truncate(limit);
+        Ok(values)
     }
 
     /// Writes a row in the open step.

@@ -1,6 +1,7 @@
 //! Chains as `walytis-core` keeps them, against a model that keeps every block in a list: heads, queries, ancestry.
 
-#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
 mod dag;
 mod heads;
+mod queries;

@@ -1,6 +1,7 @@
 //! Adding a block: its rows, and what is computed about it once.
 
 use super::heads::{all, operations_above};
+use super::postings::{Postings, Term, push_topic};
 use super::{
     AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, HEADS, IDS, Location,
     OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, order_key, parents_of,
@@ -49,12 +50,28 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
     chain.length = chain.length.saturating_add(1);
     chain.generations = chain.generations.max(generation.saturating_add(1));
     view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
-    let last = author_row(view, number, header.author)?;
-    if last.is_none_or(|last| last.sequence <= header.sequence) {
-        let author = AuthorRow { id: new.id(), sequence: header.sequence };
-        view.put(AUTHORS, author_key(number, header.author), codec::encode(&author));
+    note_author(view, location, new)?;
+    for (place, topic) in header.topics.iter().enumerate() {
+        // A topic that is named twice is in its list once.
+        if !header.topics.iter().take(place).any(|before| before == topic) {
+            push_topic(view, number, topic, location.position)?;
+        }
     }
     Ok(StoredBlock { block: new.clone(), position: location.position, generation })
+}
+
+/// Adds the block to its author's, and notes it as the last one unless a longer branch is known.
+fn note_author(view: &mut Pending, location: Location, new: &ParsedBlock) -> Result<(), ChainError> {
+    let header = new.header();
+    let last = AuthorRow { id: new.id(), sequence: header.sequence, blocks: Postings::default() };
+    let mut author = match author_row(view, location.chain, header.author)? {
+        Some(known) if known.sequence > header.sequence => known,
+        Some(known) => AuthorRow { blocks: known.blocks, ..last },
+        None => last,
+    };
+    author.blocks.push(view, location.chain, Term::Author(header.author), location.position);
+    view.put(AUTHORS, author_key(location.chain, header.author), codec::encode(&author));
+    Ok(())
 }
 
 /// The number of a chain that is not kept here yet.

@@ -2,6 +2,8 @@
 
 mod heads;
 mod insert;
+mod postings;
+pub mod query;
 mod recheck;
 mod walk;
 
@@ -33,6 +35,11 @@ const OPERATION_HEADS: Table = Table::changing("core.operation-heads");
 const CHAINS: Table = Table::changing("core.chains");
 /// (chain number, author key) -> [`AuthorRow`].
 const AUTHORS: Table = Table { name: "core.authors", keys: crate::Keys::Hidden, rows: crate::Rows::Derived };
+
+/// (chain number, hash of a topic) -> its [`postings::Postings`].
+const TOPICS: Table = Table { name: "core.topics", keys: crate::Keys::Hidden, rows: crate::Rows::Derived };
+/// (chain number, hash of author or topic and page number) -> a full page of positions.
+const POSTINGS: Table = Table::hidden("core.postings");
 
 /// Why a chain could not be read or added to.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -68,6 +75,9 @@ pub enum ChainError {
         /// The rule.
         rule: &'static str,
     },
+    /// A cursor is of a query in another order.
+    #[error("the cursor is of a query in another order")]
+    Cursor,
     /// A block was inserted before its ancestors.
     #[error("block {id} lacks ancestors")]
     Orphan {
@@ -109,6 +119,12 @@ fn order_key(chain: ChainNumber, generation: u64, position: u64) -> Vec<u8> {
     [&chain.0.to_be_bytes()[..], &generation.to_be_bytes(), &position.to_be_bytes()].concat()
 }
 
+/// The generation and the position in a key of the order.
+fn order_place(key: &[u8]) -> Option<(u64, u64)> {
+    let (generation, position) = key.get(4..)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*generation), u64::from_be_bytes(position.try_into().ok()?)))
+}
+
 #[derive(Serialize, Deserialize)]
 struct ChainRow {
     id: ChainId,
@@ -120,8 +136,12 @@ struct ChainRow {
 
 #[derive(Serialize, Deserialize)]
 struct AuthorRow {
+    /// The last block on the longest branch.
     id: BlockId,
+    /// Its sequence number.
     sequence: u64,
+    /// Where all the author's blocks are.
+    blocks: postings::Postings,
 }
 
 #[derive(Serialize, Deserialize)]

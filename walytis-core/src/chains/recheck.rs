@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::heads::{all, operations_above};
 use super::insert::{check_sequence, generation_above};
+use super::postings::{List, Term};
 use super::{
     ChainError, HEADS, Location, OPERATION_HEADS, StoredBlock, chain_row, length, locate, missing_row, parents_of,
     previous, row,
 };
-use crate::{BlockId, ChainId, Pending};
+use crate::{BlockId, ChainId, Header, Pending};
 
 /// Computes again what was computed when a block was inserted, and compares: its sequence number, its generation, its
 /// parents' positions, the heads of operations before it, and that its author's last block is not older.
@@ -34,6 +35,21 @@ pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
         return wrong("the operations before it are not those that are kept");
     }
     let header = stored.block.header();
+    for term in std::iter::once(Term::Author(header.author)).chain(header.topics.iter().map(|topic| Term::Topic(topic)))
+    {
+        let beside = List::open(view, location.chain, term)?.around(location.position);
+        for position in beside.map_err(|what| ChainError::Inconsistent { id, what })?.into_iter().flatten() {
+            let found = row(view, Location { position, ..location })?.ok_or_else(|| missing_row(id))?;
+            let header = Header::decode(&found.header).map_err(ChainError::Stored)?;
+            let is_of = match term {
+                Term::Author(author) => header.author == author,
+                Term::Topic(topic) => header.topics.iter().any(|other| other == topic),
+            };
+            if !is_of {
+                return wrong("a list of its author's blocks or of one of its topics has another block beside it");
+            }
+        }
+    }
     match previous(view, stored.block.chain(), header.author)? {
         Some((_, sequence)) if sequence >= header.sequence => Ok(()),
         _ => wrong("its author's last block is older than it"),

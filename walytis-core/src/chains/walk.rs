@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::{
     ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, heads, load, locate, missing_row,
-    order_key, row,
+    order_key, order_place, row,
 };
 use crate::limits::{FOREIGN_ANCESTORS_MAX, FOREIGN_BYTES_MAX};
 use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pending, RawBlock};
@@ -146,10 +146,9 @@ pub fn in_order(
         start = last.key.clone();
         start.push(0);
         for record in &page {
-            let Some((generation, position)) = record.key.get(4..).and_then(|key| key.split_first_chunk::<8>()) else {
+            let Some((generation, position)) = order_place(&record.key) else {
                 return Err(ChainError::Record { table: ORDER.name, reason: CodecError::Malformed });
             };
-            let generation = u64::from_be_bytes(*generation);
             if generation > expected {
                 return Err(gap(chain));
             }
@@ -161,16 +160,14 @@ pub fn in_order(
                 sort(&mut blocks);
                 return Ok((blocks, Some(generation)));
             }
-            let position = position.try_into().map(u64::from_be_bytes);
-            let position =
-                position.map_err(|_| ChainError::Record { table: ORDER.name, reason: CodecError::Malformed })?;
+
             let stored = load(view, Location { chain: number, position })?;
             blocks.push(stored.ok_or_else(|| missing_row(chain.into()))?);
         }
     }
 }
 
-fn gap(chain: ChainId) -> ChainError {
+pub(super) fn gap(chain: ChainId) -> ChainError {
     ChainError::Inconsistent { id: chain.into(), what: "blocks of its chain are missing in the order" }
 }
 

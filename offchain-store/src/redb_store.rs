@@ -319,9 +319,9 @@ fn write(database: &Database, batch: &Batch) -> Result<(), StoreError> {
     let mut transaction = database.begin_write().map_err(|error| store_error(WHOLE, error))?;
     transaction.set_durability(Durability::Immediate).map_err(|error| store_error(WHOLE, error))?;
     transaction.set_quick_repair(true);
-    // Opening a table costs more than a change of a row. The order of changes counts within a table only.
-    let mut changes: Vec<&Change> = batch.changes().iter().collect();
-    changes.sort_by_key(|change| change.table().name);
+    // Opening a table costs more than a change of a row, a row that is replaced at once is not written at all, and rows that
+    // are neighbours are on one page.
+    let changes = batch.last_changes();
     for of_one_table in changes.chunk_by(|left, right| left.table().name == right.table().name) {
         let Some(first) = of_one_table.first() else { continue };
         let name = first.table().name;

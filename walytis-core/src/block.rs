@@ -312,6 +312,15 @@ impl ParsedBlock {
         Self::with_header(raw, header, id)
     }
 
+    /// The block of a header, its id and its content's hash that were just made, if it keeps the rules.
+    pub(crate) fn drafted(raw: RawBlock, header: Header, id: BlockId) -> Result<Self, BlockError> {
+        header.check()?;
+        if raw.header.len() > HEADER_BYTES_MAX {
+            return Err(rule("header", "at most 16 KiB"));
+        }
+        Ok(Self { raw, header, id })
+    }
+
     /// The block of a header and an id that were read from these bytes.
     pub(crate) fn with_header(raw: RawBlock, header: Header, id: BlockId) -> Result<Self, BlockError> {
         if raw.signature.len() != header.suite.signature_bytes() {

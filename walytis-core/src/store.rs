@@ -237,6 +237,26 @@ impl Batch {
         &self.changes
     }
 
+    /// The changes that count: of each row the last one, by table, then key. Applying these alone, in this order, comes to
+    /// the same.
+    #[must_use]
+    pub fn last_changes(&self) -> Vec<&Change> {
+        let mut changes: Vec<&Change> = self.changes.iter().collect();
+        // The sort is stable: of one row, the last change stays last.
+        changes
+            .sort_by(|left, right| left.table().name.cmp(right.table().name).then_with(|| left.key().cmp(right.key())));
+        let mut last: Vec<&Change> = Vec::with_capacity(changes.len());
+        for change in changes {
+            match last.last_mut() {
+                Some(before) if before.table().name == change.table().name && before.key() == change.key() => {
+                    *before = change
+                }
+                _ => last.push(change),
+            }
+        }
+        last
+    }
+
     /// Whether the batch changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

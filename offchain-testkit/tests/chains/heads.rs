@@ -9,6 +9,7 @@ fn check(dag: &Dag) {
     let (view, chain) = (&dag.view, dag.chain);
     let heads = chains::heads(view, chain).expect("a store");
     assert_eq!(heads, dag.heads_among(&dag.all()), "heads are the blocks that no other one names");
+    assert_eq!(chains::head_count(view, chain), Ok(heads.len() as u64));
     let operations = chains::operation_heads(view, chain).expect("a store");
     assert_eq!(operations, dag.heads_among(&dag.operations()), "heads of operations are those below no other one");
 

@@ -20,6 +20,14 @@ pub fn heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError>
     Ok(sorted(all(view, HEADS, number)?))
 }
 
+/// How many heads a chain has.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn head_count(view: &Pending, chain: ChainId) -> Result<u64, ChainError> {
+    Ok(chain_row(view, chain)?.map_or(0, |(_, row)| row.heads))
+}
+
 /// At most `limit` heads of a chain, the one that arrived here last first.
 ///
 /// # Errors
@@ -54,6 +62,12 @@ pub fn heads_from(view: &Pending, chain: ChainId, from: u64, limit: usize) -> Re
 /// [`ChainError`] if the store fails.
 pub fn next_parents(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Vec<BlockId>, ChainError> {
     let Some((number, row)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+    if row.heads == 1 {
+        // The block that came last is a head.
+        let last = Location { chain: number, position: row.length.saturating_sub(1) };
+        let id = view.get(HEADS, &last.key())?.and_then(|id| id.try_into().ok());
+        return id.map(|id| vec![BlockId(id)]).ok_or_else(|| missing_row(chain.into()));
+    }
     let (start, end) = ends(number);
     let range = KeyRange::between(&start, &end);
     let first = rows_of(view, HEADS, range, PARENTS_MAX.saturating_add(1))?;

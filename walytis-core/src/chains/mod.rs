@@ -14,7 +14,9 @@ use crate::{
     StoreError, Table, VerifiedBlock, codec, planted,
 };
 
-pub use heads::{heads, heads_from, latest_heads, next_parents, operation_heads, operation_parents, operations_before};
+pub use heads::{
+    head_count, heads, heads_from, latest_heads, next_parents, operation_heads, operation_parents, operations_before,
+};
 pub use insert::insert;
 pub use recheck::{recheck, recheck_heads};
 pub use walk::{difference, foreign_ancestors, in_order, sample};
@@ -132,6 +134,8 @@ struct ChainRow {
     length: u64,
     /// How many generations there are: the highest one, and one.
     generations: u64,
+    /// How many heads there are.
+    heads: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -91,6 +91,9 @@ pub fn recheck_heads(view: &Pending, chain: ChainId) -> Result<(), ChainError> {
     if generations != kept.generations {
         return wrong("its number of generations is not the one that its blocks give");
     }
+    if u64::try_from(heads.len()) != Ok(kept.heads) {
+        return wrong("its number of heads is not the one that its blocks give");
+    }
     if kept_heads != heads.into_iter().collect::<Vec<_>>() {
         return wrong("its heads are not those that its blocks give");
     }

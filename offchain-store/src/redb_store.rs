@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError};
-use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 use crate::backend::{Backend, check_header};
 use crate::disk::{Disk, FileDisk};
@@ -184,6 +184,33 @@ impl Store for RedbStore {
         })
     }
 
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if table.keys == Keys::Ordered {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        let prefix = [clear, &first[..]].concat();
+        self.read(table.name, |database| {
+            let Some(rows) = rows(database, table.name)? else { return Ok(Vec::new()) };
+            let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
+            let found = rows.range::<&[u8]>(from).map_err(|error| store_error(table.name, error))?;
+            let mut values = Vec::new();
+            for row in found.take(limit) {
+                let (key, value) = row.map_err(|error| store_error(table.name, error))?;
+                if !key.value().starts_with(&prefix) {
+                    break;
+                }
+                values.push(value.value().to_vec());
+            }
+            Ok(values)
+        })
+    }
+
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(StoreError::Poisoned);
@@ -292,9 +319,9 @@ fn write(database: &Database, batch: &Batch) -> Result<(), StoreError> {
     let mut transaction = database.begin_write().map_err(|error| store_error(WHOLE, error))?;
     transaction.set_durability(Durability::Immediate).map_err(|error| store_error(WHOLE, error))?;
     transaction.set_quick_repair(true);
-    // Opening a table costs more than a change of a row. The order of changes counts within a table only.
-    let mut changes: Vec<&Change> = batch.changes().iter().collect();
-    changes.sort_by_key(|change| change.table().name);
+    // Opening a table costs more than a change of a row, a row that is replaced at once is not written at all, and rows that
+    // are neighbours are on one page.
+    let changes = batch.last_changes();
     for of_one_table in changes.chunk_by(|left, right| left.table().name == right.table().name) {
         let Some(first) = of_one_table.first() else { continue };
         let name = first.table().name;

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Bound;
@@ -6,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::rngs::SysRng;
 use rand_core::{CryptoRng, Rng, TryRng, UnwrapErr};
-use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
+use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 
 use crate::open_error::OpenError;
 use crate::redb_store::RedbStore;
@@ -134,12 +133,13 @@ impl<S: Store> SealedStore<S> {
     /// The batch as it is kept, and the root row that it leaves if it changes a guarded row.
     fn sealed(&self, root: &RootRow, batch: &Batch) -> Result<(Batch, Option<RootRow>), StoreError> {
         let mut kept = Batch::new();
-        let mut nonces = self.nonces(batch.changes().len() + 1).into_iter();
+        // A grouped batch rewrites some rows again and again: only what stays of them is sealed.
+        let changes = batch.last_changes();
+        let mut nonces = self.nonces(changes.len() + 1).into_iter();
         let mut nonce = || nonces.next().unwrap_or_else(|| self.nonce());
         let mut next_root: Option<RootRow> = None;
-        // What each guarded row of the batch is, as of the changes so far.
-        let mut rows: BTreeMap<(&str, Vec<u8>), Option<Digest>> = BTreeMap::new();
-        for change in batch.changes() {
+
+        for change in changes {
             let table = change.table();
             let key = self.sealer.kept_key(table, change.key()).into_owned();
             let value = match change {
@@ -155,19 +155,11 @@ impl<S: Store> SealedStore<S> {
                         place.insert(Digest::default())
                     }
                 };
-                let row = match rows.entry((table.name, key.clone())) {
-                    Entry::Occupied(row) => row.into_mut(),
-                    Entry::Vacant(place) => {
-                        let old = self.below.get(below_table(table), &key)?;
-                        place.insert(old.map(|old| self.sealer.row_digest(table.name, &key, &old)))
-                    }
-                };
-                let new = value.as_deref().map(|value| self.sealer.row_digest(table.name, &key, value));
-                if let Some(old) = std::mem::replace(row, new) {
-                    sum.subtract(old);
+                if let Some(old) = self.below.get(below_table(table), &key)? {
+                    sum.subtract(self.sealer.row_digest(table.name, &key, &old));
                 }
-                if let Some(new) = new {
-                    sum.add(new);
+                if let Some(new) = &value {
+                    sum.add(self.sealer.row_digest(table.name, &key, new));
                 }
             }
             match value {
@@ -239,6 +231,23 @@ impl<S: Store> Store for SealedStore<S> {
             row.value = self.sealer.open(table.name, &row.key, std::mem::take(&mut row.value))?;
         }
         Ok(rows)
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if table.keys == Keys::Ordered {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        let start = self.sealer.hidden_prefix(table.name, clear, &first);
+        // Behind the prefix is a digest of 32 bytes.
+        let end = [&start[..], &[0xff; 33]].concat();
+        let rows = self.below.scan(below_table(table), KeyRange::between(&start, &end), limit)?;
+        rows.into_iter().map(|row| self.sealer.open(table.name, &row.key, row.value)).collect()
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use orion::hazardous::aead::xchacha20poly1305::{Nonce, SecretKey, Tag, XChaCha20Poly1305};
-use walytis_core::{Keys, StoreError, Table};
+use walytis_core::{ID_PREFIX_BYTES, Keys, StoreError, Table};
 use zeroize::Zeroizing;
 
 use crate::secrets::RootKey;
@@ -18,8 +18,6 @@ pub(crate) const OVERHEAD_BYTES: usize = TAG_BYTES + NONCE_BYTES;
 
 /// The length of an id at a hidden key's end, in bytes.
 const ID_BYTES: usize = 32;
-/// How many of an id's first bytes can be asked for alone.
-const ID_PREFIX_BYTES: usize = 4;
 /// How much of the digest of these is kept, in bytes. Two ids share it by chance once in 2^64 pairs; a clash costs
 /// whoever asks by prefix one row more to look at.
 const PREFIX_DIGEST_BYTES: usize = 8;
@@ -99,12 +97,17 @@ impl Sealer {
 
     fn hidden_key(&self, table: &str, key: &[u8]) -> Vec<u8> {
         let (clear, id) = key.split_at(key.len().saturating_sub(ID_BYTES));
-        let id_prefix = &id[..id.len().min(ID_PREFIX_BYTES)];
+        let mut kept = self.hidden_prefix(table, clear, &id[..id.len().min(ID_PREFIX_BYTES)]);
+        kept.extend_from_slice(keyed(&self.index_id, table, &[clear, id]).as_bytes());
+        kept
+    }
+
+    /// With what the keys begin under which rows are kept whose ids begin alike.
+    pub(crate) fn hidden_prefix(&self, table: &str, clear: &[u8], first: &[u8]) -> Vec<u8> {
         let mut kept = Vec::with_capacity(clear.len() + PREFIX_DIGEST_BYTES + 32);
         kept.extend_from_slice(clear);
-        let prefix_digest = keyed(&self.index_prefix, table, &[clear, id_prefix]);
-        kept.extend_from_slice(&prefix_digest.as_bytes()[..PREFIX_DIGEST_BYTES]);
-        kept.extend_from_slice(keyed(&self.index_id, table, &[clear, id]).as_bytes());
+        let digest = keyed(&self.index_prefix, table, &[clear, first]);
+        kept.extend_from_slice(&digest.as_bytes()[..PREFIX_DIGEST_BYTES]);
         kept
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use walytis_core::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 type Tables = BTreeMap<&'static str, BTreeMap<Vec<u8>, Vec<u8>>>;
 
@@ -106,6 +106,24 @@ impl Store for MemoryStore {
             Direction::Ascending => found.take(limit).map(record).collect(),
             Direction::Descending => found.rev().take(limit).map(record).collect(),
         })
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if table.keys == Keys::Ordered {
+            return Err(StoreError::Unordered { table: table.name });
+        }
+        let prefix = [clear, &first[..]].concat();
+        let tables = lock(&self.tables);
+        let Some(rows) = tables.get(table.name) else { return Ok(Vec::new()) };
+        let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
+        let found = rows.range::<[u8], _>(from).take_while(|(key, _)| key.starts_with(&prefix));
+        Ok(found.take(limit).map(|(_, value)| value.clone()).collect())
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

@@ -41,6 +41,7 @@ pub fn store_contract(fresh: impl Fn() -> Opener) {
     scans_keep_their_bounds(&*fresh()());
     scans_stop_at_their_limit(&*fresh()());
     hidden_tables_are_asked_for_whole_keys_only(&*fresh()());
+    hidden_rows_are_found_by_the_beginnings_of_their_ids(&*fresh()());
     commits_outlast_the_handle(&fresh());
     the_store_equals_its_model(&fresh);
 }
@@ -204,6 +205,30 @@ fn hidden_tables_are_asked_for_whole_keys_only(store: &dyn Store) {
         let nothing = store.scan(table, KeyRange::between(b"b", b"a"), 0);
         assert_eq!(nothing, Err(StoreError::Unordered { table: table.name }), "an empty scan is refused alike");
     }
+}
+
+fn hidden_rows_are_found_by_the_beginnings_of_their_ids(store: &dyn Store) {
+    let id = |first: u8, last: u8| [[first, 0xFF, 0xFF, 0xFF].as_slice(), &[last; 28]].concat();
+    let find = |table, clear: &[u8], first: u8, limit| {
+        let found = store.by_prefix(table, clear, [first, 0xFF, 0xFF, 0xFF], limit);
+        let mut found = done(found, "asking by the beginning of an id");
+        found.sort();
+        found
+    };
+    for table in [HIDDEN, HIDDEN_CHANGING] {
+        commit(store, |batch| {
+            for (clear, first, last) in [(1, 7, 1), (1, 7, 0xFF), (1, 0xFF, 2), (2, 7, 3)] {
+                batch.put(table, [&[clear][..], &id(first, last)].concat(), [clear, first, last]);
+            }
+        });
+        assert_eq!(find(table, &[1], 7, 9), [[1, 7, 1], [1, 7, 0xFF]], "ids that begin alike, in {}", table.name);
+        assert_eq!(find(table, &[1], 7, 1).len(), 1, "at most the limit, in {}", table.name);
+        assert_eq!(find(table, &[1], 0xFF, 9), [[1, 0xFF, 2]], "up to the highest, in {}", table.name);
+        assert_eq!(find(table, &[2], 7, 9), [[2, 7, 3]], "what stands before the id counts, in {}", table.name);
+        assert_eq!(find(table, &[3], 7, 9), [[0; 0]; 0], "and none is none, in {}", table.name);
+    }
+    let refusal = store.by_prefix(ORDERED, b"", [0; 4], 9);
+    assert_eq!(refusal, Err(StoreError::Unordered { table: ORDERED.name }), "ordered keys have no ids");
 }
 
 fn commits_outlast_the_handle(open: &Opener) {

@@ -13,7 +13,8 @@ use common::*;
 use offchain_testkit::enemies::{self, Class, Deeds, Outcome, Standing, TURN_MS_MAX, Turn};
 use offchain_testkit::{MemoryStore, NodeId, Puppet, World};
 use walytis_core::{
-    Batch, BlockId, ChainId, FRAME_BYTES_MAX, Header, KeyRange, Pending, Record, Store, StoreError, Table, chains,
+    Batch, BlockId, ChainId, FRAME_BYTES_MAX, Header, ID_PREFIX_BYTES, KeyRange, Pending, Record, Store, StoreError,
+    Table, chains,
 };
 use walytis_identities::{Fold, InvitationCode, InvitationSecret};
 
@@ -351,7 +352,7 @@ fn c1_members_agree_on_more_heads_than_one_message_names() {
             store.reads.load(Ordering::Relaxed) - before
         })
         .collect();
-    assert!(reads[0] > 256 && reads[1] <= 2, "{reads:?} reads");
+    assert!(reads[0] < 256 && reads[1] <= 3, "{reads:?} reads");
 }
 
 /// A store that counts what is read from it.
@@ -369,6 +370,17 @@ impl Store for Counting {
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.store.scan(table, range, limit)
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.store.by_prefix(table, clear, first, limit)
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

@@ -45,6 +45,11 @@ impl BlockKind {
         }
     }
 
+    /// The kind of the block that a header encodes, without reading the rest of it.
+    pub(crate) fn of_header(bytes: &[u8]) -> Option<Self> {
+        Self::from_number(*bytes.get(1)?)
+    }
+
     /// The suite with which blocks of this kind are signed.
     #[must_use]
     pub const fn suite(self) -> Suite {
@@ -304,6 +309,20 @@ impl ParsedBlock {
     pub fn parse(raw: RawBlock) -> Result<Self, BlockError> {
         let header = Header::decode(&raw.header)?;
         let id = Header::id_of(&raw.header);
+        Self::with_header(raw, header, id)
+    }
+
+    /// The block of a header, its id and its content's hash that were just made, if it keeps the rules.
+    pub(crate) fn drafted(raw: RawBlock, header: Header, id: BlockId) -> Result<Self, BlockError> {
+        header.check()?;
+        if raw.header.len() > HEADER_BYTES_MAX {
+            return Err(rule("header", "at most 16 KiB"));
+        }
+        Ok(Self { raw, header, id })
+    }
+
+    /// The block of a header and an id that were read from these bytes.
+    pub(crate) fn with_header(raw: RawBlock, header: Header, id: BlockId) -> Result<Self, BlockError> {
         if raw.signature.len() != header.suite.signature_bytes() {
             return Err(BlockError::Signature { id });
         }

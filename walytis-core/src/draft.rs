@@ -81,12 +81,15 @@ impl Draft {
         created_at: Timestamp,
         rng: &mut dyn CryptoRng,
     ) -> Result<VerifiedBlock, BlockError> {
-        let header = self.header(author, created_at).encode();
-        let transcript = signature_transcript(self.kind.suite(), Header::id_of(&header));
+        let header = self.header(author, created_at);
+        let bytes = header.encode();
+        let id = Header::id_of(&bytes);
+        let transcript = signature_transcript(self.kind.suite(), id);
         let mut signature = author.sign(&transcript).to_vec();
         if self.kind.suite() == Suite::Hybrid {
             signature.extend_from_slice(&device.sign_ml_dsa(&transcript, rng));
         }
-        ParsedBlock::parse(RawBlock { header, signature, content: self.content }).map(VerifiedBlock::just_signed)
+        let raw = RawBlock { header: bytes, signature, content: self.content };
+        ParsedBlock::drafted(raw, header, id).map(VerifiedBlock::just_signed)
     }
 }

@@ -24,7 +24,7 @@ mod transcript;
 
 pub use block::{BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock};
 pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId, Timestamp};
-pub use chains::{ChainError, StoredBlock};
+pub use chains::{ChainError, StoredBlock, query};
 pub use codec::CodecError;
 pub use draft::{Draft, Place};
 pub use keys::{
@@ -36,5 +36,5 @@ pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;
 pub use pending::{BatchNumber, Pending, Savepoint};
 pub use remembered::remember_signatures;
-pub use store::{Batch, Change, Direction, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
+pub use store::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 pub use transcript::Transcript;

@@ -1,10 +1,12 @@
 //! What engines read and write: the store, seen through the batches that are on their way to it.
 
+use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{Batch, Change, Direction, KeyRange, Keys, Record, Store, StoreError, Table};
+use crate::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 /// The number of a batch, counted from 1 in each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +25,12 @@ type Value = Option<Vec<u8>>;
 /// A batch under way, and the rows that it changes.
 type Waiting = (BatchNumber, Vec<(Table, Vec<u8>)>);
 
+/// A row as it was read: its table, key and value.
+type Recent = (Table, Vec<u8>, Vec<u8>);
+
+/// How many rows of indexes of ids are remembered. Each is looked at for an id that is not among them.
+const RECENT_ROWS: usize = 8;
+
 /// A store seen through batches that are not durable yet, and through the step that is being written.
 ///
 /// **Invariant:** a step is seen whole or not at all: [`Pending::discard`] leaves no trace of it, and
@@ -34,6 +42,8 @@ pub struct Pending {
     waiting: Rows<(BatchNumber, Value)>,
     batches: VecDeque<Waiting>,
     last: BatchNumber,
+    /// Rows of indexes of ids that were read last: where a chain is, is asked again and again. Such rows stay as they are.
+    recent: RefCell<VecDeque<Recent>>,
 }
 
 impl Pending {
@@ -47,6 +57,7 @@ impl Pending {
             waiting: BTreeMap::new(),
             batches: VecDeque::new(),
             last: BatchNumber(0),
+            recent: RefCell::default(),
         }
     }
 
@@ -61,7 +72,32 @@ impl Pending {
         if let Some((_, value)) = self.waiting.get(&table).and_then(|rows| rows.get(key)) {
             return Ok(value.clone());
         }
-        self.store.get(table, key)
+        if table.keys != Keys::Hidden || table.rows != crate::Rows::Permanent {
+            return self.store.get(table, key);
+        }
+        let mut recent = self.recent.borrow_mut();
+        if let Some(place) = recent.iter().position(|(of, known, _)| of.name == table.name && known == key) {
+            // The one that was asked for last stays longest.
+            let row = recent.remove(place);
+            let value = row.as_ref().map(|(_, _, value)| value.clone());
+            recent.extend(row);
+            return Ok(value);
+        }
+        let value = self.store.get(table, key)?;
+        if let Some(value) = &value {
+            if recent.len() >= RECENT_ROWS {
+                recent.pop_front();
+            }
+            recent.push_back((table, key.to_vec(), value.clone()));
+        }
+        Ok(value)
+    }
+
+    /// A row that is written or removed after all is not remembered as it was.
+    fn note_change(&mut self, table: Table, key: &[u8]) {
+        if table.keys == Keys::Hidden {
+            self.recent.get_mut().retain(|(of, known, _)| of.name != table.name || known != key);
+        }
     }
 
     /// Reads the rows of a range as they will be, at most `limit` of them.
@@ -75,40 +111,91 @@ impl Pending {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let bounds = (range.start, range.end);
-        let mut changed: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
-        if let Some(rows) = self.waiting.get(&table) {
-            for (key, (_, value)) in rows.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(bounds) {
-                changed.insert(key, value.as_deref());
-            }
-        }
-        if let Some(rows) = self.step.get(&table) {
-            for (key, value) in rows.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>(bounds) {
-                changed.insert(key, value.as_deref());
-            }
-        }
-        if changed.is_empty() {
+        let mut changed = self.changed(table, range).into_iter().peekable();
+        if changed.peek().is_none() {
             return self.store.scan(table, range, limit);
         }
-        // Of the rows read, at most `changed` ones are replaced or removed, so `limit` of the merged ones are the first.
-        let durable = self.store.scan(table, range, limit.saturating_add(changed.len()))?;
-        let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = durable.into_iter().map(|row| (row.key, row.value)).collect();
-        for (key, value) in changed {
-            match value {
-                Some(value) => drop(merged.insert(key.to_vec(), value.to_vec())),
-                None => drop(merged.remove(key)),
+        let mut found: Vec<Record> = Vec::new();
+        let mut durable = Durable::new(&*self.store, table, range, limit);
+        while found.len() < limit {
+            let order = match (changed.peek(), durable.peek()?) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((key, _)), Some(row)) => match range.direction {
+                    Direction::Ascending => (*key).cmp(row.key.as_slice()),
+                    Direction::Descending => row.key.as_slice().cmp(key),
+                },
+            };
+            // A row that is under way replaces the durable one of the same key.
+            let row = if order.is_ge() { durable.rows.next() } else { None };
+            match if order.is_le() { changed.next() } else { None } {
+                None => found.extend(row),
+                Some((key, value)) => {
+                    found.extend(value.map(|value| Record { key: key.to_vec(), value: value.to_vec() }));
+                }
             }
         }
-        let rows = merged.into_iter().map(|(key, value)| Record { key, value });
-        Ok(match range.direction {
-            Direction::Ascending => rows.take(limit).collect(),
-            Direction::Descending => rows.rev().take(limit).collect(),
-        })
+        Ok(found)
+    }
+
+    /// The rows of a range that are under way, in its direction; `None` is a removed one.
+    fn changed(&self, table: Table, range: KeyRange<'_>) -> Vec<(&[u8], Option<&[u8]>)> {
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (range.start, range.end);
+        let waiting = self.waiting.get(&table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
+        let mut waiting = waiting.map(|(key, (_, value))| (key.as_slice(), value.as_deref())).peekable();
+        let step = self.step.get(&table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
+        let mut changed = Vec::new();
+        for (key, value) in step.map(|(key, value)| (key.as_slice(), value.as_deref())) {
+            while let Some(earlier) = waiting.next_if(|(earlier, _)| *earlier <= key) {
+                // The open step replaces what waits.
+                if earlier.0 < key {
+                    changed.push(earlier);
+                }
+            }
+            changed.push((key, value));
+        }
+        changed.extend(waiting);
+        if range.direction == Direction::Descending {
+            changed.reverse();
+        }
+        changed
+    }
+
+    /// Reads rows by the beginning of their ids, as [`Store::by_prefix`] does, but each value once. Only for tables with
+    /// [`crate::Rows::Permanent`]: of a row that was replaced, the old value may be among them.
+    ///
+    /// # Errors
+    /// As [`Store::by_prefix`].
+    pub fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut values = self.store.by_prefix(table, clear, first, limit)?;
+        let prefix = [clear, &first[..]].concat();
+        let begins = |key: &Vec<u8>| key.starts_with(&prefix);
+        let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
+        if let Some(rows) = self.waiting.get(&table) {
+            let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
+            values.extend(found.filter_map(|(_, (_, value))| value.clone()));
+        }
+        if let Some(rows) = self.step.get(&table) {
+            let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
+            values.extend(found.filter_map(|(_, value)| value.clone()));
+        }
+        values.sort_unstable();
+        values.dedup();
+        values.truncate(limit);
+        Ok(values)
     }
 
     /// Writes a row in the open step.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         let (key, value) = (key.into(), value.into());
+        self.note_change(table, &key);
         self.step.entry(table).or_default().insert(key.clone(), Some(value.clone()));
         self.batch.put(table, key, value);
     }
@@ -116,6 +203,7 @@ impl Pending {
     /// Removes a row in the open step.
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         let key = key.into();
+        self.note_change(table, &key);
         self.step.entry(table).or_default().insert(key.clone(), None);
         self.batch.delete(table, key);
     }
@@ -193,6 +281,40 @@ impl Pending {
         self.discard();
         self.waiting.clear();
         self.batches.clear();
+    }
+}
+
+/// The rows of a range as the store has them, some at a time: of those that were read, others may have taken the place.
+struct Durable<'a> {
+    store: &'a dyn Store,
+    table: Table,
+    range: KeyRange<'a>,
+    at_a_time: usize,
+    /// The last key that was read.
+    from: Option<Vec<u8>>,
+    rows: std::vec::IntoIter<Record>,
+    ended: bool,
+}
+
+impl<'a> Durable<'a> {
+    fn new(store: &'a dyn Store, table: Table, range: KeyRange<'a>, at_a_time: usize) -> Self {
+        Self { store, table, range, at_a_time, from: None, rows: Vec::new().into_iter(), ended: at_a_time == 0 }
+    }
+
+    fn peek(&mut self) -> Result<Option<&Record>, StoreError> {
+        if self.rows.as_slice().is_empty() && !self.ended {
+            let range = match (&self.from, self.range.direction) {
+                (None, _) => self.range,
+                (Some(last), Direction::Ascending) => KeyRange { start: Bound::Excluded(last), ..self.range },
+                (Some(last), Direction::Descending) => KeyRange { end: Bound::Excluded(last), ..self.range },
+            };
+            let rows =
+                if range.is_empty() { Vec::new() } else { self.store.scan(self.table, range, self.at_a_time)? };
+            self.ended = rows.len() < self.at_a_time;
+            self.from = rows.last().map(|row| row.key.clone());
+            self.rows = rows.into_iter();
+        }
+        Ok(self.rows.as_slice().first())
     }
 }
 

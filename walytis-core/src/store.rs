@@ -8,10 +8,14 @@ use std::ops::Bound;
 pub enum Keys {
     /// Keys are short numbers that may be seen: they are kept as they are and can be scanned in order.
     Ordered,
-    /// Keys end in an id that a stolen disk must not show. They can only be asked for whole; a sealing store keeps a
-    /// keyed digest of them, so [`Store::scan`] refuses such a table.
+    /// Keys end in an id that a stolen disk must not show: their last 32 bytes, or all of a shorter key. They
+    /// can be asked for whole, or by the id's first [`ID_PREFIX_BYTES`] bytes; a sealing store keeps keyed digests of both,
+    /// so [`Store::scan`] refuses such a table.
     Hidden,
 }
+
+/// How many bytes of an id [`Store::by_prefix`] takes: of a million ids, two that share them are rare.
+pub const ID_PREFIX_BYTES: usize = 4;
 
 /// How the rows of a table live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -233,6 +237,26 @@ impl Batch {
         &self.changes
     }
 
+    /// The changes that count: of each row the last one, by table, then key. Applying these alone, in this order, comes to
+    /// the same.
+    #[must_use]
+    pub fn last_changes(&self) -> Vec<&Change> {
+        let mut changes: Vec<&Change> = self.changes.iter().collect();
+        // The sort is stable: of one row, the last change stays last.
+        changes
+            .sort_by(|left, right| left.table().name.cmp(right.table().name).then_with(|| left.key().cmp(right.key())));
+        let mut last: Vec<&Change> = Vec::with_capacity(changes.len());
+        for change in changes {
+            match last.last_mut() {
+                Some(before) if before.table().name == change.table().name && before.key() == change.key() => {
+                    *before = change
+                }
+                _ => last.push(change),
+            }
+        }
+        last
+    }
+
     /// Whether the batch changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -264,8 +288,8 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A table with hidden keys was scanned.
-    #[error("table {table} has hidden keys, which have no order")]
+    /// A table with hidden keys was scanned, or one with ordered keys asked for the beginning of an id.
+    #[error("the keys of table {table} are not of the kind that was asked for")]
     Unordered {
         /// The table.
         table: &'static str,
@@ -291,6 +315,19 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Unordered`] for a table with [`Keys::Hidden`]; otherwise as [`Store::get`].
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError>;
 
+    /// Reads rows of a table with [`Keys::Hidden`] by the beginning of their ids: the values of at most `limit` rows, in
+    /// no order, whose key is `clear`, then an id of 32 bytes that begins with `first`. All keys of the table have that length.
+    ///
+    /// # Errors
+    /// [`StoreError::Unordered`] for a table with [`Keys::Ordered`]; otherwise as [`Store::get`].
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError>;
+
     /// Applies every change of the batch, durably, or none of them.
     ///
     /// # Errors
@@ -306,6 +343,16 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
         (**self).scan(table, range, limit)
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        (**self).by_prefix(table, clear, first, limit)
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

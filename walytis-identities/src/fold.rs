@@ -67,9 +67,6 @@ pub(crate) struct Resolved {
 #[derive(Default)]
 pub struct Fold {
     memberships: BTreeMap<(ChainId, Vec<BlockId>), Arc<Membership>>,
-    /// By chain: the membership in the whole set when these were its heads. Finding the heads of operations below them
-    /// takes a read for each head, and who is a member is asked for each message.
-    latest: BTreeMap<ChainId, (Vec<BlockId>, Arc<Membership>)>,
     steps: BTreeMap<BlockId, Arc<Step>>,
     /// By epoch: [`Membership::readers_tag`] of its view.
     readers: BTreeMap<BlockId, Hash>,
@@ -87,19 +84,8 @@ impl Fold {
     /// # Errors
     /// [`FoldError`] if the store fails or the chain is not known.
     pub fn current(&mut self, view: &Pending, chain: ChainId) -> Result<Arc<Membership>, FoldError> {
-        let heads = chains::heads(view, chain)?;
-        if let Some((seen, membership)) = self.latest.get(&chain)
-            && *seen == heads
-        {
-            return Ok(Arc::clone(membership));
-        }
         let operations = chains::operation_heads(view, chain)?;
-        let membership = self.at(view, chain, &operations)?;
-        if self.latest.len() >= MEMBERSHIPS_MAX {
-            self.latest.clear();
-        }
-        self.latest.insert(chain, (heads, Arc::clone(&membership)));
-        Ok(membership)
+        self.at(view, chain, &operations)
     }
 
     /// The membership in these operations of a chain and their ancestors.
@@ -147,7 +133,6 @@ impl Fold {
     pub fn forget(&mut self) {
         self.readers.clear();
         self.memberships.clear();
-        self.latest.clear();
         self.steps.clear();
     }
 

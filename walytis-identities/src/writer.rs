@@ -178,23 +178,15 @@ impl LocalDevice {
         binding.sign(place, &self.secret, author, &AuthorSecret::from_seed(&self.transport), rng)
     }
 
-    /// Where this device's next block on a chain stands: behind the heads. If there are too many, the heads of
-    /// operations come first, all of them after [`LocalDevice::merge_operations`], then those with the lowest keyed hash, so that authors pick different ones.
+    /// Where this device's next block on a chain stands: behind the heads. If there are too many, behind those that
+    /// [`chains::next_parents`] names: all heads of operations among them after [`LocalDevice::merge_operations`].
     ///
     /// # Errors
     /// [`WriteError`] if the store fails or this device has no key on the chain.
     pub fn place(&self, desk: &Desk<'_>, chain: ChainId) -> Result<(Arc<AuthorSecret>, Place), WriteError> {
         let author = self.author(desk.view, chain)?;
         let previous = chains::previous(desk.view, chain, author.public())?;
-        let mut parents = chains::heads(desk.view, chain)?;
-        if parents.len() > PARENTS_MAX {
-            let operations = chains::operation_heads(desk.view, chain)?;
-            let salt = blake3::derive_key("walytis v1 choice of parents", &author.public().0);
-            parents.retain(|head| !operations.contains(head));
-            parents.sort_by_key(|head| *blake3::keyed_hash(&salt, &head.0).as_bytes());
-            parents.splice(0..0, operations);
-            parents.truncate(PARENTS_MAX);
-        }
+        let parents = chains::next_parents(desk.view, chain, author.public())?;
         Ok((author, Place::After { chain, parents, previous }))
     }
 

@@ -138,7 +138,7 @@ mod tests {
     use std::sync::Mutex;
 
     use tokio::sync::mpsc::unbounded_channel;
-    use walytis_core::{KeyRange, Record, StoreError, Table};
+    use walytis_core::{ID_PREFIX_BYTES, KeyRange, Record, StoreError, Table};
 
     use super::*;
 
@@ -157,6 +157,16 @@ mod tests {
         }
 
         fn scan(&self, _: Table, _: KeyRange<'_>, _: usize) -> Result<Vec<Record>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn by_prefix(
+            &self,
+            _: Table,
+            _: &[u8],
+            _: [u8; ID_PREFIX_BYTES],
+            _: usize,
+        ) -> Result<Vec<Vec<u8>>, StoreError> {
             Ok(Vec::new())
         }
 

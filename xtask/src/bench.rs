@@ -15,19 +15,43 @@ use crate::workspace::Workspace;
 /// system of what the machine itself allows: a durable commit, a transfer, a signature. Progress and a table go to
 /// standard error. The builds are release builds; nothing else should run meanwhile.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench > today.jsonl\n  cargo xtask bench --quick p4 f_")]
+#[command(after_help = "Examples:\n  cargo xtask bench > today.jsonl\n  cargo xtask bench --quick p4 f_\n  \
+    cargo xtask bench --blocks 1000000 --bytes 100 --runs 1 w1 w2")]
 pub(crate) struct Arguments {
     /// Measure briefly: for trying out, not for quoting
     #[arg(long)]
     quick: bool,
+    /// Blocks that are appended and read (w1, w2), instead of 1000,10000,100000
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    blocks: Vec<u64>,
+    /// Bytes of each of them, instead of 100,10240
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    bytes: Vec<u64>,
+    /// How often w1 and w2 are measured, of which the best counts, instead of 5
+    #[arg(long, value_name = "N")]
+    runs: Option<u64>,
     /// Measure only metrics whose names begin with this
     #[arg(value_name = "PICK")]
     picks: Vec<String>,
 }
 
+impl Arguments {
+    /// The options of the targets that have sizes to choose; the others pass over them.
+    fn sizes(&self) -> Vec<String> {
+        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let runs: Vec<u64> = self.runs.into_iter().collect();
+        [("--blocks", &self.blocks), ("--bytes", &self.bytes), ("--runs", &runs)]
+            .into_iter()
+            .filter(|(_, numbers)| !numbers.is_empty())
+            .map(|(name, numbers)| format!("{name}={}", list(numbers)))
+            .collect()
+    }
+}
+
 /// The bench targets: package and target. Each prints JSON lines, and takes `--quick` and the picks.
 const TARGETS: &[(&str, &str)] = &[
     ("offchain-store", "floor"),
+    ("offchain-store", "chains"),
     ("offchain-net", "floor"),
     ("walytis-cli", "walytis"),
     ("offchain-testkit", "swarm"),
@@ -107,7 +131,7 @@ fn measure(
 ) -> Result<()> {
     let mut command = process::cargo(&workspace.root);
     command.args(["bench", "--package", package, "--bench", target, "--"]);
-    command.args(arguments.quick.then_some("--quick")).args(&arguments.picks);
+    command.args(arguments.quick.then_some("--quick")).args(arguments.sizes()).args(&arguments.picks);
     let line = process::typed(&command);
     eprintln!("== {line}");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;

@@ -1,8 +1,11 @@
 //! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
 
+mod heads;
+mod insert;
+mod postings;
+pub mod query;
+mod recheck;
 mod walk;
-
-use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,11 @@ use crate::{
     StoreError, Table, VerifiedBlock, codec, planted,
 };
 
+pub use heads::{
+    head_count, heads, heads_from, latest_heads, next_parents, operation_heads, operation_parents, operations_before,
+};
+pub use insert::insert;
+pub use recheck::{recheck, recheck_heads};
 pub use walk::{difference, foreign_ancestors, in_order, sample};
 
 /// (chain number, position) -> [`BlockRow`].
@@ -21,10 +29,19 @@ const CONTENTS: Table = Table::permanent("core.contents");
 const ORDER: Table = Table::permanent("core.order");
 /// Block id -> (chain number, position).
 const IDS: Table = Table::hidden("core.ids");
+/// (chain number, position of a head) -> its id.
+const HEADS: Table = Table::changing("core.heads");
+/// (chain number, position of a head of operations in the whole set) -> its id.
+const OPERATION_HEADS: Table = Table::changing("core.operation-heads");
 /// Chain number -> [`ChainRow`].
 const CHAINS: Table = Table::changing("core.chains");
 /// (chain number, author key) -> [`AuthorRow`].
 const AUTHORS: Table = Table { name: "core.authors", keys: crate::Keys::Hidden, rows: crate::Rows::Derived };
+
+/// (chain number, hash of a topic) -> its [`postings::Postings`].
+const TOPICS: Table = Table { name: "core.topics", keys: crate::Keys::Hidden, rows: crate::Rows::Derived };
+/// (chain number, hash of author or topic and page number) -> a full page of positions.
+const POSTINGS: Table = Table::hidden("core.postings");
 
 /// Why a chain could not be read or added to.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -60,6 +77,9 @@ pub enum ChainError {
         /// The rule.
         rule: &'static str,
     },
+    /// A cursor is of a query in another order.
+    #[error("the cursor is of a query in another order")]
+    Cursor,
     /// A block was inserted before its ancestors.
     #[error("block {id} lacks ancestors")]
     Orphan {
@@ -101,18 +121,31 @@ fn order_key(chain: ChainNumber, generation: u64, position: u64) -> Vec<u8> {
     [&chain.0.to_be_bytes()[..], &generation.to_be_bytes(), &position.to_be_bytes()].concat()
 }
 
+/// The generation and the position in a key of the order.
+fn order_place(key: &[u8]) -> Option<(u64, u64)> {
+    let (generation, position) = key.get(4..)?.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*generation), u64::from_be_bytes(position.try_into().ok()?)))
+}
+
 #[derive(Serialize, Deserialize)]
 struct ChainRow {
     id: ChainId,
+    /// How many blocks there are.
     length: u64,
-    /// Heads and their positions, by id.
-    heads: Vec<(BlockId, u64)>,
+    /// How many generations there are: the highest one, and one.
+    generations: u64,
+    /// How many heads there are.
+    heads: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct AuthorRow {
+    /// The last block on the longest branch.
     id: BlockId,
+    /// Its sequence number.
     sequence: u64,
+    /// Where all the author's blocks are.
+    blocks: postings::Postings,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,6 +160,13 @@ struct BlockRow {
     #[serde(with = "serde_bytes")]
     signature: Vec<u8>,
     content: Option<serde_bytes::ByteBuf>,
+}
+
+impl BlockRow {
+    /// Whether the block is an operation, which its kind at the header's second byte says.
+    fn is_operation(&self) -> bool {
+        BlockKind::of_header(&self.header) == Some(BlockKind::Operation)
+    }
 }
 
 /// A block, and what its ancestors say about it.
@@ -165,6 +205,11 @@ fn chain_row(view: &Pending, chain: ChainId) -> Result<Option<(ChainNumber, Chai
     }
 }
 
+/// Between these are the keys of a chain's rows in tables by position.
+fn ends(chain: ChainNumber) -> ([u8; 12], [u8; 4]) {
+    (Location { chain, position: 0 }.key(), chain.0.saturating_add(1).to_be_bytes())
+}
+
 fn missing_row(id: BlockId) -> ChainError {
     ChainError::Inconsistent { id, what: "an index names a block that is not there" }
 }
@@ -194,25 +239,6 @@ pub fn all_chains(view: &Pending) -> Result<Vec<ChainId>, ChainError> {
     rows.iter().map(|record| read::<ChainRow>(CHAINS, &record.value).map(|row| row.id)).collect()
 }
 
-/// The heads of a chain, by id: the blocks that no other one names as a parent. Empty if the chain is not kept here.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError> {
-    let row = chain_row(view, chain)?;
-    Ok(row.map(|(_, row)| row.heads.into_iter().map(|(id, _)| id).collect()).unwrap_or_default())
-}
-
-/// The heads of a chain as [`heads`] gives them, but the one that arrived here last first.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn latest_heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError> {
-    let mut heads = chain_row(view, chain)?.map(|(_, row)| row.heads).unwrap_or_default();
-    heads.sort_unstable_by_key(|(_, position)| std::cmp::Reverse(*position));
-    Ok(heads.into_iter().map(|(id, _)| id).collect())
-}
-
 /// How many blocks of a chain are kept here.
 ///
 /// # Errors
@@ -221,49 +247,17 @@ pub fn length(view: &Pending, chain: ChainId) -> Result<u64, ChainError> {
     Ok(chain_row(view, chain)?.map_or(0, |(_, row)| row.length))
 }
 
-/// Computes again what was computed when a block was inserted, and compares: its sequence number, its generation, its
-/// parents' positions, the heads of operations before it, and that its author's last block is not older.
-///
-/// # Errors
-/// [`ChainError`] says what does not agree.
-pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
-    let id = stored.block.id();
-    let Some(location) = locate(view, id)? else { return Err(missing_row(id)) };
-    let Some(kept) = row(view, location)? else { return Err(missing_row(id)) };
-    let wrong = |what| Err(ChainError::Inconsistent { id, what });
-    check_sequence(view, &stored.block)?;
-    let parents = parent_positions(view, location.chain, &stored.block)?;
-    if parents != kept.parents || parents.iter().any(|parent| *parent >= location.position) {
-        return wrong("its parents' positions are not those that are kept");
-    }
-    let mut generation = 0;
-    for parent in &parents {
-        let parent =
-            row(view, Location { chain: location.chain, position: *parent })?.ok_or_else(|| missing_row(id))?;
-        generation = generation.max(parent.generation.saturating_add(1));
-    }
-    if generation != kept.generation {
-        return wrong("its generation is not the one that is kept");
-    }
-    if operations_above(view, location.chain, &parents)? != kept.operations {
-        return wrong("the operations before it are not those that are kept");
-    }
-    let header = stored.block.header();
-    match previous(view, stored.block.chain(), header.author)? {
-        Some((_, sequence)) if sequence >= header.sequence => Ok(()),
-        _ => wrong("its author's last block is older than it"),
-    }
-}
-
 /// An author's last block on a chain with its sequence number; of a fork, on the longest branch.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn previous(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Option<(BlockId, u64)>, ChainError> {
     let Some((number, _)) = chain_row(view, chain)? else { return Ok(None) };
-    let Some(bytes) = view.get(AUTHORS, &author_key(number, author))? else { return Ok(None) };
-    let row: AuthorRow = read(AUTHORS, &bytes)?;
-    Ok(Some((row.id, row.sequence)))
+    Ok(author_row(view, number, author)?.map(|row| (row.id, row.sequence)))
+}
+
+fn author_row(view: &Pending, chain: ChainNumber, author: AuthorKey) -> Result<Option<AuthorRow>, ChainError> {
+    view.get(AUTHORS, &author_key(chain, author))?.map(|bytes| read(AUTHORS, &bytes)).transpose()
 }
 
 fn author_key(chain: ChainNumber, author: AuthorKey) -> Vec<u8> {
@@ -316,54 +310,6 @@ pub fn missing_parents(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockI
     Ok(parents.into_iter().filter(|(_, location)| location.is_none()).map(|(parent, _)| parent).collect())
 }
 
-/// The heads of operations among the ancestors of a block that is not inserted yet: what its validity rests on.
-///
-/// # Errors
-/// [`ChainError::Orphan`] if a parent is not in the set.
-pub fn operations_before(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockId>, ChainError> {
-    if block.header().genesis.is_some() {
-        return Ok(Vec::new());
-    }
-    let Some((chain, _)) = chain_row(view, block.chain())? else {
-        return Err(ChainError::Orphan { id: block.id() });
-    };
-    let parents = parent_positions(view, chain, block)?;
-    let heads = operations_above(view, chain, &parents)?;
-    ids_of(view, chain, &heads)
-}
-
-/// The heads of operations in the whole set of a chain.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn operation_heads(view: &Pending, chain: ChainId) -> Result<Vec<BlockId>, ChainError> {
-    let Some((number, row)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    let heads: Vec<u64> = row.heads.iter().map(|(_, position)| *position).collect();
-    let operations = operations_above(view, number, &heads)?;
-    ids_of(view, number, &operations)
-}
-
-/// The operations that these operations have as nearest ones among their ancestors.
-///
-/// # Errors
-/// [`ChainError`] if the store fails or the block is not in the set.
-pub fn operation_parents(view: &Pending, id: BlockId) -> Result<Vec<BlockId>, ChainError> {
-    let location = locate(view, id)?.ok_or(ChainError::Orphan { id })?;
-    let row = row(view, location)?.ok_or_else(|| missing_row(id))?;
-    ids_of(view, location.chain, &row.operations)
-}
-
-fn ids_of(view: &Pending, chain: ChainNumber, positions: &[u64]) -> Result<Vec<BlockId>, ChainError> {
-    let mut ids = Vec::with_capacity(positions.len());
-    for position in positions {
-        let found = row(view, Location { chain, position: *position })?;
-        let header = found.map(|row| row.header).ok_or_else(|| missing_row(BlockId([0; 32])))?;
-        ids.push(crate::Header::id_of(&header));
-    }
-    ids.sort_unstable();
-    Ok(ids)
-}
-
 /// All parents, and where they are kept; `None` for one that is not in the set.
 fn locate_parents(view: &Pending, header: &crate::Header) -> Result<Vec<(BlockId, Option<Location>)>, ChainError> {
     let mut parents = Vec::new();
@@ -377,123 +323,24 @@ fn locate_parents(view: &Pending, header: &crate::Header) -> Result<Vec<(BlockId
     Ok(parents)
 }
 
-fn parent_positions(view: &Pending, chain: ChainNumber, block: &ParsedBlock) -> Result<Vec<u64>, ChainError> {
-    let mut positions = Vec::new();
-    for (_, location) in locate_parents(view, block.header())? {
+/// A parent of a block, as it is kept.
+struct Parent {
+    id: BlockId,
+    position: u64,
+    row: BlockRow,
+}
+
+/// All parents, by position.
+fn parents_of(view: &Pending, chain: ChainNumber, block: &ParsedBlock) -> Result<Vec<Parent>, ChainError> {
+    let mut parents = Vec::new();
+    for (id, location) in locate_parents(view, block.header())? {
         let location = location.ok_or(ChainError::Orphan { id: block.id() })?;
         if location.chain != chain {
             return Err(ChainError::Rule { id: block.id(), rule: "parents are on the block's own chain" });
         }
-        positions.push(location.position);
+        let row = row(view, location)?.ok_or_else(|| missing_row(id))?;
+        parents.push(Parent { id, position: location.position, row });
     }
-    positions.sort_unstable();
-    Ok(positions)
-}
-
-/// The heads of operations among blocks and their ancestors.
-fn operations_above(view: &Pending, chain: ChainNumber, blocks: &[u64]) -> Result<Vec<u64>, ChainError> {
-    let mut candidates = BTreeSet::new();
-    for position in blocks {
-        let id = BlockId([0; 32]);
-        let row = row(view, Location { chain, position: *position })?.ok_or_else(|| missing_row(id))?;
-        let kind = crate::Header::decode(&row.header).map_err(ChainError::Stored)?.kind;
-        if kind == BlockKind::Operation {
-            candidates.insert(*position);
-        } else {
-            candidates.extend(row.operations);
-        }
-    }
-    if candidates.len() < 2 {
-        return Ok(candidates.into_iter().collect());
-    }
-    // Walk down from all candidates at once, highest position first; whatever is met below another one is no head.
-    let lowest = candidates.first().copied().unwrap_or_default();
-    let mut below: BTreeSet<u64> = BTreeSet::new();
-    let mut open: BTreeSet<u64> = candidates.clone();
-    while let Some(position) = open.pop_last() {
-        if position < lowest {
-            break;
-        }
-        let id = BlockId([0; 32]);
-        let row = row(view, Location { chain, position })?.ok_or_else(|| missing_row(id))?;
-        for ancestor in row.operations {
-            if below.insert(ancestor) {
-                open.insert(ancestor);
-            }
-        }
-    }
-    Ok(candidates.difference(&below).copied().collect())
-}
-
-/// Adds a verified block whose ancestors are in the set. Adding one that is there already changes nothing.
-///
-/// Whether its author may write it is not decided here: that is the identities' rule, asked before.
-///
-/// # Errors
-/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong.
-pub fn insert(view: &mut Pending, block: &VerifiedBlock) -> Result<StoredBlock, ChainError> {
-    if let Some(known) = self::block(view, block.id())? {
-        return Ok(known);
-    }
-    let header = block.header();
-    let (number, mut chain) = if header.genesis.is_some() {
-        let last = view.scan(CHAINS, KeyRange::all().descending(), 1)?;
-        let last = last.first().and_then(|record| Some(u32::from_be_bytes(record.key.as_slice().try_into().ok()?)));
-        let number = ChainNumber(last.map_or(0, |last| last.saturating_add(1)));
-        (number, ChainRow { id: block.chain(), length: 0, heads: Vec::new() })
-    } else {
-        chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: block.id() })?
-    };
-    let parents = parent_positions(view, number, block)?;
-    check_sequence(view, block)?;
-    let operations = operations_above(view, number, &parents)?;
-    let mut generation = 0;
-    for parent in &parents {
-        let found = row(view, Location { chain: number, position: *parent })?.ok_or_else(|| missing_row(block.id()))?;
-        let others = if planted!(LastParentsGeneration) { 0 } else { generation };
-        generation = others.max(found.generation.saturating_add(1));
-    }
-
-    let location = Location { chain: number, position: chain.length };
-    let raw = block.raw();
-    let inline = header.kind != BlockKind::Content;
-    if !inline {
-        view.put(CONTENTS, location.key(), raw.content.clone());
-    }
-    let row = BlockRow {
-        generation,
-        parents: parents.clone(),
-        operations,
-        header: raw.header.clone(),
-        signature: raw.signature.clone(),
-        content: inline.then(|| serde_bytes::ByteBuf::from(raw.content.clone())),
-    };
-    view.put(BLOCKS, location.key(), codec::encode(&row));
-    view.put(IDS, block.id().0, location.key());
-    view.put(ORDER, order_key(number, generation, location.position), []);
-    chain.heads.retain(|(_, position)| !parents.contains(position) && !planted!(ForgetHead));
-    chain.heads.push((block.id(), location.position));
-    chain.heads.sort_unstable();
-    chain.length = chain.length.saturating_add(1);
-    view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
-    let last = previous(view, block.chain(), header.author)?;
-    if last.is_none_or(|(_, sequence)| sequence <= header.sequence) {
-        let author = AuthorRow { id: block.id(), sequence: header.sequence };
-        view.put(AUTHORS, author_key(number, header.author), codec::encode(&author));
-    }
-    Ok(StoredBlock { block: block.clone(), position: location.position, generation })
-}
-
-fn check_sequence(view: &Pending, block: &ParsedBlock) -> Result<(), ChainError> {
-    let header = block.header();
-    let Some(own) = header.previous else { return Ok(()) };
-    let previous = self::block(view, own)?.ok_or(ChainError::Orphan { id: block.id() })?;
-    let before = previous.block.header();
-    if before.author != header.author {
-        return Err(ChainError::Rule { id: block.id(), rule: "the previous block is by the same author" });
-    }
-    if before.sequence.checked_add(1) != Some(header.sequence) && !planted!(SkipSequence) {
-        return Err(ChainError::Rule { id: block.id(), rule: "the sequence number follows the previous block's" });
-    }
-    Ok(())
+    parents.sort_unstable_by_key(|parent| parent.position);
+    Ok(parents)
 }

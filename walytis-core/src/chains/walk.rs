@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::{
-    ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, load, locate, missing_row, order_key, row,
+    ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, heads, load, locate, missing_row,
+    order_key, order_place, row,
 };
 use crate::limits::{FOREIGN_ANCESTORS_MAX, FOREIGN_BYTES_MAX};
 use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pending, RawBlock};
@@ -15,9 +16,9 @@ use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pend
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<Vec<u64>, ChainError> {
-    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+    let Some((number, _)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
     // Position -> whether it is known. Positions above their children's never occur, so the highest is always final.
-    let mut open: BTreeMap<u64, bool> = row_of_chain.heads.iter().map(|(_, position)| (*position, false)).collect();
+    let mut open: BTreeMap<u64, bool> = heads::positions(view, number)?.map(|position| (position, false)).collect();
     for id in known {
         if let Some(location) = locate(view, *id)?
             && location.chain == number
@@ -52,13 +53,13 @@ pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<V
     Ok(found)
 }
 
-/// Ids by which another node can find what this one lacks: the heads, then blocks further and further back.
+/// Ids by which another node can find what this one lacks: heads, the latest first, then blocks further and further back.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn sample(view: &Pending, chain: ChainId, limit: usize) -> Result<Vec<BlockId>, ChainError> {
     let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    let mut ids: Vec<BlockId> = row_of_chain.heads.iter().take(limit / 2).map(|(id, _)| *id).collect();
+    let mut ids = heads::latest_heads(view, chain, limit / 2)?;
     let mut back = 1_u64;
     while ids.len() < limit {
         let Some(position) = row_of_chain.length.checked_sub(back) else { break };
@@ -123,11 +124,6 @@ pub fn in_order(
     limit: usize,
 ) -> Result<(Vec<StoredBlock>, Option<u64>), ChainError> {
     let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok((Vec::new(), None)) };
-    let mut top = 0;
-    for (id, position) in &row_of_chain.heads {
-        let head = row(view, Location { chain: number, position: *position })?.ok_or_else(|| missing_row(*id))?;
-        top = top.max(head.generation);
-    }
     // Every generation up to the highest has a block: a child's is its highest parent's and one.
     let mut expected = from;
     let mut blocks: Vec<StoredBlock> = Vec::new();
@@ -141,7 +137,7 @@ pub fn in_order(
         };
         let page = view.scan(ORDER, range, limit.max(1))?;
         let Some(last) = page.last() else {
-            if expected <= top {
+            if expected < row_of_chain.generations {
                 return Err(gap(chain));
             }
             sort(&mut blocks);
@@ -150,10 +146,9 @@ pub fn in_order(
         start = last.key.clone();
         start.push(0);
         for record in &page {
-            let Some((generation, position)) = record.key.get(4..).and_then(|key| key.split_first_chunk::<8>()) else {
+            let Some((generation, position)) = order_place(&record.key) else {
                 return Err(ChainError::Record { table: ORDER.name, reason: CodecError::Malformed });
             };
-            let generation = u64::from_be_bytes(*generation);
             if generation > expected {
                 return Err(gap(chain));
             }
@@ -165,16 +160,14 @@ pub fn in_order(
                 sort(&mut blocks);
                 return Ok((blocks, Some(generation)));
             }
-            let position = position.try_into().map(u64::from_be_bytes);
-            let position =
-                position.map_err(|_| ChainError::Record { table: ORDER.name, reason: CodecError::Malformed })?;
+
             let stored = load(view, Location { chain: number, position })?;
             blocks.push(stored.ok_or_else(|| missing_row(chain.into()))?);
         }
     }
 }
 
-fn gap(chain: ChainId) -> ChainError {
+pub(super) fn gap(chain: ChainId) -> ChainError {
     ChainError::Inconsistent { id: chain.into(), what: "blocks of its chain are missing in the order" }
 }
 

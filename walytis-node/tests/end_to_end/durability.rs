@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use offchain_store::{RedbStore, SealedStore, system_random};
-use walytis_core::{Batch, KeyRange, Record, Table};
+use walytis_core::{Batch, ID_PREFIX_BYTES, KeyRange, Record, Table};
 use walytis_node::{
     Committer, Engine, EngineError, History, Home, KdfCost, Node, NodeError, NodeOptions, OpenError, Store, StoreError,
     Timestamp,
@@ -36,6 +36,16 @@ impl Store for Watched {
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
         self.store.scan(table, range, limit)
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.by_prefix(table, clear, first, limit)
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {

@@ -47,19 +47,20 @@ impl Engine {
     }
 
     /// The heads of a chain. If one message cannot name them all, it names those that arrived last, which others are the
-    /// most likely to lack, and of the rest others each time: whoever lacks one hears of it sooner or later.
+    /// most likely to lack, and those behind a place that is drawn each time: whoever lacks one hears of it sooner or
+    /// later.
     fn some_heads(&mut self, chain: ChainId) -> Result<Vec<BlockId>, EngineError> {
-        let heads = chains::heads(&self.parts.view, chain)?;
-        if heads.len() <= IDS_MAX {
-            return Ok(heads);
-        }
-        self.reached(Limit::Heads);
-        let mut some = chains::latest_heads(&self.parts.view, chain)?;
-        let mut rest = some.split_off(IDS_MAX / 2);
-        while some.len() < IDS_MAX && !rest.is_empty() {
-            let count = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let chosen = usize::try_from(self.parts.rng.next_u64() % count).unwrap_or_default();
-            some.push(rest.swap_remove(chosen));
+        let mut some = chains::latest_heads(&self.parts.view, chain, IDS_MAX.saturating_add(1))?;
+        if some.len() > IDS_MAX {
+            self.reached(Limit::Heads);
+            some.truncate(IDS_MAX / 2);
+            let length = chains::length(&self.parts.view, chain)?.max(1);
+            let from = self.parts.rng.next_u64() % length;
+            for head in chains::heads_from(&self.parts.view, chain, from, IDS_MAX)? {
+                if some.len() < IDS_MAX && !some.contains(&head) {
+                    some.push(head);
+                }
+            }
         }
         some.sort_unstable();
         Ok(some)
@@ -92,7 +93,8 @@ impl Engine {
     }
 
     fn heads_told(&mut self, peer: PeerId, chain: ChainId, heads: Vec<BlockId>) -> Result<(), EngineError> {
-        let ours = chains::heads(&self.parts.view, chain)?;
+        let mut ours = chains::latest_heads(&self.parts.view, chain, IDS_MAX.saturating_add(1))?;
+        ours.sort_unstable();
         let mut all_known = true;
         for head in &heads {
             all_known &= chains::contains(&self.parts.view, *head)?;

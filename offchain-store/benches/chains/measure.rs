@@ -1,0 +1,360 @@
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use offchain_store::{FileDisk, RedbStore, RootKey, SealedStore};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use rustix::time::{ClockId, clock_gettime};
+use walytis_core::query::{self, Query};
+use walytis_core::{
+    AuthorSecret, Batch, BatchNumber, BlockId, BlockKind, ChainId, Draft, HybridSecret, Pending, Place, Store, Table,
+    Timestamp, VerifiedBlock, chains,
+};
+
+/// Says to the program that it is to do one run.
+const CHILD: &str = "--child=";
+const IN_FLIGHT: usize = 64;
+const HEADS: usize = 10_000;
+const AUTHORS: usize = 200;
+const FLOOR_ROWS: Table = Table::permanent("bench.blocks");
+
+/// What is appended, and to what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Plain,
+    Sealed,
+    Heads,
+    Authors,
+    Floor,
+}
+
+impl Shape {
+    const ALL: [Self; 5] = [Self::Plain, Self::Sealed, Self::Heads, Self::Authors, Self::Floor];
+
+    fn metric(self) -> &'static str {
+        match self {
+            Self::Plain => "w1_append",
+            Self::Sealed => "w1_append_sealed",
+            Self::Heads => "w1_append_heads",
+            Self::Authors => "w1_append_authors",
+            Self::Floor => "f_append",
+        }
+    }
+}
+
+/// What one run measured: names and values.
+type Measured = Vec<(String, f64)>;
+
+pub(super) fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let Some(task) = arguments.iter().find_map(|argument| argument.strip_prefix(CHILD)) {
+        return child(task);
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let numbers = |name: &str, otherwise: &[usize]| -> Vec<usize> {
+        let given = arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
+        given.map_or(otherwise.to_vec(), |list| list.split(',').map(|number| number.parse().unwrap()).collect())
+    };
+    let blocks = numbers("--blocks", if quick { &[1_000] } else { &[1_000, 10_000, 100_000] });
+    let bytes = numbers("--bytes", if quick { &[100] } else { &[100, 10_240] });
+    let runs = numbers("--runs", if quick { &[1] } else { &[5] })[0];
+    let picks: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let wanted = |metric: &str| picks.is_empty() || picks.iter().any(|pick| metric.starts_with(pick.as_str()));
+    for bytes in bytes {
+        for &blocks in &blocks {
+            for shape in Shape::ALL {
+                let metric = shape.metric();
+                let of_plain = ["w1_disk", "w1_peak_rss", "w2_open", "w2_scan", "w2_rss", "w1_append_cpu"];
+                if wanted(metric) || (shape == Shape::Plain && of_plain.iter().any(|metric| wanted(metric))) {
+                    measure(shape, blocks, bytes, runs, &wanted);
+                }
+            }
+        }
+    }
+}
+
+/// Runs one case several times, each in a process of its own, and reports the best and the worst of each metric.
+fn measure(shape: Shape, blocks: usize, bytes: usize, runs: usize, wanted: &dyn Fn(&str) -> bool) {
+    let mut all: Vec<Measured> = Vec::new();
+    for _ in 0..runs {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let mut measured = start(&format!("append:{shape:?}:{blocks}:{bytes}:{}", path.display()));
+        if shape == Shape::Plain {
+            measured.extend(start(&format!("open:{shape:?}:{blocks}:{bytes}:{}", path.display())));
+        }
+        all.push(measured);
+    }
+    let names: Vec<String> = all[0].iter().map(|(name, _)| name.clone()).filter(|name| !name.ends_with("/s")).collect();
+    for name in names.into_iter().filter(|name| wanted(name)) {
+        let value_of = |measured: &Measured, name: &str| {
+            measured.iter().find(|(other, _)| other == name).map_or(0.0, |(_, value)| *value)
+        };
+        let rate = name == shape.metric();
+        let mut runs: Vec<(f64, f64)> =
+            all.iter().map(|measured| (value_of(measured, &name), value_of(measured, &format!("{name}/s")))).collect();
+        runs.sort_by(|left, right| left.0.total_cmp(&right.0));
+        if rate {
+            runs.reverse();
+        }
+        let unit = match name.as_str() {
+            _ if rate => "entries/s",
+            name if name.ends_with("_cpu") => "us",
+            "w2_open" | "w2_scan" => "s",
+            _ => "B",
+        };
+        let (best, worst) = (runs[0], runs[runs.len() - 1]);
+        report(&name, blocks, bytes, best, unit);
+        if runs.len() > 1 {
+            report(&format!("{name}_worst"), blocks, bytes, worst, unit);
+        }
+    }
+}
+
+fn report(metric: &str, n: usize, bytes: usize, (value, cpu_s): (f64, f64), unit: &str) {
+    let system = if metric.starts_with("f_") { "floor" } else { "walytis" };
+    writeln!(
+        std::io::stdout().lock(),
+        r#"{{"system":"{system}","metric":"{metric}","n":{n},"bytes":{bytes},"value":{value:.6},"unit":"{unit}","cpu_s":{cpu_s:.4}}}"#
+    )
+    .unwrap();
+}
+
+/// Does one run in a process of its own: "name value" lines come back; "name/s" is processor time in seconds.
+fn start(task: &str) -> Measured {
+    let output = Command::new(std::env::current_exe().unwrap()).arg(format!("{CHILD}{task}")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pair = |line: &str| line.split_once(' ').map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
+    text.lines().filter_map(pair).collect()
+}
+
+fn child(task: &str) {
+    let parts: Vec<&str> = task.splitn(5, ':').collect();
+    let shape = *Shape::ALL.iter().find(|shape| format!("{shape:?}") == parts[1]).unwrap();
+    let (blocks, bytes, path) = (parts[2].parse().unwrap(), parts[3].parse().unwrap(), Path::new(parts[4]));
+    let say = |name: &str, value: f64| writeln!(std::io::stdout().lock(), "{name} {value}").unwrap();
+    if parts[0] == "append" {
+        let (seconds, cpu, last) = append(shape, blocks, bytes, path);
+        let metric = shape.metric();
+        say(metric, blocks as f64 / seconds);
+        say(&format!("{metric}/s"), cpu);
+        say(&format!("{metric}_cpu"), last * 1e6);
+        if shape == Shape::Plain {
+            say("w1_disk", std::fs::metadata(path).unwrap().len() as f64);
+            say("w1_peak_rss", peak_rss());
+        }
+    } else {
+        read(blocks, path, &say);
+    }
+}
+
+fn open(path: &Path, shape: Shape) -> Arc<dyn Store> {
+    if !path.exists() {
+        std::fs::File::create_new(path).unwrap();
+    }
+    let store = RedbStore::on_disk(FileDisk::open(path).unwrap()).unwrap();
+    if shape != Shape::Sealed {
+        return Arc::new(store);
+    }
+    let key = RootKey::generate(&mut ChaCha20Rng::seed_from_u64(1));
+    Arc::new(SealedStore::create(store, &key, offchain_store::system_random().unwrap()).unwrap())
+}
+
+/// Appends: seconds, processor time in seconds, and that of the last tenth for each block.
+fn append(shape: Shape, blocks: usize, bytes: usize, path: &Path) -> (f64, f64, f64) {
+    let mut appender = Appender::new(shape, open(path, shape), bytes);
+    appender.prepare();
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let mut last = (0, cpu);
+    for number in 0..blocks {
+        if number == blocks - blocks.div_ceil(10) {
+            last = (number, cpu_seconds());
+        }
+        appender.append(number);
+    }
+    appender.flush();
+    let now = cpu_seconds();
+    (start.elapsed().as_secs_f64(), now - cpu, (now - last.1) / (blocks - last.0) as f64)
+}
+
+/// One task that appends, and the thread that makes it durable: the node's way.
+struct Appender {
+    shape: Shape,
+    view: Pending,
+    chain: ChainId,
+    authors: Vec<AuthorSecret>,
+    device: HybridSecret,
+    rng: ChaCha20Rng,
+    content: Vec<u8>,
+    last: Vec<Option<(BlockId, u64)>>,
+    in_flight: usize,
+    floor_batches: u64,
+    batches: Option<mpsc::Sender<(BatchNumber, Batch)>>,
+    durable: mpsc::Receiver<(BatchNumber, usize)>,
+    committer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Appender {
+    fn new(shape: Shape, store: Arc<dyn Store>, bytes: usize) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let (batches, waiting) = mpsc::channel::<(BatchNumber, Batch)>();
+        let (tell, durable) = mpsc::channel();
+        let writer = Arc::clone(&store);
+        let committer = std::thread::spawn(move || {
+            while let Ok((mut last, mut group)) = waiting.recv() {
+                let mut count = 1;
+                for (number, batch) in waiting.try_iter() {
+                    group.append(batch);
+                    (last, count) = (number, count + 1);
+                }
+                writer.commit(&group).unwrap();
+                let _ = tell.send((last, count));
+            }
+        });
+        let authors = match shape {
+            Shape::Heads => HEADS,
+            Shape::Authors => AUTHORS,
+            _ => 1,
+        };
+        let authors: Vec<AuthorSecret> = (0..authors).map(|_| AuthorSecret::generate(&mut rng)).collect();
+        let mut content = vec![0; bytes];
+        rng.fill_bytes(&mut content);
+        Self {
+            shape,
+            view: Pending::new(store),
+            chain: ChainId::ZERO,
+            last: vec![None; authors.len()],
+            authors,
+            device: HybridSecret::generate(&mut rng),
+            rng,
+            content,
+            in_flight: 0,
+            floor_batches: 0,
+            batches: Some(batches),
+            durable,
+            committer: Some(committer),
+        }
+    }
+
+    /// The genesis, and the heads that are there before.
+    fn prepare(&mut self) {
+        let genesis = self.block(0, BlockKind::Operation, Place::Genesis([1; 32]));
+        self.chain = genesis.chain();
+        self.insert(&genesis);
+        if self.shape == Shape::Heads {
+            for author in 0..HEADS {
+                let place = Place::After { chain: self.chain, parents: vec![genesis.id()], previous: None };
+                let block = self.block(author, BlockKind::Content, place);
+                self.last[author] = Some((block.id(), 0));
+                self.insert(&block);
+            }
+        }
+        self.flush();
+    }
+
+    fn block(&mut self, author: usize, kind: BlockKind, place: Place) -> VerifiedBlock {
+        let draft = Draft { kind, place, foreign: Vec::new(), topics: Vec::new(), content: self.content.clone() };
+        draft.sign(&self.authors[author], &self.device, Timestamp(1_700_000_000_000), &mut self.rng).unwrap()
+    }
+
+    fn append(&mut self, number: usize) {
+        let number_bytes = (number as u64).to_le_bytes();
+        self.content[..8].copy_from_slice(&number_bytes);
+        let author = number % self.authors.len();
+        let key = self.authors[author].public();
+        let parents = match self.shape {
+            Shape::Heads => Vec::new(),
+            Shape::Floor => vec![self.last[0].map_or(self.chain.into(), |(id, _)| id)],
+            _ => chains::next_parents(&self.view, self.chain, key).unwrap(),
+        };
+        let previous = match self.shape {
+            Shape::Floor => self.last[0],
+            _ => chains::previous(&self.view, self.chain, key).unwrap(),
+        };
+        let place = Place::After { chain: self.chain, parents, previous };
+        let block = self.block(author, BlockKind::Content, place);
+        if self.shape == Shape::Floor {
+            self.last[0] = Some((block.id(), block.header().sequence));
+            let raw = block.raw();
+            let mut batch = Batch::new();
+            batch.put(FLOOR_ROWS, number_bytes, [&raw.header[..], &raw.signature, &raw.content].concat());
+            self.floor_batches += 1;
+            self.push(BatchNumber(self.floor_batches), batch);
+        } else {
+            self.insert(&block);
+        }
+    }
+
+    fn insert(&mut self, block: &VerifiedBlock) {
+        chains::insert(&mut self.view, block).unwrap();
+        let (number, batch) = self.view.close_step().unwrap();
+        self.push(number, batch);
+    }
+
+    fn push(&mut self, number: BatchNumber, batch: Batch) {
+        self.batches.as_ref().unwrap().send((number, batch)).unwrap();
+        self.in_flight += 1;
+        while self.in_flight >= IN_FLIGHT {
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        let (number, count) = self.durable.recv().unwrap();
+        self.in_flight -= count;
+        self.view.committed(number);
+    }
+
+    fn flush(&mut self) {
+        while self.in_flight > 0 {
+            self.wait();
+        }
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        self.batches = None;
+        self.committer.take().unwrap().join().unwrap();
+    }
+}
+
+fn read(blocks: usize, path: &Path, say: &dyn Fn(&str, f64)) {
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let view = Pending::new(open(path, Shape::Plain));
+    let chain = chains::all_chains(&view).unwrap()[0];
+    assert_eq!(chains::heads(&view, chain).unwrap().len(), 1);
+    say("w2_open", start.elapsed().as_secs_f64());
+    say("w2_open/s", cpu_seconds() - cpu);
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let (mut seen, mut after) = (0, None);
+    loop {
+        let page = query::page(&view, chain, &Query::default(), after, 256).unwrap();
+        seen += page.blocks.len();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, blocks + 1);
+    say("w2_scan", start.elapsed().as_secs_f64());
+    say("w2_scan/s", cpu_seconds() - cpu);
+    say("w2_rss", peak_rss());
+}
+
+/// Processor time of this process so far, in seconds.
+fn cpu_seconds() -> f64 {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// The most memory that this process held at a time, in bytes; 0 where the platform does not say.
+fn peak_rss() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).map_or(0.0, |kib: f64| kib * 1024.0)
+}

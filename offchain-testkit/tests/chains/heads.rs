@@ -1,0 +1,96 @@
+use std::collections::BTreeSet;
+
+use walytis_core::limits::PARENTS_MAX;
+use walytis_core::{BlockId, chains};
+
+use super::dag::{Dag, Step, Under, runner, steps};
+
+fn check(dag: &Dag) {
+    let (view, chain) = (&dag.view, dag.chain);
+    let heads = chains::heads(view, chain).expect("a store");
+    assert_eq!(heads, dag.heads_among(&dag.all()), "heads are the blocks that no other one names");
+    assert_eq!(chains::head_count(view, chain), Ok(heads.len() as u64));
+    let operations = chains::operation_heads(view, chain).expect("a store");
+    assert_eq!(operations, dag.heads_among(&dag.operations()), "heads of operations are those below no other one");
+
+    let by_position: BTreeSet<usize> = heads.iter().map(|head| dag.position(*head)).collect();
+    for limit in [0, 1, 3, 1_000] {
+        let latest = chains::latest_heads(view, chain, limit).expect("a store");
+        let latest: Vec<usize> = latest.into_iter().map(|head| dag.position(head)).collect();
+        assert_eq!(latest, by_position.iter().rev().take(limit).copied().collect::<Vec<_>>(), "the latest first");
+        for from in [0, dag.blocks.len() / 2, dag.blocks.len() + 9] {
+            let found = chains::heads_from(view, chain, from as u64, limit).expect("a store");
+            let found: Vec<usize> = found.into_iter().map(|head| dag.position(head)).collect();
+            let expected = by_position.range(from..).chain(by_position.range(..from)).take(limit);
+            assert_eq!(found, expected.copied().collect::<Vec<_>>(), "heads from {from} on, then those before");
+        }
+    }
+    let stored = dag.blocks.last().expect("a genesis");
+    chains::recheck(view, stored).expect("what was computed holds");
+    chains::recheck_heads(view, chain).expect("the heads are those of the blocks");
+}
+
+#[test]
+fn heads_and_heads_of_operations_are_those_of_the_model() {
+    for under in [Under::Memory, Under::Sealed] {
+        runner(48)
+            .run(&steps(0..60), |steps| {
+                let mut dag = Dag::new(under);
+                for step in &steps {
+                    dag.grow(step);
+                    check(&dag);
+                }
+                Ok(())
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// A fan of blocks behind the genesis, every tenth an operation.
+fn fan(count: usize) -> Dag {
+    let mut dag = Dag::new(Under::Memory);
+    for number in 0..count {
+        dag.grow(&Step {
+            author: number % 4,
+            kind: if number % 10 == 0 { 0 } else { 9 },
+            parents: Some(Vec::new()),
+            forks: true,
+            topics: Vec::new(),
+            bytes: number,
+            created_at_ms: 0,
+            commits: false,
+        });
+    }
+    dag
+}
+
+#[test]
+fn the_next_parents_are_bounded_merge_everything_and_differ_between_authors() {
+    let mut dag = fan(150);
+    let mut rounds = 0;
+    let mut of_first: Vec<BTreeSet<BlockId>> = Vec::new();
+    loop {
+        let heads: BTreeSet<BlockId> = chains::heads(&dag.view, dag.chain).expect("a store").into_iter().collect();
+        let operations = chains::operation_heads(&dag.view, dag.chain).expect("a store");
+        for author in &dag.authors {
+            let parents = chains::next_parents(&dag.view, dag.chain, author.public()).expect("a store");
+            assert!(
+                parents.len() <= PARENTS_MAX && parents.len() == heads.len().max(operations.len()).min(PARENTS_MAX)
+            );
+            let first = operations.len().min(PARENTS_MAX);
+            assert!(heads.len() <= PARENTS_MAX || parents[..first] == operations[..first], "operations come first");
+            assert!(parents.iter().all(|parent| heads.contains(parent) || operations.contains(parent)));
+            if rounds == 0 {
+                of_first.push(parents.into_iter().collect());
+            }
+        }
+        if heads.len() == 1 {
+            break;
+        }
+        rounds += 1;
+        assert!(rounds < 12, "each block merges a message's worth of heads");
+        dag.merge();
+    }
+    let distinct: BTreeSet<&BTreeSet<BlockId>> = of_first.iter().collect();
+    assert!(distinct.len() > 1, "authors pick different ones");
+}

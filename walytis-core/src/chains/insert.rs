@@ -1,0 +1,143 @@
+//! Adding a block: its rows, and what is computed about it once.
+
+use super::heads::{all, operations_above};
+use super::postings::{Postings, Term, push_topic};
+use super::{
+    AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, HEADS, IDS, Location,
+    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, order_key, parents_of,
+};
+use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
+
+/// Adds a verified block whose ancestors are in the set. Adding one that is there already changes nothing.
+///
+/// Whether its author may write it is not decided here: that is the identities' rule, asked before.
+///
+/// # Errors
+/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong.
+pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, ChainError> {
+    if let Some(known) = block(view, new.id())? {
+        return Ok(known);
+    }
+    let header = new.header();
+    let (number, mut chain) = if header.genesis.is_some() {
+        (next_number(view)?, ChainRow { id: new.chain(), length: 0, generations: 0, heads: 0 })
+    } else {
+        chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: new.id() })?
+    };
+    let parents = parents_of(view, number, new)?;
+    let author = author_row(view, number, header.author)?;
+    // Most blocks are behind their author's last one, of which the author's row says enough.
+    let follows = author.as_ref().filter(|last| Some(last.id) == header.previous).map(|last| last.sequence);
+    if follows.is_none_or(|last| last.checked_add(1) != Some(header.sequence)) {
+        check_sequence(new, &parents)?;
+    }
+    let operations = operations_above(view, number, &parents)?;
+    let generation = generation_above(&parents);
+
+    let location = Location { chain: number, position: chain.length };
+    let replaced = move_heads(view, location, new, &parents, &operations)?;
+    let raw = new.raw();
+    let inline = header.kind != BlockKind::Content;
+    if !inline {
+        view.put(CONTENTS, location.key(), raw.content.clone());
+    }
+    let row = BlockRow {
+        generation,
+        parents: parents.iter().map(|parent| parent.position).collect(),
+        operations,
+        header: raw.header.clone(),
+        signature: raw.signature.clone(),
+        content: inline.then(|| serde_bytes::ByteBuf::from(raw.content.clone())),
+    };
+    view.put(BLOCKS, location.key(), codec::encode(&row));
+    view.put(IDS, new.id().0, location.key());
+    view.put(ORDER, order_key(number, generation, location.position), []);
+    chain.length = chain.length.saturating_add(1);
+    chain.generations = chain.generations.max(generation.saturating_add(1));
+    chain.heads = chain.heads.saturating_sub(replaced).saturating_add(1);
+    view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
+    note_author(view, location, new, author);
+    for (place, topic) in header.topics.iter().enumerate() {
+        // A topic that is named twice is in its list once.
+        if !header.topics.iter().take(place).any(|before| before == topic) {
+            push_topic(view, number, topic, location.position)?;
+        }
+    }
+    Ok(StoredBlock { block: new.clone(), position: location.position, generation })
+}
+
+/// Adds the block to its author's, and notes it as the last one unless a longer branch is known.
+fn note_author(view: &mut Pending, location: Location, new: &ParsedBlock, known: Option<AuthorRow>) {
+    let header = new.header();
+    let last = AuthorRow { id: new.id(), sequence: header.sequence, blocks: Postings::default() };
+    let mut author = match known {
+        Some(known) if known.sequence > header.sequence => known,
+        Some(known) => AuthorRow { blocks: known.blocks, ..last },
+        None => last,
+    };
+    author.blocks.push(view, location.chain, Term::Author(header.author), location.position);
+    view.put(AUTHORS, author_key(location.chain, header.author), codec::encode(&author));
+}
+
+/// The number of a chain that is not kept here yet.
+fn next_number(view: &Pending) -> Result<ChainNumber, ChainError> {
+    let last = view.scan(CHAINS, KeyRange::all().descending(), 1)?;
+    let last = last.first().and_then(|record| Some(u32::from_be_bytes(record.key.as_slice().try_into().ok()?)));
+    Ok(ChainNumber(last.map_or(0, |last| last.saturating_add(1))))
+}
+
+/// The generation of a block with these parents.
+pub(super) fn generation_above(parents: &[Parent]) -> u64 {
+    parents.iter().fold(0, |generation, parent| {
+        let others = if planted!(LastParentsGeneration) { 0 } else { generation };
+        others.max(parent.row.generation.saturating_add(1))
+    })
+}
+
+/// The new block is a head, and its parents are not. An operation is a head of operations, and those that it is the next
+/// behind are not; whatever else is below it is below those. Returns how many heads are none any more.
+fn move_heads(
+    view: &mut Pending,
+    location: Location,
+    new: &ParsedBlock,
+    parents: &[Parent],
+    operations: &[u64],
+) -> Result<u64, ChainError> {
+    let key = |position: u64| Location { chain: location.chain, position }.key();
+    let mut replaced = 0_u64;
+    for parent in parents {
+        if view.get(HEADS, &key(parent.position))?.is_some() {
+            view.delete(HEADS, key(parent.position));
+            replaced = replaced.saturating_add(1);
+        }
+    }
+    if planted!(ForgetHead) {
+        for (position, _) in all(view, HEADS, location.chain)? {
+            view.delete(HEADS, key(position));
+            replaced = replaced.saturating_add(1);
+        }
+    }
+    view.put(HEADS, location.key(), new.id().0);
+    if new.header().kind == BlockKind::Operation {
+        for position in operations {
+            view.delete(OPERATION_HEADS, key(*position));
+        }
+        view.put(OPERATION_HEADS, location.key(), new.id().0);
+    }
+    Ok(replaced)
+}
+
+/// The block behind which its author says that it is, is by the same author, and the one before it.
+pub(super) fn check_sequence(block: &ParsedBlock, parents: &[Parent]) -> Result<(), ChainError> {
+    let header = block.header();
+    let Some(own) = header.previous else { return Ok(()) };
+    let previous = parents.iter().find(|parent| parent.id == own).ok_or(ChainError::Orphan { id: block.id() })?;
+    let before = Header::decode(&previous.row.header).map_err(ChainError::Stored)?;
+    if before.author != header.author {
+        return Err(ChainError::Rule { id: block.id(), rule: "the previous block is by the same author" });
+    }
+    if before.sequence.checked_add(1) != Some(header.sequence) && !planted!(SkipSequence) {
+        return Err(ChainError::Rule { id: block.id(), rule: "the sequence number follows the previous block's" });
+    }
+    Ok(())
+}

@@ -89,12 +89,10 @@ mod tests {
                 holds.then_some(()).ok_or(())
             })
         };
-        assert_eq!([ask(b"a", true), ask(b"a", false), ask(b"b", false), ask(b"b", false)], [
-            Ok(()),
-            Ok(()),
-            Err(()),
-            Err(())
-        ]);
+        assert_eq!(
+            [ask(b"a", true), ask(b"a", false), ask(b"b", false), ask(b"b", false)],
+            [Ok(()), Ok(()), Err(()), Err(())]
+        );
         assert_eq!(asked, 3);
         // Five others later, "a" is forgotten.
         for other in [b"c", b"d", b"e", b"f", b"g"] {

@@ -1,5 +1,6 @@
 //! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
 
+mod remove;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,8 @@ use crate::{
     StoreError, Table, VerifiedBlock, codec, planted,
 };
 
-pub use walk::{difference, foreign_ancestors, in_order, sample};
+pub use remove::remove;
+pub use walk::{choose_parents, difference, foreign_ancestors, in_order, sample};
 
 /// (chain number, position) -> [`BlockRow`].
 const BLOCKS: Table = Table::permanent("core.blocks");

@@ -6,8 +6,8 @@ use std::ops::Bound;
 use super::{
     ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, load, locate, missing_row, order_key, row,
 };
-use crate::limits::{FOREIGN_ANCESTORS_MAX, FOREIGN_BYTES_MAX};
-use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pending, RawBlock};
+use crate::limits::{FOREIGN_ANCESTORS_MAX, FOREIGN_BYTES_MAX, PARENTS_MAX};
+use crate::{AuthorKey, BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pending, RawBlock};
 
 /// The positions, ascending, of blocks that are neither among `known` nor ancestors of one of them. Ids that are not in
 /// the set are passed over. The cost grows with the answer and the blocks above the known ones, not with the chain.
@@ -70,6 +70,18 @@ pub fn sample(view: &Pending, chain: ChainId, limit: usize) -> Result<Vec<BlockI
         back = back.saturating_mul(2);
     }
     Ok(ids)
+}
+
+/// The parents of a new block: all heads, or, if they are too many, those with the lowest keyed hash, so that authors pick
+/// different ones.
+#[must_use]
+pub fn choose_parents(mut heads: Vec<BlockId>, author: AuthorKey) -> Vec<BlockId> {
+    if heads.len() > PARENTS_MAX {
+        let salt = blake3::derive_key("walytis v1 choice of parents", &author.0);
+        heads.sort_by_key(|head| *blake3::keyed_hash(&salt, &head.0).as_bytes());
+        heads.truncate(PARENTS_MAX);
+    }
+    heads
 }
 
 /// The blocks of other chains on which an operation that names these heads rests, parents first: the heads and all their

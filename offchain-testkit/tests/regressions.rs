@@ -80,6 +80,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             commit_us: 400,
             tail_permille: 0,
             enemies: Vec::new(),
+            public: false,
         },
     );
     (setting, proptest::collection::vec(step, 10..60)).prop_map(|(setting, steps)| Plan { setting, steps })

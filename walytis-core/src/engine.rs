@@ -11,7 +11,9 @@ use crate::public::{
     ChainAnswer, ChainCommand, ChainEffect, ChainEntry, ChainSummary, ChainTimer, Desk, FRAME_KIND, PublicChains,
     PublicError,
 };
-use crate::{Address, AuthorSecret, ChainError, CodecError, Outbox, PeerId, Pending, Store, Table, Timestamp, codec};
+use crate::{
+    Address, AuthorSecret, ChainError, CodecError, Dialer, Outbox, PeerId, Pending, Store, Table, Timestamp, codec,
+};
 
 /// One row each: the transport key's seed, and the addresses on which the node listened last.
 const NODE: Table = Table::changing("core.node");
@@ -340,7 +342,14 @@ impl Engine {
             }
             Timer::Forgive(peer) => {
                 self.shunned.remove(&peer);
-                Ok(())
+                if !self.peers.contains_key(&peer) || self.public.is_connected(peer) {
+                    return Ok(());
+                }
+                // It came back meanwhile.
+                self.with_public(|public, desk| {
+                    public.connected(desk, peer, Dialer::Peer, None);
+                    Ok(())
+                })
             }
         }
     }

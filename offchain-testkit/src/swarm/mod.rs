@@ -12,6 +12,7 @@ mod hostile;
 mod invariant;
 mod plan;
 mod probe;
+mod public;
 mod report;
 mod run;
 mod shrink;

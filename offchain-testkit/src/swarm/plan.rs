@@ -44,6 +44,9 @@ pub struct Setting {
     pub tail_permille: u16,
     /// The classes of malicious peers, one more node each.
     pub enemies: Vec<String>,
+    /// Whether the members follow a public chain, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
 }
 
 /// Something that happens, so many milliseconds after what came before.
@@ -61,6 +64,13 @@ pub struct Step {
 pub enum Action {
     /// A member posts so many bytes, behind a few that name the post.
     Post {
+        /// Who.
+        node: usize,
+        /// How many more bytes.
+        bytes: usize,
+    },
+    /// A node posts so many bytes to the public chain, behind a few that name the post.
+    PublicPost {
         /// Who.
         node: usize,
         /// How many more bytes.
@@ -289,6 +299,7 @@ mod tests {
             commit_us: 400,
             tail_permille: 3,
             enemies: vec!["random_bytes".to_owned()],
+            public: false,
         };
         let actions = [
             Action::Post { node: 1, bytes: 20 },

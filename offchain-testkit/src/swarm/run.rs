@@ -13,6 +13,7 @@ use super::app::App;
 use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::plan::{Action, Plan, Step};
+use super::public::Public;
 use super::{GROUP, check, probe};
 use crate::{Fault, Faults, MemoryStore, NodeId, StoreCopy, World, WorldConfig};
 
@@ -155,6 +156,7 @@ pub(super) struct Run {
     pub(super) code: String,
     pub(super) outcome: Outcome,
     pub(super) hostile: Vec<Hostile>,
+    pub(super) public: Public,
 }
 
 pub(super) fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
@@ -201,12 +203,16 @@ impl Run {
             code,
             outcome: Outcome::default(),
             hostile: Vec::new(),
+            public: Public::default(),
         };
         for node in run.nodes.clone().into_iter().take(setting.members).skip(1) {
             run.join_now(node)?;
             if setting.mesh {
                 run.acquaint(node);
             }
+        }
+        if setting.public {
+            run.begin_public()?;
         }
         run.hostile = Hostile::all(&mut run.world, &run.code, &setting.enemies)?;
         run.world.set_tail(setting.tail_permille);
@@ -301,6 +307,7 @@ impl Run {
             app.stop();
         }
         self.asking.retain(|(asked, _), _| *asked != node);
+        self.public_went_off(node);
         self.joining.remove(&node);
         self.reading.remove(&node);
     }
@@ -363,7 +370,7 @@ impl Run {
 
     /// Whether posts are on their way.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.asking.is_empty()
+        !self.asking.is_empty() || self.public_waits()
     }
 
     /// Looks at everything that was answered and delivered.
@@ -408,6 +415,7 @@ impl Run {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
+        self.take_public_answers()?;
         for (node, ticket) in self.joining.clone() {
             let Some(answer) = self.world.take_answer(node, ticket) else { continue };
             self.joining.remove(&node);
@@ -440,7 +448,7 @@ impl Run {
             self.come_back()?;
             self.restart_stopped()?;
             self.look()?;
-            if self.asking.is_empty() && check::converged(&self) {
+            if !self.is_waiting() && check::converged(&self) && self.public_converged() {
                 equal_us = Some(self.world.now_us());
             }
         }
@@ -503,7 +511,7 @@ impl Run {
         self.world.run_for(QUIET_MS);
         loop {
             self.look()?;
-            if check::converged(self) && check::delivered_all(self) {
+            if check::converged(self) && check::delivered_all(self) && self.public_converged() {
                 return Ok(());
             }
             if self.world.now_us().saturating_sub(began) / 1_000 > CONVERGENCE_MS {

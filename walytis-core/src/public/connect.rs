@@ -28,7 +28,6 @@ impl PublicChains {
     /// The network is there.
     pub fn online(&mut self, desk: &mut Desk<'_>) {
         self.online = true;
-        self.quiet_later(desk);
         let mut peers = BTreeSet::new();
         for chain in self.chains.values().filter(|chain| chain.standing != Standing::Leaving) {
             let mut known: Vec<_> = chain.peers.iter().collect();
@@ -226,6 +225,12 @@ impl PublicChains {
     pub fn knows(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|known| !known.shared.is_empty())
             || self.joins.values().any(|join| join.invites(peer))
+    }
+
+    /// Whether a peer is connected, as far as this was told.
+    #[must_use]
+    pub fn is_connected(&self, peer: PeerId) -> bool {
+        self.peers.contains_key(&peer)
     }
 
     /// A peer is gone.

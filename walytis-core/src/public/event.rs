@@ -225,9 +225,8 @@ pub enum ChainTimer {
     Sweep,
 }
 
-/// What public chains want done.
+/// What public chains want done. A host carries out each of them.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum ChainEffect {
     /// Send a frame.
     Send {

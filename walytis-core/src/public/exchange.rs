@@ -89,7 +89,7 @@ impl PublicChains {
                 self.tell_heads(desk, *peer, chain)?;
             }
         }
-        self.quiet_later(desk);
+        self.quiet = false;
         Ok(())
     }
 

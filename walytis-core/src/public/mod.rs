@@ -140,6 +140,8 @@ pub struct PublicChains {
     /// The addresses on which this node can be dialled.
     listening: Vec<Address>,
     online: bool,
+    /// Whether the timer of the exchange in quiet is set.
+    quiet: bool,
     begun: bool,
     limits: LimitsReached,
     /// Blocks of a newer format that were refused.
@@ -204,6 +206,7 @@ impl PublicChains {
             dials: Dials::default(),
             listening,
             online: false,
+            quiet: false,
             begun: false,
             limits: LimitsReached::new(),
             newer: BTreeMap::new(),
@@ -281,6 +284,9 @@ impl PublicChains {
             self.pull_if_behind(desk, chain)?;
         }
         self.publish(desk)?;
+        if self.online && !self.chains.is_empty() && !std::mem::replace(&mut self.quiet, true) {
+            self.quiet_later(desk);
+        }
         for chain in self.chains.values_mut() {
             chain.write(desk.view);
         }

@@ -120,7 +120,7 @@ impl Engine {
 
     pub(super) fn end_stranger(&mut self, peer: PeerId, connection: u64) {
         let stranger = |known: &Peer| known.connection == connection && (known.open.is_none() || known.refused);
-        if self.peers.get(&peer).is_some_and(stranger) {
+        if self.peers.get(&peer).is_some_and(stranger) && !self.public.knows(peer) {
             self.reached(Limit::Stranger);
             self.outgoing.push(Effect::Disconnect(peer));
         }
@@ -211,6 +211,7 @@ impl Engine {
             *known = Peer::new(known.connection);
         }
         self.orphans.forget(peer);
+        self.public.forget(peer);
         let chains: Vec<_> = self.pulls.iter().filter(|(_, pull)| pull.peer == peer).map(|(chain, _)| *chain).collect();
         for chain in chains {
             self.pulls.remove(&chain);

@@ -70,7 +70,7 @@ impl PublicChains {
         if all_known && differ {
             self.tell_heads(desk, peer, chain)?;
         }
-        self.join_complete(desk, peer, chain, false)?;
+        self.join_complete(desk, chain, None)?;
         self.pull_if_behind(desk, chain)
     }
 
@@ -281,7 +281,7 @@ impl PublicChains {
             {
                 known.announced.remove(&chain);
             }
-            self.join_complete(desk, peer, chain, true)?;
+            self.join_complete(desk, chain, Some(peer))?;
             self.pull_if_behind(desk, chain)?;
         } else if let Some(pull) = self.pulls.get_mut(&chain) {
             (pull.gained, pull.known) = (gained, known);

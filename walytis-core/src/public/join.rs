@@ -253,18 +253,16 @@ impl PublicChains {
         Ok(())
     }
 
-    /// The join is done once all that the inviter told of is here. `exchange` says whether one with it has just ended:
-    /// then what is not here is nothing that this program can take in.
+    /// The join is done once all that the inviter told of is here, whoever sent it. If an exchange with the inviter itself
+    /// has just ended, what is not here is nothing that this program can take in.
     pub(super) fn join_complete(
         &mut self,
         desk: &mut Desk<'_>,
-        peer: PeerId,
         chain: ChainId,
-        exchange_ended: bool,
+        ended: Option<PeerId>,
     ) -> Result<(), PublicError> {
-        if self.joins.get(&chain).is_none_or(|join| join.phase != Phase::Receiving(peer)) {
-            return Ok(());
-        }
+        let Some(Phase::Receiving(peer)) = self.joins.get(&chain).map(|join| join.phase) else { return Ok(()) };
+        let exchange_ended = ended == Some(peer);
         let heads = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
         let mut all_here = chains::contains(desk.view, chain.into())?;
         for head in heads {

@@ -209,3 +209,29 @@ fn more_heads_than_a_message_names_are_told_in_time() {
     net.post(0, b"merge");
     assert_eq!(net.details(0).heads.len(), before - 31);
 }
+
+/// Whoever else follows the chain may have sent the blocks before the inviter was asked.
+#[test]
+fn a_join_is_done_whoever_sent_the_blocks() {
+    for seed in 0..40 {
+        let mut net = Net::new(seed, 5);
+        net.all_join();
+        net.call(4, ChainCommand::Delete { chain: "c".into() }).unwrap();
+        for other in 0..4 {
+            net.cut(4, other);
+        }
+        net.mend();
+        net.post(2, b"news");
+        net.run(500);
+        let code = net.invite(0, None, Sharing::Inviter);
+        let ticket = net.ask(4, ChainCommand::Join { code, name: Some("c".into()) });
+        net.run(1);
+        for other in 1..4 {
+            net.link(4, other);
+        }
+        net.run(10_000);
+        let joined = net.answer(4, ticket).unwrap_or_else(|| panic!("seed {seed}: it is not done"));
+        joined.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(net.list(4).len(), 1);
+    }
+}

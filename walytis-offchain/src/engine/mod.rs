@@ -314,10 +314,7 @@ impl Engine {
             Timer::PullTurn { chain, first } => self.pull_turn(chain, first),
             Timer::Announce => self.announce(),
             Timer::Pull { chain, exchange } => self.pull_timed_out(chain, exchange),
-            Timer::Stranger { peer, connection } => {
-                self.end_stranger(peer, connection);
-                Ok(())
-            }
+            Timer::Stranger { peer, connection } => self.end_stranger(peer, connection),
             Timer::Join { group, seen } => self.join_timed_out(group, seen),
             Timer::Forgive(peer) => {
                 self.shunned.remove(&peer);

@@ -75,6 +75,8 @@ pub enum Answer {
 pub enum Delivery {
     /// A block of a public chain, after its parents.
     Chain(ChainEntry),
+    /// Nothing more comes: the public chain is being deleted.
+    ChainEnded,
 }
 
 /// What a timer is for.
@@ -370,6 +372,9 @@ impl Engine {
                 ChainEffect::Reply { ticket, answer } => Effect::Reply { ticket, answer: answer.map(Answer::Chain) },
                 ChainEffect::Delivered { subscription, entry } => {
                     Effect::Delivered { subscription, delivery: Delivery::Chain(entry) }
+                }
+                ChainEffect::Ended { subscription } => {
+                    Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
                 }
                 ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
                 ChainEffect::Misbehaved(peer) => {

@@ -101,8 +101,8 @@ impl Waiting {
     /// Hands a delivery to its subscriber.
     pub(crate) fn deliver(&self, subscription: Ticket, delivery: Delivery) {
         match delivery {
-            // It is read from the store when the follower gets there.
-            Delivery::Chain(_) => {
+            // It is read from the store when the follower gets there, as is that there is no such chain any more.
+            Delivery::Chain(_) | Delivery::ChainEnded => {
                 if let Some(news) = self.followers.get(&subscription) {
                     news.tell();
                 }

@@ -321,6 +321,8 @@ impl PublicChains {
         }
         followed.standing = Standing::Leaving;
         followed.touch();
+        let subscriptions = self.subscriptions.iter().filter(|(_, of)| **of == chain).map(|(ticket, _)| *ticket);
+        desk.out.extend(subscriptions.map(|subscription| ChainEffect::Ended { subscription }));
         self.forget_chain(chain);
         self.sweeps.insert(chain, Sweep { ticket: Some(ticket), blocks });
         desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });

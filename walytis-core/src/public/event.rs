@@ -258,6 +258,11 @@ pub enum ChainEffect {
         /// The block.
         entry: ChainEntry,
     },
+    /// Nothing more is delivered: the chain is being deleted.
+    Ended {
+        /// The ticket of its [`ChainCommand::Subscribe`].
+        subscription: Ticket,
+    },
     /// A join goes on.
     Progress {
         /// Whose.

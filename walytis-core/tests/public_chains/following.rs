@@ -168,9 +168,12 @@ fn a_deleted_chain_leaves_nothing_behind() {
     let code = net.invite(0, None, Sharing::Inviter);
     net.join(1, &code).unwrap();
     net.run(1_000);
+    let subscription = net.ask(1, ChainCommand::Subscribe { chain: "c".into() });
+    net.run(10);
     // Killed in the midst of it: it goes on by itself.
     let ticket = net.ask(1, ChainCommand::Delete { chain: "c".into() });
     net.run(2);
+    assert_eq!(net.ended(1), [subscription]);
     net.kill(1);
     net.start(1);
     assert!(net.answer(1, ticket).is_none());

@@ -83,6 +83,7 @@ struct Node {
     writing: VecDeque<Batch>,
     answers: BTreeMap<Ticket, Result<Answer, PublicError>>,
     delivered: Vec<(Ticket, ChainEntry)>,
+    ended: Vec<Ticket>,
     progress: Vec<Progress>,
     mail: Vec<(PeerId, Vec<u8>)>,
     last_arrival: BTreeMap<usize, u64>,
@@ -306,9 +307,9 @@ impl Net {
             Effect::Delivered { subscription, delivery: Delivery::Chain(entry) } => {
                 self.nodes[node].delivered.push((subscription, entry));
             }
+            Effect::Delivered { subscription, .. } => self.nodes[node].ended.push(subscription),
             Effect::Progress { progress, .. } => self.nodes[node].progress.push(progress),
             Effect::Stopped(error) => panic!("node {node} stopped: {error}"),
-            other => panic!("{other:?}"),
         }
     }
 
@@ -400,6 +401,10 @@ impl Net {
 
     pub(crate) fn delivered(&self, node: usize) -> &[(Ticket, ChainEntry)] {
         &self.nodes[node].delivered
+    }
+
+    pub(crate) fn ended(&self, node: usize) -> &[Ticket] {
+        &self.nodes[node].ended
     }
 
     pub(crate) fn progress(&self, node: usize) -> &[Progress] {

@@ -1,7 +1,7 @@
 //! Invitations, block and allow lists, and limits.
 
 use walytis_core::public::{
-    ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, Limits, PublicError, PublicMessage, Rule, Sharing,
+    ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, LISTED_MAX, Limits, PublicError, PublicMessage, Rule, Sharing,
 };
 use walytis_core::sync::SyncMessage;
 
@@ -211,4 +211,27 @@ fn a_full_chain_takes_nothing_by_others() {
     limits(&mut net, 1, |_| ());
     net.run(70_000);
     assert_eq!(net.details(1).summary.blocks, 12);
+}
+
+/// R3: what a person can add to is bounded, and says so.
+#[test]
+fn lists_are_bounded_and_say_so() {
+    let mut net = Net::new(38, 1);
+    net.found(0);
+    let full = |answer: Result<ChainAnswer, PublicError>| matches!(answer, Err(PublicError::ListFull));
+    let mut block = |number: u16| {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&number.to_le_bytes());
+        let rule = Rule::BlockAuthor(walytis_core::AuthorKey(key));
+        net.call(0, ChainCommand::Rule { chain: "c".into(), rule })
+    };
+    let max = u16::try_from(LISTED_MAX).unwrap();
+    assert!((0..max).all(|number| block(number).is_ok()));
+    assert!(block(0).is_ok(), "it is there already");
+    assert!(full(block(max)));
+    for _ in 0..LISTED_MAX {
+        net.invite(0, Some(1), Sharing::Inviter);
+    }
+    let invite = ChainCommand::Invite { chain: "c".into(), uses: None, sharing: Sharing::Inviter };
+    assert!(full(net.call(0, invite)));
 }

@@ -71,6 +71,7 @@ async fn a_public_chain_is_shared_followed_and_deleted() {
     assert_eq!(texts(&list(&b).await), ["from b"]);
     let blocks = within(b.delete_chain("news")).await.unwrap();
     assert_eq!(blocks, 304);
+    while within(following.next()).await.is_some() {}
     let gone = b.post_to_chain("news", "x").await;
     assert!(matches!(gone, Err(NodeError::Engine(EngineError::Public(PublicError::Unknown(_))))), "{gone:?}");
     a.shutdown().await;

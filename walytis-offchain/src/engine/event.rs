@@ -227,6 +227,8 @@ pub enum Delivery {
     Content(Entry),
     /// A block of a public chain, after its parents.
     Chain(ChainEntry),
+    /// Nothing more comes: the public chain is being deleted.
+    ChainEnded,
 }
 
 /// A group in a list.

@@ -33,6 +33,9 @@ impl Engine {
                 ChainEffect::Delivered { subscription, entry } => {
                     Effect::Delivered { subscription, delivery: Delivery::Chain(entry) }
                 }
+                ChainEffect::Ended { subscription } => {
+                    Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
+                }
                 ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
                 ChainEffect::Misbehaved(peer) => {
                     self.misbehaved(peer);

@@ -209,6 +209,18 @@ impl PublicChains {
         self.tell_heads(desk, peer, chain)
     }
 
+    /// A peer says that it does not follow a chain, or does not let us in: it is neither told nor asked about it any more.
+    pub(super) fn not_shared(&mut self, peer: PeerId, chain: ChainId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.shared.remove(&chain);
+        known.announced.remove(&chain);
+        known.transfers.remove(&chain);
+        if self.pulls.get(&chain).is_some_and(|pull| pull.peer == peer) {
+            self.pulls.remove(&chain);
+            self.stalled.insert(chain);
+        }
+    }
+
     pub(super) fn addresses_told(&mut self, desk: &mut Desk<'_>, peer: PeerId, addresses: Vec<Address>) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.addresses = addresses.into_iter().filter(|address| address.peer() == Some(peer)).collect();

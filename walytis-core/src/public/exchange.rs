@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::limits::{Budget, STRAYS_MAX, WORK_BURST, WORK_PER_SECOND, pause_ms};
-use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Pull, Standing};
+use super::{
+    ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
+};
 use crate::sync::{self, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
 use crate::{BlockId, ChainId, PeerId, chains};
 
@@ -24,7 +26,7 @@ impl PublicChains {
             .get(&chain)
             .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
         if !lets_in {
-            self.stray(desk, peer);
+            self.stray(desk, peer, chain);
             return Ok(());
         }
         // Whoever names a chain knows it.
@@ -40,13 +42,17 @@ impl PublicChains {
         }
     }
 
-    /// Counts a frame that says nothing: a few are honest, about chains that were just deleted.
-    fn stray(&mut self, desk: &mut Desk<'_>, peer: PeerId) {
+    /// Answers what is about a chain that is not followed here, or on which the peer is not let in, and does not say which
+    /// of the two. An honest peer then says no more of it: it has not heard yet that the chain was deleted, or that it is
+    /// blocked.
+    fn stray(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.strays = known.strays.saturating_add(1);
         if known.strays > STRAYS_MAX {
             self.reached(ChainLimit::Strays);
             self.misbehaved(desk, peer);
+        } else {
+            self.tell(desk, peer, &PublicMessage::Refused { chain, reason: JoinRefusal::Unknown });
         }
     }
 

@@ -181,7 +181,10 @@ impl PublicChains {
     }
 
     pub(super) fn join_refused(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId, reason: JoinRefusal) {
-        let Some(join) = self.joins.get_mut(&chain).filter(|join| join.phase == Phase::Asking(peer)) else { return };
+        let Some(join) = self.joins.get_mut(&chain).filter(|join| join.phase == Phase::Asking(peer)) else {
+            self.not_shared(peer, chain);
+            return;
+        };
         join.refused.insert(peer);
         join.phase = Phase::Dialling;
         let others: Vec<PeerId> = join.code.inviters.iter().map(|inviter| inviter.peer).collect();

@@ -58,7 +58,7 @@ pub enum PublicMessage {
         /// The chain.
         chain: ChainId,
     },
-    /// You are not let in.
+    /// You are not let in; also the answer to whatever is about a chain that the sender does not follow.
     Refused {
         /// The chain.
         chain: ChainId,

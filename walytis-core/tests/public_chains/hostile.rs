@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, PublicMessage, Sharing};
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, PublicMessage, Sharing};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, HybridSecret, ORPHAN_BYTES_PER_PEER_MAX, Place,
@@ -306,7 +306,9 @@ fn strangers_learn_nothing_and_are_let_go() {
     net.send(1, 0, PublicMessage::Sync(SyncMessage::Pull { chain: wrong, have: Vec::new() }).frame());
     net.send(1, 0, PublicMessage::Greeting { marks: vec![Hash([4; 32])] }.frame());
     net.run(100);
-    assert!(net.mail(1).is_empty());
+    let unknown = PublicMessage::Refused { chain: wrong, reason: JoinRefusal::Unknown };
+    let told: Vec<Vec<u8>> = net.mail(1).into_iter().map(|(_, frame)| frame).collect();
+    assert_eq!(told, [unknown.frame()], "no more than that it is not served");
     net.run(31_000);
     assert!(!net.connected(1, 0), "who shares nothing does not stay");
     net.link(1, 0);

@@ -75,7 +75,15 @@ fn who_is_not_invited_is_not_served_where_only_invited_ones_are() {
         net.mail(enemy);
         net.send(enemy, 0, PublicMessage::Sync(SyncMessage::Pull { chain, have: Vec::new() }).frame());
         net.run(100);
-        net.mail(enemy).len()
+        let portion = |frame: &[u8]| match PublicMessage::decode(&frame[1..]) {
+            Ok(PublicMessage::Sync(SyncMessage::Portion { .. })) => true,
+            Ok(PublicMessage::Refused { reason, .. }) => {
+                assert_eq!(reason, JoinRefusal::Unknown, "it does not hear why");
+                false
+            }
+            _ => false,
+        };
+        net.mail(enemy).iter().filter(|(_, frame)| portion(frame)).count()
     };
     assert!(asks(&mut net) > 0);
     let peer = net.peer(enemy);
@@ -234,4 +242,29 @@ fn lists_are_bounded_and_say_so() {
     }
     let invite = ChainCommand::Invite { chain: "c".into(), uses: None, sharing: Sharing::Inviter };
     assert!(full(net.call(0, invite)));
+}
+
+/// Who is not let in any more, or still speaks of a chain that is gone, stops when it is told, and is not shunned for it:
+/// the connection may serve other things.
+#[test]
+fn who_is_let_in_no_more_stays_connected_and_falls_silent() {
+    let mut net = Net::new(39, 3);
+    net.all_join();
+    let peer = net.peer(1);
+    rule(&mut net, 0, Rule::BlockPeer(peer));
+    net.call(2, ChainCommand::Delete { chain: "c".into() }).unwrap();
+    net.link(0, 2);
+    for number in 0..200_u8 {
+        net.post(1, &[number]);
+        net.run(10);
+    }
+    net.run(100_000);
+    assert!(net.connected(0, 1) || net.connected(1, 0));
+    assert!(!net.engine(0).public().limits_reached().contains_key(&ChainLimit::Strays));
+    assert!(!net.engine(2).public().limits_reached().contains_key(&ChainLimit::Strays));
+    assert_eq!(net.list(0).len(), 0);
+    // Let in again, it is greeted, and all comes.
+    rule(&mut net, 0, Rule::ForgetPeer(peer));
+    net.run(60_000);
+    assert_eq!(net.list(0).len(), 200);
 }

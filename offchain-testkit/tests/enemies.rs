@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::*;
 use offchain_testkit::enemies::{self, Class, Deeds, Outcome, Standing, TURN_MS_MAX, Turn};
 use offchain_testkit::{MemoryStore, NodeId, Puppet, World};
+use walytis_core::public::{ChainAnswer, ChainCommand, Sharing};
 use walytis_core::{
     Batch, BlockId, ChainId, FRAME_BYTES_MAX, Header, ID_PREFIX_BYTES, KeyRange, Pending, Record, Store, StoreError,
     Table, chains,
 };
 use walytis_identities::{Fold, InvitationCode, InvitationSecret};
+use walytis_offchain::{Answer, Command};
 
 const GROUP: &str = "friends";
 /// A group of two of the honest members, which is none of the enemy's business.
@@ -80,6 +82,9 @@ fn arena(seed: u64, class: &Class, marks: Marks) -> Arena {
         posts.push(post(&mut world, node, GROUP, CANARY));
     }
     post(&mut world, b, OTHERS, CANARY);
+    if class.is_public() {
+        follow_openly(&mut world, [a, b, c]);
+    }
     let group = group_id(&mut world, a, GROUP);
     let others = group_id(&mut world, a, OTHERS);
     if class.needs == Standing::Member {
@@ -92,6 +97,22 @@ fn arena(seed: u64, class: &Class, marks: Marks) -> Arena {
     let puppet = Puppet::possess(&mut world, m).expect("a store");
     let invitation = InvitationSecret::from_bytes(code.secret().as_bytes());
     Arena { world, honest: [a, b, c], group, others, puppet, invitation, posts }
+}
+
+/// A public chain of the first, which the others follow.
+fn follow_openly(world: &mut World, [founder, others @ ..]: [NodeId; 3]) {
+    let mut call = |node, command| match world.call(node, Command::Chain(command), 20_000) {
+        Some(Ok(Answer::Chain(answer))) => answer,
+        other => panic!("{other:?}"),
+    };
+    let chain = || "open".to_owned();
+    call(founder, ChainCommand::New { name: chain() });
+    let invite = ChainCommand::Invite { chain: chain(), uses: None, sharing: Sharing::Inviter };
+    let ChainAnswer::Invitation(invitation) = call(founder, invite) else { panic!("no invitation") };
+    let code = invitation.code.expect("it has addresses");
+    for other in others {
+        call(other, ChainCommand::Join { code: code.clone(), name: Some(chain()) });
+    }
 }
 
 fn group_of_more(world: &mut World, founder: NodeId, other: NodeId) {
@@ -273,6 +294,10 @@ fights! {
     wrong_chain: forges(3);
     wrong_content: forges(6);
     wrong_kinds: forges(6);
+    public_forgeries: forges(6);
+    public_forks: writes(12);
+    public_orphans: Marks { forged: 500, ..BORNE };
+    public_promises: Marks { forged: 500, ..BORNE };
 }
 
 /// Two enemies at a time, of different classes, against the same three (C4). Each class has a turn.

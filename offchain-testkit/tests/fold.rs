@@ -120,6 +120,19 @@ fn cold(view: &Pending, chain: ChainId, operations: &[BlockId]) -> Arc<Membershi
     Fold::default().at(view, chain, operations).expect("a set that was judged can be folded")
 }
 
+/// B3: a public chain's genesis is a block of content, which takes one signature; nobody founds an identity with that.
+#[test]
+fn b3_a_genesis_of_content_founds_no_identity() {
+    let mut bench = Bench::new(3);
+    let device = bench.device();
+    let genesis = chains::block_at(&bench.view, device.identity, 0).expect("a store").expect("its first block");
+    let (topics, content) = (Vec::new(), genesis.block.content().to_vec());
+    let place = Place::Genesis([9; 32]);
+    let draft = Draft { kind: BlockKind::Content, place, foreign: Vec::new(), topics, content };
+    let block = draft.sign_alone(&AuthorSecret::generate(&mut bench.rng), NOW).expect("a well-formed block");
+    assert!(matches!(bench.enter(&block), Err(Refusal::Rule { rule, .. }) if rule.contains("an operation")));
+}
+
 /// Chains each of which has the one below as a member, over a path that names only that and the device.
 #[test]
 fn r3_chains_nest_eight_deep_over_short_paths_and_no_deeper() {

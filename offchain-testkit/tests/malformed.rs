@@ -78,4 +78,6 @@ decoders! {
     second_flight: REFUSED,
     // Each opens a whole store: no decoder, but all that read rows.
     stored_row: 2_000,
+    public_message: REFUSED,
+    chain_code: REFUSED,
 }

@@ -81,6 +81,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             tail_permille: 0,
             enemies: Vec::new(),
             circle: seed % 3 == 0,
+            public: false,
         },
     );
     (setting, proptest::collection::vec(step, 10..60)).prop_map(|(setting, steps)| Plan { setting, steps })

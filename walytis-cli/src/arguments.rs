@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use walytis_core::Address;
 
-/// Share data privately among the machines of a group, without a server
+use crate::chain_arguments::Chain;
+
+/// Share data among machines, privately in groups or openly on public chains, without a server
 ///
 /// A home holds this machine's keys and its copy of every group that it belongs to, sealed under a passphrase. What is
 /// posted to a group is encrypted for its members, signed, and kept by each of them; machines that were apart catch up
@@ -81,6 +83,12 @@ With --key-file, 32 random bytes take its place, for machines that start without
     /// Make, list, show, share and join groups
     #[command(subcommand)]
     Group(Group),
+    /// Make, list, read and write public chains, which hide nothing from anybody
+    ///
+    /// Whoever knows a chain's id can read it, and whoever follows it can append to it. Blocks are signed, and never changed.
+    /// For what is not for everybody, use a group.
+    #[command(subcommand)]
+    Chain(Chain),
     /// Add private blocks to a group
     ///
     /// Prints the id of each block once it is durable on this machine. A running node sends it to the members at once;
@@ -199,6 +207,14 @@ pub(crate) enum Group {
 pub(crate) struct Post {
     /// The group's name here, or its DID
     pub(crate) group: String,
+    /// What is posted.
+    #[command(flatten)]
+    pub(crate) contents: Contents,
+}
+
+/// What is posted.
+#[derive(Debug, Args)]
+pub(crate) struct Contents {
     /// What to post; `-` is standard input
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
@@ -215,6 +231,14 @@ pub(crate) struct Post {
 pub(crate) struct Read {
     /// The group's name here, or its DID
     pub(crate) group: String,
+    /// What is read.
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+}
+
+/// What is read, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
     /// Go on with what arrives, until interrupted. A node has to run: `walytis serve`
     #[arg(short, long)]
     pub(crate) follow: bool,
@@ -283,6 +307,11 @@ mod tests {
         check(&["serve", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", "/dns4/example.org/tcp/1"], true);
         check(&["group", "invite", "g", "--uses", "0"], false);
         check(&["group", "join", "walytis1AAAA", "--as", "x"], true);
+        check(&["chain", "join", "walytischain1AAAA"], true);
+        check(&["chain", "invite", "c", "--uses", "3", "--any-number"], false);
+        check(&["chain", "rules", "c"], true);
+        check(&["chain", "rules", "c", "--block-author", "xyz"], false);
+        check(&["chain", "read", "c", "--raw", "--json"], false);
         check(&["demo", "--peers", "1"], false);
         check(&["completions", "zsh"], true);
         check(&[], false);

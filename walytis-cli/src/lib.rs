@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arguments;
+mod chain_arguments;
 mod commands;
 mod context;
 pub mod demo;

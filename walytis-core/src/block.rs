@@ -219,8 +219,9 @@ impl Header {
         }
         if self.genesis.is_some() {
             let empty = self.parents.is_empty() && self.previous.is_none();
-            if self.chain != ChainId::ZERO || !empty || !operation {
-                return Err(rule("genesis", "a genesis is an operation without chain and parents"));
+            let founds = operation || self.kind == BlockKind::Content;
+            if self.chain != ChainId::ZERO || !empty || !founds {
+                return Err(rule("genesis", "a genesis is an operation or content, without chain and parents"));
             }
         } else if self.chain == ChainId::ZERO || (self.parents.is_empty() && self.previous.is_none()) {
             return Err(rule("genesis", "only a genesis has no chain or no parents"));

@@ -70,6 +70,17 @@ impl Draft {
         }
     }
 
+    /// Signs a block of a kind that takes the author's signature alone.
+    ///
+    /// # Errors
+    /// [`BlockError`] if the block would break a rule, or its kind asks for a device's signature, too.
+    pub fn sign_alone(self, author: &AuthorSecret, created_at: Timestamp) -> Result<VerifiedBlock, BlockError> {
+        let header = self.header(author, created_at).encode();
+        let transcript = signature_transcript(self.kind.suite(), Header::id_of(&header));
+        let signature = author.sign(&transcript).to_vec();
+        ParsedBlock::parse(RawBlock { header, signature, content: self.content }).map(VerifiedBlock::just_signed)
+    }
+
     /// Signs the block: with the author key, and in hybrid with the device key if its kind asks for it.
     ///
     /// # Errors

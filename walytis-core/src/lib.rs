@@ -5,8 +5,10 @@ mod bytes;
 pub mod chains;
 pub mod codec;
 mod draft;
+pub mod engine;
 mod keys;
 pub mod limits;
+mod machine;
 mod network;
 mod orphans;
 mod outbox;
@@ -15,6 +17,7 @@ mod plant;
 #[cfg(planted)]
 #[doc(hidden)]
 pub mod planted;
+pub mod public;
 mod remembered;
 mod store;
 pub mod sync;
@@ -27,10 +30,12 @@ pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId
 pub use chains::{ChainError, StoredBlock, query};
 pub use codec::CodecError;
 pub use draft::{Draft, Place};
+pub use engine::Engine;
 pub use keys::{
     AuthorSecret, BadSignature, ED25519_SIGNATURE_BYTES, HYBRID_SIGNATURE_BYTES, HybridKey, HybridSecret,
     HybridSignature, ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
 };
+pub use machine::{Effect, Event, Progress, Protocol, Target, Ticket};
 pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;

@@ -1,11 +1,13 @@
 //! What nodes say to each other about the blocks of a chain. The layer above decides to whom, and seals it.
 
+use std::collections::VecDeque;
 use std::fmt;
 
+use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::{BlockId, ChainId, RawBlock};
+use crate::{BlockId, ChainError, ChainId, Pending, RawBlock, chains};
 
 /// The most ids in one message: heads, a sample, or blocks asked for.
 pub const IDS_MAX: usize = 256;
@@ -16,6 +18,21 @@ pub const WANTED_MAX: usize = 4;
 /// Bytes of blocks after which a portion of an exchange is sent and the next is asked for: large enough that a round
 /// trip is small beside it, small enough that a receiver's memory and other traffic do not suffer.
 pub const PORTION_BYTES: usize = 256 * 1024;
+
+/// How long a peer may take for a portion before another one is asked, in milliseconds.
+pub const PULL_MS: u64 = 10_000;
+
+/// How often a portion is waited for anew while nobody else can be asked: a large block on a slow link takes its time.
+pub const WAITS_MAX: u32 = 6;
+
+/// How long changes are gathered before other peers hear of them, in milliseconds.
+pub const ANNOUNCE_MS: u64 = 20;
+
+/// The shortest pause between two exchanges of heads in quiet, in milliseconds; the longest is twice as long.
+pub const QUIET_MS: u64 = 20_000;
+
+/// How many blocks further back than the heads are named when pulling.
+pub const SAMPLE: usize = 64;
 
 /// A block on its way, with all that its receiver needs to judge it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +53,12 @@ impl fmt::Debug for WireBlock {
 }
 
 impl WireBlock {
+    /// Whether nothing stands beside the block.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.attachment.is_none() && self.foreign.is_empty()
+    }
+
     /// About how many bytes the block takes in a message.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -142,4 +165,63 @@ impl SyncMessage {
             _ => true,
         }
     }
+}
+
+/// The heads of a chain as they are told, ascending, and whether some were left out. If one message cannot name them all,
+/// it names those that arrived last, which others are the most likely to lack, and those behind a place that is drawn each
+/// time: whoever lacks one hears of it sooner or later.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn heads_to_tell(
+    view: &Pending,
+    rng: &mut dyn CryptoRng,
+    chain: ChainId,
+) -> Result<(Vec<BlockId>, bool), ChainError> {
+    let mut some = chains::latest_heads(view, chain, IDS_MAX.saturating_add(1))?;
+    let cut = some.len() > IDS_MAX;
+    if cut {
+        some.truncate(IDS_MAX / 2);
+        let length = chains::length(view, chain)?.max(1);
+        for head in chains::heads_from(view, chain, rng.next_u64() % length, IDS_MAX)? {
+            if some.len() < IDS_MAX && !some.contains(&head) {
+                some.push(head);
+            }
+        }
+    }
+    some.sort_unstable();
+    Ok((some, cut))
+}
+
+/// The positions, in ascending ranges (from, included; to, excluded), of the blocks that somebody who has these lacks.
+/// Who has none is not worth a walk: everything is one range.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn ranges_to_send(view: &Pending, chain: ChainId, have: &[BlockId]) -> Result<VecDeque<(u64, u64)>, ChainError> {
+    let mut has_any = false;
+    for id in have {
+        has_any = has_any || chains::contains(view, *id)?;
+    }
+    let mut ranges: VecDeque<(u64, u64)> = VecDeque::new();
+    if !has_any {
+        let length = chains::length(view, chain)?;
+        if length > 0 {
+            ranges.push_back((0, length));
+        }
+        return Ok(ranges);
+    }
+    for position in chains::difference(view, chain, have)? {
+        match ranges.back_mut() {
+            Some((_, to)) if *to == position => *to = position.saturating_add(1),
+            _ => ranges.push_back((position, position.saturating_add(1))),
+        }
+    }
+    Ok(ranges)
+}
+
+/// How many positions ranges have.
+#[must_use]
+pub fn blocks_in(ranges: &VecDeque<(u64, u64)>) -> u64 {
+    ranges.iter().fold(0, |sum: u64, (from, to)| sum.saturating_add(to.saturating_sub(*from)))
 }

@@ -121,6 +121,9 @@ impl Fold {
 
     fn judge_genesis(&mut self, view: &Pending, block: ParsedBlock) -> Result<Judged, Refusal> {
         let id = block.id();
+        if block.header().kind != BlockKind::Operation {
+            return Err(Refusal::Rule { id, rule: "an identity's first block is an operation" });
+        }
         let step = read_step(&block, 0)?;
         let Operation::Genesis(genesis) = &step.operation else {
             return Err(Refusal::Rule { id, rule: "the first operation is a genesis" });

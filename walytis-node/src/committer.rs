@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
 
+use crate::machine::Event;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use walytis_core::{Batch, BatchNumber, Change, Store};
-use walytis_offchain::Event;
 
 use crate::options::Committer;
 use crate::request::Notice;

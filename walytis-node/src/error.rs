@@ -1,7 +1,7 @@
 //! What can go wrong with a node.
 
+use crate::machine::EngineError;
 use walytis_core::NetworkError;
-use walytis_offchain::EngineError;
 
 /// Why a node could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -5,12 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offchain_store::{KdfCost, OpenError, RedbStore, SealedStore, Unlock, system_random};
-use walytis_core::{ChainError, Store, StoreError};
-use walytis_offchain::{CheckReport, Engine, EngineError, Identity};
+use walytis_core::Store;
+#[cfg(feature = "offchain")]
+use walytis_core::{ChainError, StoreError};
+#[cfg(feature = "offchain")]
+use walytis_offchain::CheckReport;
 
 use crate::error::NodeError;
+use crate::machine::{Engine, EngineError};
 use crate::node::Node;
 use crate::options::{NodeOptions, system_time};
+
+/// Who a new home is: its identity, or, without private groups, the key by which the transport knows it.
+#[cfg(feature = "offchain")]
+type Created = walytis_offchain::Identity;
+#[cfg(not(feature = "offchain"))]
+type Created = walytis_core::PeerId;
 
 /// An open home: the folder with a node's keys and records, sealed at rest. Nobody else can open it until this, or the
 /// node that is made of it, is gone.
@@ -29,12 +39,15 @@ impl Home {
     ///
     /// # Errors
     /// [`OpenError::Exists`] if there is a home; otherwise as [`offchain_store::create`], or the store's failure.
-    pub fn create(folder: impl AsRef<Path>, unlock: &Unlock, cost: KdfCost) -> Result<Identity, NodeError> {
+    pub fn create(folder: impl AsRef<Path>, unlock: &Unlock, cost: KdfCost) -> Result<Created, NodeError> {
         let folder = folder.as_ref();
         let mut random = system_random()?;
         let mut set_up = |store| {
             let store: Arc<dyn Store> = Arc::new(store);
-            Engine::create(&store, system_time(), &mut *random)
+            #[cfg(feature = "offchain")]
+            return Engine::create(&store, system_time(), &mut *random);
+            #[cfg(not(feature = "offchain"))]
+            return Engine::create(&store, &mut *random);
         };
         match offchain_store::create(folder, unlock, cost) {
             Ok(store) => Ok(set_up(store)?),
@@ -83,6 +96,7 @@ impl Home {
     ///
     /// # Errors
     /// A failure of the store that is no damage.
+    #[cfg(feature = "offchain")]
     pub fn check(self, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport, NodeError> {
         let store = Arc::new(self.store);
         let mut report = match walytis_offchain::check(Arc::clone(&store) as Arc<dyn Store>, progress) {

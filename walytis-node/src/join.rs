@@ -5,13 +5,14 @@ use walytis_offchain::{Answer, EngineError, GroupSummary, Progress};
 
 use crate::error::NodeError;
 use crate::node::{Node, mismatch};
+use crate::progress::Progressing;
 
 /// A join under way; see [`Node::join`]. It goes on if this is dropped, for as long as the node runs.
 #[derive(Debug)]
 pub struct Join {
     node: Node,
     answered: oneshot::Receiver<Result<Answer, EngineError>>,
-    progress: watch::Receiver<Option<Progress>>,
+    progress: Progressing,
 }
 
 impl Join {
@@ -20,18 +21,12 @@ impl Join {
         answered: oneshot::Receiver<Result<Answer, EngineError>>,
         progress: watch::Receiver<Option<Progress>>,
     ) -> Self {
-        Self { node, answered, progress }
+        Self { node, answered, progress: Progressing::new(progress) }
     }
 
     /// Waits for progress and gives the newest; `None` once the join has ended. Safe to cancel.
     pub async fn progress(&mut self) -> Option<Progress> {
-        loop {
-            self.progress.changed().await.ok()?;
-            let newest = *self.progress.borrow_and_update();
-            if newest.is_some() {
-                return newest;
-            }
-        }
+        self.progress.next().await
     }
 
     /// Waits until everything that the inviter had is here, and gives the group.

@@ -1,56 +1,82 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Map
-//! - [`Home`] is a node's folder; from it a [`Node`] is made, offline or serving.
-//! - [`Node`] is the handle that applications hold; [`Posting`], [`Join`], [`Pager`], [`Subscription`] and [`Listening`] are what
-//!   some of its methods give.
+//! - `Home` is a node's folder; from it a [`Node`] is made, offline or serving.
+//! - [`Node`] is the handle that applications hold. Its methods about public chains are in `chains`, those about private
+//!   groups in `groups`; [`Posting`], [`ChainPager`], [`ChainSubscription`] and [`Listening`] are what some of them give.
+//! - `machine` chooses the engine: that of private groups and public chains, or that of public chains alone.
 //! - `shell` is the task behind it: requests, network events, commits and timers go into the engine, and its effects come
 //!   out. `waiting` knows who waits for which answer, `committer` makes batches durable, `outbox` sends, `timers` waits,
 //!   and `delivery` bounds what waits for a subscriber.
 
+mod chain_subscription;
+mod chains;
 mod committer;
+#[cfg(feature = "offchain")]
 mod delivery;
 mod error;
+#[cfg(feature = "offchain")]
+mod groups;
 #[cfg(feature = "redb")]
 mod home;
+#[cfg(feature = "offchain")]
 mod join;
 mod listening;
+mod listing;
+mod machine;
 mod node;
 mod options;
 mod outbox;
+#[cfg(feature = "offchain")]
 mod pager;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod places;
 mod post;
+mod progress;
 mod request;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod serve;
 mod shell;
+#[cfg(feature = "offchain")]
 mod subscription;
 mod timers;
 mod waiting;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod wishes;
 
+pub use chain_subscription::ChainSubscription;
+pub use chains::{ChainJoin, ChainPager};
 pub use error::NodeError;
 #[cfg(feature = "redb")]
 pub use home::Home;
+#[cfg(feature = "offchain")]
 pub use join::Join;
 pub use listening::{Listening, Unreached};
+pub use listing::Listing;
+pub use machine::{Engine, EngineError, Status};
 pub use node::Node;
 pub use options::{Clock, Committer, NodeOptions};
-pub use pager::{Listing, Pager};
+#[cfg(feature = "offchain")]
+pub use pager::Pager;
 pub use post::{Post, Posting};
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 pub use serve::{ServeNotice, ServeOptions};
+#[cfg(feature = "offchain")]
 pub use subscription::Subscription;
 
 // What an application meets of the layers below, so that it need not name them.
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
-pub use walytis_core::{Address, BlockId, ChainId, Network, NetworkError, PeerId, Store, StoreError, Timestamp};
-pub use walytis_identities::{History, Role};
+pub use walytis_core::public::{
+    ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer, ChainSummary, Cursor, Equivocation, Limits,
+    PublicError, Rule, Sharing, Standing,
+};
+pub use walytis_core::{
+    Address, AuthorKey, BlockId, ChainId, Network, NetworkError, PeerId, Progress, Store, StoreError, Timestamp,
+};
+#[cfg(feature = "identities")]
+pub use walytis_identities::{Did, History, Role};
+#[cfg(feature = "offchain")]
 pub use walytis_offchain::{
-    CheckReport, Cursor, Delivery, Engine, EngineError, Entry, EntryContent, GroupDetails, GroupSummary, Identity,
-    MemberDetails, Progress, Status,
+    CheckReport, Delivery, Entry, EntryContent, GroupDetails, GroupSummary, Identity, MemberDetails,
 };

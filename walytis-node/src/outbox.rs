@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::machine::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinSet};
 use walytis_core::{Address, Network, NetworkError, PeerId};
-use walytis_offchain::Event;
 
 use crate::request::{NetworkReply, Notice};
 

@@ -1,19 +1,10 @@
-//! A listing, read page by page.
+//! A group's listing, read page by page.
 
 use walytis_offchain::{Answer, Command, Cursor, Entry};
 
 use crate::error::NodeError;
+use crate::listing::Listing;
 use crate::node::{Node, mismatch};
-
-/// Which blocks a listing shows. The default is all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// Only blocks with this topic. A block whose content has not arrived is left out: its topics are sealed with it.
-    pub topic: Option<Vec<u8>>,
-    /// Only blocks that arrived before this position. With [`Subscription::from`](crate::Subscription::from), listing
-    /// and then following gives each block once.
-    pub below: Option<u64>,
-}
 
 /// A listing under way; see [`Node::list`].
 #[derive(Debug)]

@@ -2,13 +2,14 @@
 
 use tokio::sync::oneshot;
 use walytis_core::BlockId;
-use walytis_offchain::{Answer, EngineError};
+use walytis_core::public::ChainAnswer;
 
 use crate::error::NodeError;
+use crate::machine::{Answer, EngineError};
 use crate::node::{Node, mismatch};
 
-/// A private block to be: its content, and topics by which readers can choose. Both are sealed; only members of the
-/// group can read them.
+/// A block to be: its content, and topics by which readers can choose. In a group both are sealed, and only its members can
+/// read them; on a public chain everybody can.
 ///
 /// ```
 /// use walytis_node::Post;
@@ -45,7 +46,7 @@ impl<T: Into<Vec<u8>>> From<T> for Post {
     }
 }
 
-/// A block on its way into a group; see [`Node::enqueue`]. It gets there if this is dropped, too.
+/// A block on its way; see [`Node::enqueue_to_chain`], and `Node::enqueue` for groups. It gets there if this is dropped, too.
 #[derive(Debug)]
 #[must_use = "only `durable` tells whether the block is stored"]
 pub struct Posting {
@@ -61,10 +62,12 @@ impl Posting {
     /// Waits until the block is durable here, and gives its id.
     ///
     /// # Errors
-    /// As [`Node::post`].
+    /// As [`Node::post_to_chain`], or `Node::post`.
     pub async fn durable(self) -> Result<BlockId, NodeError> {
         match self.node.answer(self.answered).await?? {
+            #[cfg(feature = "offchain")]
             Answer::Posted(id) => Ok(id),
+            Answer::Chain(ChainAnswer::Posted(id)) => Ok(id),
             other => mismatch(&other),
         }
     }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot, watch};
 use walytis_core::{Address, NetworkError};
-use walytis_offchain::{Answer, Command, EngineError, Event, Progress, Ticket};
+use walytis_core::{Progress, Ticket};
 
+use crate::chain_subscription::News;
+#[cfg(feature = "offchain")]
 use crate::delivery::{Deliveries, Missed};
+use crate::machine::{Answer, Command, EngineError, Event};
 
 /// What a handle asks for.
 pub(crate) enum Request {
@@ -32,9 +35,13 @@ pub(crate) enum Waiter {
     Progress(Reply, watch::Sender<Option<Progress>>),
     /// Someone who wants to know whether the network can dial the address at all.
     Connect(Address, NetworkReply),
+    /// Someone who wants to know that something arrived on a chain.
+    Follower(oneshot::Sender<Result<Subscribed, EngineError>>, Arc<News>),
     /// Someone who wants what arrives from now on.
+    #[cfg(feature = "offchain")]
     Subscriber(oneshot::Sender<Result<Subscribed, EngineError>>, Arc<Deliveries>),
     /// A subscriber that is behind.
+    #[cfg(feature = "offchain")]
     Behind(Missed, Arc<Deliveries>),
 }
 

@@ -11,11 +11,12 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
-use walytis_core::{Address, Network, NetworkEvent, Store};
-use walytis_offchain::{Command, Effect, Engine, EngineError, Event, Ticket, Timer};
+use walytis_core::public::ChainCommand;
+use walytis_core::{Address, Network, NetworkEvent, Store, Ticket};
 
 use crate::committer::Commits;
 use crate::listening::Unreached;
+use crate::machine::{Command, Effect, Engine, EngineError, Event, Timer};
 use crate::options::{Clock, NodeOptions};
 use crate::outbox::Outbox;
 use crate::request::{Notice, Request, Waiter};
@@ -197,7 +198,6 @@ impl Shell {
                 tracing::error!(%error, "the node stops");
                 self.failed = Some(error);
             }
-            other => tracing::error!(effect = ?std::mem::discriminant(&other), "an unknown effect, which is a bug"),
         }
     }
 
@@ -272,7 +272,9 @@ impl Shell {
 
     fn unsubscribe(&mut self, subscription: Ticket) {
         self.waiting.forget(subscription);
-        self.command(Command::Unsubscribe { subscription }, None);
+        for command in unsubscribing(subscription) {
+            self.command(command, None);
+        }
     }
 
     /// Lets go of everything, and says how it ended when it has.
@@ -287,4 +289,13 @@ impl Shell {
         drop((waiting, channels));
         failed.map_or(End::Shutdown, End::Failed)
     }
+}
+
+/// What ends a subscription, whichever kind it is of.
+fn unsubscribing(subscription: Ticket) -> impl Iterator<Item = Command> {
+    let chain = Command::Chain(ChainCommand::Unsubscribe { subscription });
+    #[cfg(feature = "offchain")]
+    return [Command::Unsubscribe { subscription }, chain].into_iter();
+    #[cfg(not(feature = "offchain"))]
+    return std::iter::once(chain);
 }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::machine::Timer;
 use tokio::time::{Instant, Sleep, sleep_until};
-use walytis_offchain::Timer;
 
 /// The timers that run, the earliest first; of several that are due at one time, the one that was set first.
 pub(crate) struct Timers {

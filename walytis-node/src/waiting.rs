@@ -4,23 +4,35 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use walytis_core::Address;
-use walytis_offchain::{Answer, Delivery, EngineError, Progress, Ticket};
+use walytis_core::public::ChainAnswer;
+use walytis_core::{Address, Progress, Ticket};
 
+use crate::chain_subscription::News;
+#[cfg(feature = "offchain")]
 use crate::delivery::Deliveries;
+use crate::machine::{Answer, Delivery, EngineError};
 use crate::request::{NetworkReply, Notice, Subscribed, Waiter};
 
 /// Everyone who waits. Whoever still does when it is dropped hears so.
 pub(crate) struct Waiting {
     tickets: u64,
     waiters: HashMap<Ticket, Waiter>,
+    #[cfg(feature = "offchain")]
     subscribers: HashMap<Ticket, Arc<Deliveries>>,
+    followers: HashMap<Ticket, Arc<News>>,
     notices: UnboundedSender<Notice>,
 }
 
 impl Waiting {
     pub(crate) fn new(notices: UnboundedSender<Notice>) -> Self {
-        Self { tickets: 0, waiters: HashMap::new(), subscribers: HashMap::new(), notices }
+        Self {
+            tickets: 0,
+            waiters: HashMap::new(),
+            #[cfg(feature = "offchain")]
+            subscribers: HashMap::new(),
+            followers: HashMap::new(),
+            notices,
+        }
     }
 
     /// A new ticket, under which the waiter, if any, will be found.
@@ -39,6 +51,18 @@ impl Waiting {
             Some(Waiter::Answer(reply) | Waiter::Progress(reply, _)) => drop(reply.send(answer)),
             // The engine saw no need to dial.
             Some(Waiter::Connect(_, reply)) => drop(reply.send(Ok(()))),
+            Some(Waiter::Follower(reply, news)) => {
+                let subscribed = answer.map(|answer| {
+                    let from = match answer {
+                        Answer::Chain(ChainAnswer::Subscribed { from }) => from,
+                        _ => 0,
+                    };
+                    self.followers.insert(ticket, news);
+                    Subscribed { ticket, from, notices: self.notices.clone() }
+                });
+                drop(reply.send(subscribed));
+            }
+            #[cfg(feature = "offchain")]
             Some(Waiter::Subscriber(reply, deliveries)) => {
                 let subscribed = answer.map(|answer| {
                     let from = if let Answer::Subscribed { from } = answer { from } else { 0 };
@@ -48,6 +72,7 @@ impl Waiting {
                 });
                 drop(reply.send(subscribed));
             }
+            #[cfg(feature = "offchain")]
             Some(Waiter::Behind(missed, deliveries)) => match answer {
                 Ok(Answer::Page(page)) => deliveries.fill(missed, page.entries),
                 Ok(_) | Err(_) => deliveries.end(),
@@ -75,19 +100,36 @@ impl Waiting {
 
     /// Hands a delivery to its subscriber.
     pub(crate) fn deliver(&self, subscription: Ticket, delivery: Delivery) {
-        if let Some(deliveries) = self.subscribers.get(&subscription) {
-            deliveries.push(delivery);
+        match delivery {
+            // It is read from the store when the follower gets there, as is that there is no such chain any more.
+            Delivery::Chain(_) | Delivery::ChainEnded => {
+                if let Some(news) = self.followers.get(&subscription) {
+                    news.tell();
+                }
+            }
+            #[cfg(feature = "offchain")]
+            delivery => {
+                if let Some(deliveries) = self.subscribers.get(&subscription) {
+                    deliveries.push(delivery);
+                }
+            }
+            #[cfg(not(feature = "offchain"))]
+            _ => {}
         }
     }
 
     /// Forgets a subscriber.
     pub(crate) fn forget(&mut self, subscription: Ticket) {
+        #[cfg(feature = "offchain")]
         self.subscribers.remove(&subscription);
+        self.followers.remove(&subscription);
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        #[cfg(feature = "offchain")]
         self.subscribers.values().for_each(|deliveries| deliveries.end());
+        self.followers.values().for_each(|news| news.end());
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use walytis_core::public;
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
 use walytis_identities::{
     BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, is_settled, keyring, own_wraps,
@@ -41,8 +42,11 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
         report: CheckReport::default(),
         missing: records::Missing::default(),
         sealed: BTreeMap::new(),
+        public: false,
     };
-    let all = chains::all_chains(&view)?;
+    // What is left of a chain that is being deleted is no chain.
+    let leaving = public::leaving(&view)?;
+    let all: Vec<ChainId> = chains::all_chains(&view)?.into_iter().filter(|chain| !leaving.contains(chain)).collect();
     check.report.chains = u64::try_from(all.len()).unwrap_or(u64::MAX);
     let mut lengths = BTreeMap::new();
     for chain in &all {
@@ -55,6 +59,8 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
     let mut done = 0_u64;
     for chain in all {
         check.order(&view, chain, lengths.get(&chain).copied().unwrap_or_default());
+        let genesis = chains::block(&view, chain.into()).ok().flatten();
+        check.public = genesis.is_some_and(|stored| public::is_public_genesis(&stored.block));
         for position in 0..lengths.get(&chain).copied().unwrap_or_default() {
             check.block(&view, chain, position);
             done = done.saturating_add(1);
@@ -77,6 +83,8 @@ struct Check {
     missing: records::Missing,
     /// How many contents are sealed under each epoch.
     sealed: BTreeMap<BlockId, u64>,
+    /// Whether the chain in hand is a public one.
+    public: bool,
 }
 
 impl Check {
@@ -128,6 +136,18 @@ impl Check {
         }
         if let Err(error) = chains::recheck(view, &stored) {
             self.problem(chain, &error);
+        }
+        if self.public {
+            let content = stored.block.header().kind == BlockKind::Content;
+            match stored.block.parsed().clone().verify(None) {
+                Ok(_) if content => {
+                    self.report.blocks = self.report.blocks.saturating_add(1);
+                    self.report.contents = self.report.contents.saturating_add(1);
+                }
+                Ok(_) => self.problem(chain, &format!("block {id} is none of content, on a public chain")),
+                Err(error) => self.problem(chain, &error),
+            }
+            return;
         }
         match self.fold.judge(view, stored.block.parsed().clone()) {
             Ok(judged) => {

@@ -11,6 +11,7 @@ pub use check::{CheckReport, check};
 pub use content::{CONTENT_VERSION, ContentError, OpenContent, PrivateBody, SealedPlace};
 pub use engine::{
     Answer, Command, Cursor, Delivery, Effect, Engine, EngineError, Entry, EntryContent, Event, GroupDetails,
-    GroupSummary, Identity, Limit, LimitsReached, MemberDetails, Page, Progress, Status, Target, Ticket, Timer,
+    GroupSummary, Identity, Limit, LimitsReached, MemberDetails, Offchain, Page, Progress, Status, Target, Ticket,
+    Timer,
 };
 pub use message::{ADDRESSES_MAX, Attachment, FrameKind, JoinRefusal, JoinRequest, Message};

@@ -23,7 +23,11 @@ pub enum FrameKind {
     Flight3 = 3,
     /// The number of the session on this connection follows, in one byte, then a sealed message.
     Data = 4,
+    /// A message about public chains follows, outside of any session.
+    Public = 5,
 }
+
+const _: () = assert!(FrameKind::Public as u8 == walytis_core::public::FRAME_KIND, "one number for both engines");
 
 impl FrameKind {
     /// The kind that a frame's first byte names, if it names one.
@@ -34,6 +38,7 @@ impl FrameKind {
             2 => Some(Self::Flight2),
             3 => Some(Self::Flight3),
             4 => Some(Self::Data),
+            5 => Some(Self::Public),
             _ => None,
         }
     }

@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
         purpose: "no warning, in no target",
         run: |workspace| cargo(workspace, "clippy --workspace --all-targets -- -D warnings"),
     },
+    Step { name: "features", purpose: "walytis-node builds with each combination of features", run: features },
     Step { name: "doc", purpose: "the documentation builds without a warning", run: document },
     Step {
         name: "build",
@@ -151,6 +152,22 @@ fn cargo_with(workspace: &Workspace, line: &str, environment: &[(&str, &str)]) -
         command.env("CARGO_INCREMENTAL", "0");
     }
     process::run(&mut command)
+}
+
+/// Checks `walytis-node` with each combination of its features: the three layers, with and without a store and a network.
+/// The rest of the workspace names what it needs, so it is the only crate of ours with a choice.
+fn features(workspace: &Workspace) -> Result<()> {
+    for layer in ["", "identities", "offchain"] {
+        for parts in ["", "redb", "libp2p", "redb,libp2p"] {
+            let line = "clippy --package walytis-node --lib --no-default-features --features";
+            let mut words: Vec<&str> = line.split(' ').collect();
+            let both = [layer, parts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
+            words.extend([both.as_str(), "--", "-D", "warnings"]);
+            process::run(process::cargo(&workspace.root).args(words))?;
+        }
+    }
+    // What needs no identities is built without them.
+    cargo(workspace, "check --package walytis-node --example public_chain --no-default-features --features redb,libp2p")
 }
 
 /// Documents our crates. Naming `--examples` makes cargo resolve features with the development dependencies, as clippy's

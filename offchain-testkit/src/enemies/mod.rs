@@ -75,6 +75,13 @@ mod spent_invitations;
 mod stalled_handshakes;
 mod stalled_joins;
 
+// On public chains, where an id is all that they need.
+mod openly;
+mod public_forgeries;
+mod public_forks;
+mod public_orphans;
+mod public_promises;
+
 pub use turn::{Deeds, TURN_MS_MAX, Turn};
 
 use crate::NodeId;
@@ -132,6 +139,12 @@ pub struct Class {
 }
 
 impl Class {
+    /// Whether it can do something only where there is a public chain.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.name.starts_with("public_")
+    }
+
     const fn member(name: &'static str, make: fn() -> Box<dyn Enemy>) -> Self {
         Self { name, needs: Standing::Member, make }
     }
@@ -200,6 +213,10 @@ pub fn all() -> Vec<Class> {
         wrong_chain::CLASS,
         wrong_content::CLASS,
         wrong_kinds::CLASS,
+        public_forgeries::CLASS,
+        public_forks::CLASS,
+        public_orphans::CLASS,
+        public_promises::CLASS,
     ]
 }
 

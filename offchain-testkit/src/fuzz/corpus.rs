@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use walytis_core::sync::{SyncMessage, WANTED_MAX};
-use walytis_core::{Address, BlockId, BlockKind, ChainId, Hash, Header, PeerId, codec};
+use walytis_core::public::{ChainCode, ChainInviter, PublicMessage};
+use walytis_core::sync::{SyncMessage, WANTED_MAX, WireBlock};
+use walytis_core::{
+    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, PeerId, Place, Timestamp, codec,
+};
 use walytis_identities::{History, InvitationCode, InvitationSecret, Inviter};
 use walytis_offchain::{Answer, Command, JoinRefusal, Message};
 
@@ -21,6 +24,7 @@ const INPUTS_MAX: usize = 12;
 pub fn corpus() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     let mut corpus = Corpus::default();
     corpus.group();
+    corpus.public();
     corpus.fixture();
     corpus.0
 }
@@ -112,6 +116,41 @@ impl Corpus {
         ];
         messages.extend(block.map(|block| Message::Sync(SyncMessage::Push { chain: group, block })));
         messages.iter().for_each(|message| self.add("message", message.encode()));
+    }
+
+    /// What nodes say to each other about a public chain.
+    fn public(&mut self) {
+        let (chain, peer) = (ChainId([4; 32]), PeerId([5; 32]));
+        let Some(address) = Address::new(format!("/memory/1/p2p/{peer}")) else { unreachable!("it is short") };
+        let place = Place::After { chain, parents: vec![chain.into()], previous: None };
+        let topics = vec![b"topic".to_vec()];
+        let draft = Draft { kind: BlockKind::Content, place, foreign: Vec::new(), topics, content: b"words".to_vec() };
+        let Ok(block) = draft.sign_alone(&AuthorSecret::from_seed(&[6; 32]), Timestamp(7)) else {
+            unreachable!("it keeps the rules")
+        };
+        let block = WireBlock { block: block.raw().clone(), attachment: None, foreign: Vec::new() };
+        self.add("block", codec::encode(&block));
+        self.add("header", block.block.header.clone());
+        let ids: Vec<BlockId> = (0..5).map(|number| BlockId([number; 32])).collect();
+        let messages = [
+            PublicMessage::Greeting { marks: vec![Hash([1; 32]), Hash([2; 32])] },
+            PublicMessage::Addresses { addresses: vec![address.clone()] },
+            PublicMessage::Join { chain, proof: Hash([3; 32]) },
+            PublicMessage::Joined { chain },
+            PublicMessage::Refused { chain, reason: walytis_core::public::JoinRefusal::Spent },
+            PublicMessage::Sync(SyncMessage::Heads { chain, heads: ids.clone() }),
+            PublicMessage::Sync(SyncMessage::Pull { chain, have: ids }),
+            PublicMessage::Sync(SyncMessage::More { chain }),
+            PublicMessage::Sync(SyncMessage::Portion { chain, blocks: vec![block.clone(); 2], left: 300 }),
+            PublicMessage::Sync(SyncMessage::Push { chain, block }),
+        ];
+        messages.iter().for_each(|message| self.add("public_message", message.frame().split_off(1)));
+        let inviters = vec![ChainInviter { peer, addresses: vec![address] }];
+        for (shareable, inviters) in [(false, inviters.clone()), (true, Vec::new()), (true, inviters)] {
+            let code = ChainCode { chain, secret: [8; 16].into(), shareable, inviters }.to_text();
+            self.add("chain_code", code.to_ascii_uppercase().into_bytes());
+            self.add("chain_code", code.into_bytes());
+        }
     }
 
     fn fixture(&mut self) {

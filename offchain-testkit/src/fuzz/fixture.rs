@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+use walytis_core::public::{ChainCommand, Sharing};
 use walytis_core::{BlockId, ChainId, Hash, HybridKey, HybridSecret, PeerId};
 use walytis_identities::session::{Directory, Initiator, LocalDevice, Responder};
 use walytis_identities::{
@@ -15,6 +16,9 @@ use crate::{MemoryStore, Snapshot, World, WorldConfig};
 
 /// The local name of the group in the stored rows.
 pub(super) const GROUP: &str = "friends";
+
+/// The name of the public chain in the store.
+pub(super) const CHAIN: &str = "open";
 
 /// Longer than anything takes in a calm world, in virtual milliseconds.
 const LONG_MS: u64 = 10_000;
@@ -148,6 +152,9 @@ fn stored() -> Snapshot {
         Command::NewGroup { name: group.clone(), history: History::All },
         Command::Invite { group: group.clone(), uses: 1 },
         Command::Post { group, topics: vec![b"topic".to_vec()], content: b"words".to_vec() },
+        Command::Chain(ChainCommand::New { name: CHAIN.to_owned() }),
+        Command::Chain(ChainCommand::Invite { chain: CHAIN.to_owned(), uses: None, sharing: Sharing::Joiners }),
+        Command::Chain(ChainCommand::Post { chain: CHAIN.to_owned(), topics: Vec::new(), content: b"open".to_vec() }),
     ];
     for command in commands {
         let answered = world.call(node, command, LONG_MS);

@@ -8,6 +8,7 @@ mod corpus;
 mod damage;
 mod fixture;
 
+use walytis_core::public::{ChainCode, ChainCommand, PublicMessage};
 use walytis_core::sync::WireBlock;
 use walytis_core::{Header, ParsedBlock, Timestamp, codec};
 use walytis_identities::session::{Initiator, LocalDevice, OPERATIONS_BYTES_MAX, Responder, SessionError};
@@ -58,6 +59,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "first_flight", run: first_flight },
     Target { name: "second_flight", run: second_flight },
     Target { name: "stored_row", run: stored_row },
+    Target { name: "public_message", run: public_message },
+    Target { name: "chain_code", run: chain_code },
 ];
 
 /// Decodes, and asserts that what is accepted encodes to itself.
@@ -116,6 +119,31 @@ pub fn private_body(bytes: &[u8]) -> Verdict {
 #[must_use]
 pub fn message(bytes: &[u8]) -> Verdict {
     same_again(bytes, &Message::decode(bytes), Message::encode)
+}
+
+/// A message about public chains, as its frame has it behind the kind.
+///
+/// # Panics
+/// If it is accepted, and encodes otherwise.
+#[must_use]
+pub fn public_message(bytes: &[u8]) -> Verdict {
+    let encode = |message: &PublicMessage| message.frame().split_off(1);
+    same_again(bytes, &PublicMessage::decode(bytes), encode)
+}
+
+/// The code of an invitation to a public chain, as a person pastes it.
+///
+/// # Panics
+/// If a code that is accepted has a text that means something else.
+#[must_use]
+pub fn chain_code(bytes: &[u8]) -> Verdict {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Verdict::Refused };
+    let code = text.parse::<ChainCode>();
+    if let Ok(code) = &code {
+        assert!(code.to_text() == text.trim().to_ascii_lowercase(), "a code has one text, in either case");
+        assert!(code.to_text().parse().as_ref() == Ok(code), "its text means the same");
+    }
+    Verdict::of(&code)
 }
 
 /// What travels beside a block.
@@ -229,7 +257,9 @@ pub fn stored_row(bytes: &[u8]) -> Verdict {
     };
     let list = Command::List { group: fixture::GROUP.to_owned(), after: None, below: None, topic: None };
     let mut effects = Vec::new();
-    for (number, command) in (0..).zip([Command::Groups, list, Command::Group { group: fixture::GROUP.to_owned() }]) {
+    let show = Command::Group { group: fixture::GROUP.to_owned() };
+    let chain = Command::Chain(ChainCommand::Show { chain: fixture::CHAIN.to_owned() });
+    for (number, command) in (0..).zip([Command::Groups, list, show, chain]) {
         engine.handle(Timestamp(0), Event::Command { ticket: Ticket(number), command }, &mut effects);
     }
     let refused = effects.iter().any(|effect| matches!(effect, walytis_offchain::Effect::Reply { answer: Err(_), .. }));

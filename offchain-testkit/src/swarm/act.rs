@@ -14,6 +14,7 @@ impl Run {
     pub(super) fn act(&mut self, action: &Action) -> Result<(), Broken> {
         match action {
             Action::Post { node, bytes } => self.post(self.node(*node), *bytes),
+            Action::PublicPost { node, bytes } => self.post_publicly(self.node(*node), *bytes),
             Action::Join { node } => self.ask_to_join(self.node(*node)),
             Action::Read { node } => {
                 let node = self.node(*node);
@@ -240,6 +241,7 @@ impl Run {
                 post.stored = false;
             }
         }
+        self.public_put_back(node);
         self.world.put_back(node, copy);
         self.went_off(node);
         self.set_back.insert(node);

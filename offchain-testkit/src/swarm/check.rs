@@ -193,6 +193,7 @@ impl Run {
             let text = || format!("{node:?} lost {:?}", String::from_utf8_lossy(&post.content));
             self.outcome.asked.ask(Invariant::W1, there, text)?;
         }
+        self.public_after_crash(node)?;
         self.seen.restarts = self.seen.restarts.wrapping_add(1);
         if self.seen.restarts % FULL_CHECKS == 1 {
             self.sound(node, &[Invariant::W2, Invariant::W7])?;
@@ -282,6 +283,7 @@ pub(super) fn unequal(run: &Run) -> Broken {
             " [node {number}: {length} blocks, {count} heads {some:?}, links {linked:?}, running {running}, follows {follows}]"
         ));
     }
+    what.push_str(&run.public_state());
     let invariant = if !run.hostile.is_empty() { Invariant::C4 } else { Invariant::C1 };
     Broken { invariant, what }
 }
@@ -334,7 +336,7 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
         })?;
     }
     let bytes = run.outcome.convergence_bytes;
-    let (nodes, blocks) = (members.len() as u64, listing.len() as u64 + 16);
+    let (nodes, blocks) = (members.len() as u64, listing.len() as u64 + run.public_blocks() + 16);
     let bound = nodes
         .saturating_mul(blocks)
         .saturating_mul(block_bytes)
@@ -349,6 +351,7 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
             format!("block {id} has other content than was posted, or none")
         })?;
     }
+    run.public_at_the_end()?;
     soundly(|| encodings(run, first))?;
     // Equal sets were verified by each node on its own; verifying one store again finds what its own checks let in.
     let node = members.get(run.acknowledged.len() % members.len()).copied().unwrap_or(first);

@@ -30,6 +30,9 @@ const STRANGERS_PERCENT: u64 = 15;
 /// How many classes a malicious peer has: more than take part by one node each, so that each kind of lie comes up soon.
 const CLASSES: usize = 5;
 
+/// Parts the dice for public chains from all others.
+const PUBLIC: u64 = 0x7075_626c_6963;
+
 /// Ten years in milliseconds.
 const TEN_YEARS_MS: u64 = 315_360_000_000;
 
@@ -125,14 +128,16 @@ impl Plan {
         let all = ranges.nodes_min.saturating_add(more).max(2);
         // Half of the runs have malicious peers: mostly one, at most all but two of the nodes.
         let mut enemies = Vec::new();
-        if !ranges.enemies.is_empty() && dice.percent(HOSTILE_PERCENT) {
+        let (public, private): (Vec<String>, Vec<String>) =
+            ranges.enemies.iter().cloned().partition(|name| name.starts_with("public_"));
+        if !private.is_empty() && dice.percent(HOSTILE_PERCENT) {
             let most = all.saturating_sub(2).max(1);
             let many = match dice.below(10) {
                 0 | 1 => most,
                 2..=4 => most.min(2),
                 _ => 1,
             };
-            enemies.extend((0..=dice.index(many)).map(|_| classes(&mut dice, &ranges.enemies)));
+            enemies.extend((0..=dice.index(many)).map(|_| classes(&mut dice, &private)));
             enemies.truncate(all.saturating_sub(2));
         }
         let nodes = all.saturating_sub(enemies.len());
@@ -148,11 +153,38 @@ impl Plan {
             tail_permille: if dice.percent(50) { 0 } else { u16::try_from(dice.between(1, 20)).unwrap_or(1) },
             enemies,
             circle: dice.percent(50),
+            public: false,
         };
         let dials = Dials::draw(&mut dice, setting.enemies.len(), setting.disks);
         let pace_ms = dice.between(20, 900);
         let steps = (0..STEPS).map(|_| step(&mut dice, &dials, &setting, pace_ms)).collect();
-        Self { setting, steps }
+        let mut plan = Self { setting, steps };
+        plan.draw_public(seed, &public);
+        plan
+    }
+
+    /// Lets every third run have a public chain, and some of its posts go there. Drawn apart, so that all else of a seed
+    /// is as it was without.
+    fn draw_public(&mut self, seed: u64, classes: &[String]) {
+        let mut dice = Dice(ChaCha20Rng::seed_from_u64(seed ^ PUBLIC));
+        if !dice.percent(34) {
+            return;
+        }
+        self.setting.public = true;
+        if !classes.is_empty()
+            && dice.percent(60)
+            && let Some(enemy) = self.setting.enemies.first_mut()
+            && let Some(class) = classes.get(dice.index(classes.len()))
+        {
+            class.clone_into(enemy);
+        }
+        for step in &mut self.steps {
+            if let Action::Post { node, bytes } = step.action
+                && dice.percent(25)
+            {
+                step.action = Action::PublicPost { node, bytes };
+            }
+        }
     }
 }
 
@@ -261,15 +293,19 @@ mod tests {
         let ranges = Ranges { nodes_min: 5, nodes_max: 12, enemies: vec!["one".to_owned(), "two".to_owned()] };
         let plans: Vec<Plan> = (0..200).map(|seed| Plan::drawn(seed, &ranges)).collect();
         assert_eq!(plans, (0..200).map(|seed| Plan::drawn(seed, &ranges)).collect::<Vec<_>>());
-        let mut hostile = 0;
+        let (mut hostile, mut public) = (0, 0);
         for plan in &plans {
             let all = plan.setting.nodes + plan.setting.enemies.len();
             assert!((5..=12).contains(&all) && plan.setting.nodes >= 2, "{:?}", plan.setting);
             assert!(plan.setting.members >= 1 && plan.setting.members <= plan.setting.nodes);
             assert_eq!(plan.steps.len(), STEPS);
             assert_eq!(plan.to_string().parse::<Plan>().expect("a plan"), *plan);
+            let posts = plan.steps.iter().filter(|step| matches!(step.action, Action::PublicPost { .. })).count();
+            assert_eq!(posts > 0, plan.setting.public, "a public chain is posted to");
+            public += usize::from(plan.setting.public);
             hostile += usize::from(!plan.setting.enemies.is_empty());
         }
         assert!(hostile >= 80, "{hostile} of 200 have malicious peers");
+        assert!((40..=100).contains(&public), "{public} of 200 have a public chain");
     }
 }

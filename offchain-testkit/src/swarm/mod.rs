@@ -13,6 +13,7 @@ mod hostile;
 mod invariant;
 mod plan;
 mod probe;
+mod public;
 mod report;
 mod run;
 mod shrink;

@@ -50,6 +50,9 @@ pub struct Setting {
     /// Whether a member has another group of its own, whose history begins with joining.
     #[serde(default)]
     pub circle: bool,
+    /// Whether the members follow a public chain, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public: bool,
 }
 
 /// Something that happens, so many milliseconds after what came before.
@@ -67,6 +70,13 @@ pub struct Step {
 pub enum Action {
     /// A member posts so many bytes, behind a few that name the post.
     Post {
+        /// Who.
+        node: usize,
+        /// How many more bytes.
+        bytes: usize,
+    },
+    /// A node posts so many bytes to the public chain, behind a few that name the post.
+    PublicPost {
         /// Who.
         node: usize,
         /// How many more bytes.
@@ -296,6 +306,7 @@ mod tests {
             tail_permille: 3,
             enemies: vec!["random_bytes".to_owned(), "spam+knots".to_owned()],
             circle: true,
+            public: false,
         };
         let actions = [
             Action::Post { node: 1, bytes: 20 },

@@ -14,6 +14,7 @@ use super::circle::Circle;
 use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
 use super::plan::{Action, Plan, Step};
+use super::public::Public;
 use super::{GROUP, check, probe};
 use crate::{Fault, Faults, MemoryStore, NodeId, StoreCopy, World, WorldConfig};
 
@@ -160,6 +161,7 @@ pub(super) struct Run {
     pub(super) set_back: BTreeSet<NodeId>,
     /// The group that one member has for itself.
     pub(super) circle: Option<Circle>,
+    pub(super) public: Public,
 }
 
 pub(super) fn broken(invariant: Invariant, what: impl Into<String>) -> Broken {
@@ -208,6 +210,7 @@ impl Run {
             hostile: Vec::new(),
             set_back: BTreeSet::new(),
             circle: None,
+            public: Public::default(),
         };
         for node in run.nodes.clone().into_iter().take(setting.members).skip(1) {
             run.join_now(node)?;
@@ -217,6 +220,9 @@ impl Run {
         }
         if setting.circle {
             run.found_circle()?;
+        }
+        if setting.public {
+            run.begin_public()?;
         }
         run.hostile = Hostile::all(&mut run.world, &run.code, &setting.enemies)?;
         run.world.set_tail(setting.tail_permille);
@@ -314,6 +320,7 @@ impl Run {
             app.stop();
         }
         self.asking.retain(|(asked, _), _| *asked != node);
+        self.public_went_off(node);
         self.joining.remove(&node);
         self.reading.remove(&node);
     }
@@ -376,7 +383,7 @@ impl Run {
 
     /// Whether posts are on their way.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.asking.is_empty()
+        !self.asking.is_empty() || self.public_waits()
     }
 
     /// Looks at everything that was answered and delivered.
@@ -421,6 +428,7 @@ impl Run {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
+        self.take_public_answers()?;
         for (node, ticket) in self.joining.clone() {
             let Some(answer) = self.world.take_answer(node, ticket) else { continue };
             self.joining.remove(&node);
@@ -453,7 +461,7 @@ impl Run {
             self.come_back()?;
             self.restart_stopped()?;
             self.look()?;
-            if self.asking.is_empty() && check::converged(&self) {
+            if !self.is_waiting() && check::converged(&self) && self.public_converged() {
                 equal_us = Some(self.world.now_us());
             }
         }
@@ -519,7 +527,7 @@ impl Run {
         self.world.run_for(QUIET_MS);
         loop {
             self.look()?;
-            if check::converged(self) && check::delivered_all(self) {
+            if check::converged(self) && check::delivered_all(self) && self.public_converged() {
                 return Ok(());
             }
             if self.world.now_us().saturating_sub(began) / 1_000 > CONVERGENCE_MS {

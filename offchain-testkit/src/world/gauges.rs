@@ -37,7 +37,7 @@ impl World {
     pub fn orphan_bytes(&self, node: NodeId) -> (usize, usize) {
         let known = self.node(node);
         match &known.body {
-            Body::Engine(engine) => (engine.orphan_bytes(), known.links.len()),
+            Body::Engine(engine) => (engine.orphan_bytes().max(engine.public().orphan_bytes()), known.links.len()),
             _ => (0, known.links.len()),
         }
     }

@@ -565,7 +565,6 @@ impl World {
                 self.switch_off(node);
                 self.node_mut(node).stopped = Some(error);
             }
-            _ => unreachable!("an effect that the world does not know"),
         }
     }
 }

@@ -103,7 +103,18 @@ async fn invite(context: &mut Context, group: String, uses: u32) -> anyhow::Resu
     context.output.result(&code, &Code { code: code.clone() })
 }
 
-async fn join(context: &mut Context, code: String, name: Option<String>) -> anyhow::Result<()> {
+async fn join(context: &mut Context, typed: String, name: Option<String>) -> anyhow::Result<()> {
+    let code = code(context, typed).await?;
+    let (joined, served) = joining(context, Request::Join { code, name }, group).await?;
+    context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
+    if !served {
+        context.output.remark("Start `walytis serve` to get what comes from now on.");
+    }
+    context.output.result(line(&joined), &joined)
+}
+
+/// The code that was typed, or that comes over standard input.
+pub(super) async fn code(context: &mut Context, code: String) -> anyhow::Result<String> {
     let code = if code == "-" {
         let reading = tokio::task::spawn_blocking(|| {
             let mut text = String::new();
@@ -114,8 +125,16 @@ async fn join(context: &mut Context, code: String, name: Option<String>) -> anyh
         code
     };
     // Codes are often copied with a line's end, or come in several lines.
-    let code: String = code.split_whitespace().collect();
-    let mut access = link::open(context, Reach::Network, Request::Join { code, name }).await?;
+    Ok(code.split_whitespace().collect())
+}
+
+/// Waits for a join, and tells how far it is. Gives what was joined, and whether a running node did it.
+pub(super) async fn joining<T>(
+    context: &mut Context,
+    request: Request,
+    pick: impl Fn(Reply) -> Option<T>,
+) -> anyhow::Result<(T, bool)> {
+    let mut access = link::open(context, Reach::Network, request).await?;
     let progress = Progress::new(&context.output, "joining");
     // Where no line can move, one stays.
     let plain = !std::io::stderr().is_terminal();
@@ -124,8 +143,11 @@ async fn join(context: &mut Context, code: String, name: Option<String>) -> anyh
         loop {
             match access.link.next().await? {
                 Some(Reply::Progress(now)) => progress.say(now.to_string()),
-                Some(Reply::Group(group)) => return Ok(group),
-                Some(_) => {}
+                Some(reply) => {
+                    if let Some(joined) = pick(reply) {
+                        return Ok(joined);
+                    }
+                }
                 None => return Err(link::NodeGone.into()),
             }
         }
@@ -134,12 +156,7 @@ async fn join(context: &mut Context, code: String, name: Option<String>) -> anyh
     drop((progress, waiting));
     let served = access.is_served();
     access.close().await;
-    let joined = joined?;
-    context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
-    if !served {
-        context.output.remark("Start `walytis serve` to get what comes from now on.");
-    }
-    context.output.result(line(&joined), &joined)
+    Ok((joined?, served))
 }
 
 fn group(reply: Reply) -> Option<GroupView> {

@@ -1,5 +1,6 @@
 //! The commands, one to a file.
 
+mod chain;
 mod check;
 mod completions;
 mod demo;
@@ -12,6 +13,7 @@ mod serve;
 mod status;
 
 use crate::arguments::{Command, Group};
+use crate::chain_arguments::Chain;
 use crate::context::Context;
 
 /// Carries out a command.
@@ -21,6 +23,7 @@ pub(crate) async fn carry_out(context: &mut Context, command: Command) -> anyhow
         Command::Id => id::run(context).await,
         Command::Status => status::run(context).await,
         Command::Group(arguments) => group::run(context, arguments).await,
+        Command::Chain(arguments) => chain::run(context, arguments).await,
         Command::Post(arguments) => post::run(context, arguments).await,
         Command::Read(arguments) => read::run(context, arguments).await,
         Command::Serve(arguments) => serve::run(context, arguments).await,
@@ -41,6 +44,19 @@ pub(crate) const fn name(command: &Command) -> &'static str {
         Command::Group(Group::Show { .. }) => "group show",
         Command::Group(Group::Invite { .. }) => "group invite",
         Command::Group(Group::Join { .. }) => "group join",
+        Command::Chain(chain) => match chain {
+            Chain::New { .. } => "chain new",
+            Chain::List => "chain list",
+            Chain::Show { .. } => "chain show",
+            Chain::Delete { .. } => "chain delete",
+            Chain::Post { .. } => "chain post",
+            Chain::Read { .. } => "chain read",
+            Chain::Invite { .. } => "chain invite",
+            Chain::Invitations { .. } => "chain invitations",
+            Chain::Revoke { .. } => "chain revoke",
+            Chain::Join { .. } => "chain join",
+            Chain::Rules(_) => "chain rules",
+        },
         Command::Post(_) => "post",
         Command::Read(_) => "read",
         Command::Serve(_) => "serve",

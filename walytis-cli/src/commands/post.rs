@@ -11,7 +11,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 use walytis_core::limits::{CONTENT_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 
-use crate::arguments::Post;
+use crate::arguments::{Contents, Post};
 use crate::context::Context;
 use crate::link::{self, Access, NodeGone, QUEUE, Reach, Reply, Request};
 use crate::stop::Interrupted;
@@ -41,12 +41,21 @@ const TURN: Duration = Duration::from_millis(150);
 
 /// Posts a file, or each of its lines.
 pub(crate) async fn run(context: &mut Context, arguments: Post) -> anyhow::Result<()> {
+    let Post { group, contents } = arguments;
+    post(context, contents, |topics| Request::Post { group, topics }).await
+}
+
+/// Posts a file, or each of its lines, to where the request says.
+pub(super) async fn post(
+    context: &mut Context,
+    arguments: Contents,
+    request: impl FnOnce(Vec<ByteBuf>) -> Request,
+) -> anyhow::Result<()> {
     let cut = if arguments.lines { Cut::Lines } else { Cut::Whole };
     let input = open(&arguments.file)?;
-    let Post { group, file, topics, .. } = arguments;
+    let Contents { file, topics, .. } = arguments;
     check_topics(&topics)?;
-    let topics = topics.into_iter().map(ByteBuf::from).collect();
-    let request = Request::Post { group, topics };
+    let request = request(topics.into_iter().map(ByteBuf::from).collect());
     // At once, so that nobody types for a group that is not there.
     let access = link::open(context, Reach::Store, request.clone()).await?;
     if file == Path::new("-") && io::stdin().is_terminal() {

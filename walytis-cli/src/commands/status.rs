@@ -32,6 +32,9 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
         }
         writeln!(text)?;
     }
+    for chain in &status.chains {
+        writeln!(text, "chain      {}: {} blocks, {} peers", printable(&chain.name), chain.blocks, chain.peers)?;
+    }
     text.truncate(text.trim_end().len());
     Ok(text)
 }

@@ -16,7 +16,7 @@ use walytis_core::limits::CONTENT_BYTES_MAX;
 
 /// The protocol's number. Both sides are one program, which may be replaced while it runs: a change of any message is a
 /// new number.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"walytis\0";
 
@@ -133,7 +133,7 @@ mod tests {
             });
             assert!(error.to_string().contains(expected), "{error}");
         };
-        check(b"walytis\0\x07\x00", "protocol 7, this program 1");
+        check(b"walytis\0\x07\x00", "protocol 7, this program 2");
         check(b"HTTP/1.1 400\r\n", "no walytis");
         check(b"wal", "");
     }

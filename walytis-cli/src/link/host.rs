@@ -19,8 +19,14 @@ const PROBLEMS_MAX: usize = 1000;
 /// A block that is not durable yet.
 type OnItsWay = Pin<Box<dyn Future<Output = Result<BlockId, NodeError>> + Send>>;
 
+/// Where posts go.
+enum Destination {
+    Group(String),
+    Chain(String),
+}
+
 /// Why a request ended early.
-enum Ended {
+pub(super) enum Ended {
     /// The node refused.
     Refused(String),
     /// The command is gone.
@@ -52,10 +58,10 @@ pub(crate) async fn answer(node: Node, running: bool, requests: mpsc::Receiver<R
     let _ = host.replies.send(last).await;
 }
 
-struct Host {
-    node: Node,
+pub(super) struct Host {
+    pub(super) node: Node,
     running: bool,
-    requests: mpsc::Receiver<Request>,
+    pub(super) requests: mpsc::Receiver<Request>,
     replies: mpsc::Sender<Reply>,
 }
 
@@ -81,7 +87,13 @@ impl Host {
             Request::Invite { group, uses } => Reply::Code(self.node.invite(&group, uses).await?),
             Request::Join { code, name } => Reply::Group(self.join(&code, name.as_deref()).await?),
             Request::Post { group, topics } => {
-                return self.post(group, topics.into_iter().map(serde_bytes::ByteBuf::into_vec).collect()).await;
+                // An empty listing asks only whether there is such a group, so that nobody types in vain.
+                self.node.list(&group, Listing { topic: None, below: Some(0) }).next_page().await?;
+                return self.post(Destination::Group(group), topics).await;
+            }
+            Request::PostToChain { chain, topics } => {
+                self.node.list_chain(&chain, Listing { topic: None, below: Some(0) }).next_page().await?;
+                return self.post(Destination::Chain(chain), topics).await;
             }
             Request::Read { group, topic, follow } => {
                 let topic = topic.map(serde_bytes::ByteBuf::into_vec);
@@ -90,11 +102,12 @@ impl Host {
             Request::Content(_) | Request::End => {
                 return Err(Ended::Refused("the command sent the end of a request first".to_owned()));
             }
+            other => return self.about_chains(other).await,
         };
         self.say(reply).await
     }
 
-    async fn say(&self, reply: Reply) -> Result<(), Ended> {
+    pub(super) async fn say(&self, reply: Reply) -> Result<(), Ended> {
         self.replies.send(reply).await.map_err(|_| Ended::Gone)
     }
 
@@ -109,9 +122,8 @@ impl Host {
     /// Posts what comes, up to [`POSTS_IN_FLIGHT_MAX`] at a time, and tells of each in the order in which it came.
     ///
     /// After a refusal it tells of those before, and of none behind.
-    async fn post(&mut self, group: String, topics: Vec<Vec<u8>>) -> Result<(), Ended> {
-        // An empty listing asks only whether there is such a group, so that nobody types in vain.
-        self.node.list(&group, Listing { topic: None, below: Some(0) }).next_page().await?;
+    async fn post(&mut self, to: Destination, topics: Vec<serde_bytes::ByteBuf>) -> Result<(), Ended> {
+        let topics: Vec<Vec<u8>> = topics.into_iter().map(serde_bytes::ByteBuf::into_vec).collect();
         let mut waiting: VecDeque<OnItsWay> = VecDeque::new();
         let mut more = true;
         while more || !waiting.is_empty() {
@@ -125,7 +137,11 @@ impl Host {
                     Some(Request::Content(content)) => {
                         let post = Post { topics: topics.clone(), content: content.into_vec() };
                         // Only this loop enqueues, and it waits until it has: lines keep their order.
-                        waiting.push_back(Box::pin(self.node.enqueue(&group, post).await?.durable()));
+                        let posting = match &to {
+                            Destination::Group(group) => self.node.enqueue(group, post).await?,
+                            Destination::Chain(chain) => self.node.enqueue_to_chain(chain, post).await?,
+                        };
+                        waiting.push_back(Box::pin(posting.durable()));
                     }
                     Some(Request::End) => more = false,
                     // What is on its way becomes durable all the same.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
 use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, ProgressView, StatusView};
 
 /// What a command asks for.
@@ -32,6 +33,28 @@ pub(crate) enum Request {
     End,
     /// A [`Reply::Entry`] each. With `follow`, [`Reply::CaughtUp`] and then what arrives, until the command is gone.
     Read { group: String, topic: Option<ByteBuf>, follow: bool },
+    /// [`Reply::Chain`].
+    NewChain { name: String },
+    /// A [`Reply::Chain`] each.
+    Chains,
+    /// [`Reply::ChainDetails`].
+    Chain { chain: String },
+    /// [`Reply::Deleted`].
+    DeleteChain { chain: String },
+    /// [`Reply::ChainInvitation`].
+    InviteToChain { chain: String, uses: Option<u32>, shareable: bool },
+    /// A [`Reply::ChainInvitation`] each.
+    ChainInvitations { chain: String },
+    /// [`Reply::Changed`].
+    RevokeChainInvitation { chain: String, invitation: u32 },
+    /// [`Reply::Changed`].
+    RuleChain { chain: String, rules: Vec<RuleView> },
+    /// [`Reply::Progress`], then [`Reply::Chain`].
+    JoinChain { code: String, name: Option<String> },
+    /// As [`Request::Post`], to a public chain.
+    PostToChain { chain: String, topics: Vec<ByteBuf> },
+    /// As [`Request::Read`], of a public chain.
+    ReadChain { chain: String, topic: Option<ByteBuf>, follow: bool },
 }
 
 /// What the node says to it. The last is [`Reply::Done`] or [`Reply::Failed`].
@@ -49,6 +72,16 @@ pub(crate) enum Reply {
     GroupDetails(GroupDetailsView),
     /// An invitation's code.
     Code(String),
+    /// A public chain.
+    Chain(ChainView),
+    /// All about a public chain.
+    ChainDetails(ChainDetailsView),
+    /// An invitation to a public chain.
+    ChainInvitation(ChainInvitationView),
+    /// A chain is deleted; so many blocks were removed.
+    Deleted { blocks: u64 },
+    /// It is done.
+    Changed,
     /// How far a join is.
     Progress(ProgressView),
     /// A block is durable.

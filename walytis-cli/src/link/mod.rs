@@ -2,6 +2,8 @@
 //!
 //! Both ways the command sends the same requests and gets the same replies, so it does not know which it is.
 
+mod chain_host;
+mod chain_views;
 #[cfg(unix)]
 mod frames;
 mod host;
@@ -17,6 +19,7 @@ use crate::context::Context;
 use crate::output::printable;
 use crate::progress::Progress;
 
+pub(crate) use chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
 pub(crate) use host::answer;
 pub(crate) use messages::{Reply, Request};
 pub(crate) use open::{Access, Reach, open, open_home, open_if_served, open_served, take_commands};

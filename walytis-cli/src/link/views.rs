@@ -5,6 +5,8 @@ use serde_bytes::ByteBuf;
 use walytis_identities::{Did, History, Role};
 use walytis_node::{ChainId, Entry, GroupDetails, GroupSummary, Identity, MemberDetails, Progress, Status};
 
+use super::chain_views::ChainView;
+
 /// Who the home is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IdentityView {
@@ -109,6 +111,7 @@ pub(crate) struct StatusView {
     pub(crate) addresses: Vec<String>,
     pub(crate) peers: Vec<String>,
     pub(crate) groups: Vec<GroupView>,
+    pub(crate) chains: Vec<ChainView>,
 }
 
 impl StatusView {
@@ -118,6 +121,7 @@ impl StatusView {
             addresses: status.addresses.iter().map(ToString::to_string).collect(),
             peers: status.peers.iter().map(ToString::to_string).collect(),
             groups: status.groups.into_iter().map(GroupView::from).collect(),
+            chains: status.chains.into_iter().map(ChainView::from).collect(),
         }
     }
 }
@@ -151,18 +155,21 @@ impl std::fmt::Display for ProgressView {
     }
 }
 
-/// A private block.
+/// A block.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EntryView {
     pub(crate) id: String,
     pub(crate) author: String,
+    /// Empty on a public chain, where an author is a key.
     pub(crate) device: String,
+    /// How many blocks its author wrote before; told of public chains.
+    pub(crate) sequence: Option<u64>,
     pub(crate) created_at_ms: u64,
     /// `None` while the content is on its way.
     pub(crate) content: Option<ContentView>,
 }
 
-/// What a private block says.
+/// What a block says.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContentView {
     pub(crate) topics: Vec<ByteBuf>,
@@ -179,6 +186,7 @@ impl From<Entry> for EntryView {
             id: entry.id.to_string(),
             author: did(entry.author),
             device: did(entry.device),
+            sequence: None,
             created_at_ms: entry.created_at_ms,
             content,
         }

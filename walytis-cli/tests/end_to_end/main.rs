@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod bad_input;
+mod chain;
 mod common;
 mod demo;
 mod home;

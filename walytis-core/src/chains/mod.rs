@@ -5,6 +5,7 @@ mod insert;
 mod postings;
 pub mod query;
 mod recheck;
+mod remove;
 mod walk;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use heads::{
 };
 pub use insert::insert;
 pub use recheck::{recheck, recheck_heads};
+pub use remove::remove;
 pub use walk::{difference, foreign_ancestors, in_order, sample};
 
 /// (chain number, position) -> [`BlockRow`].

@@ -85,6 +85,16 @@ fn of_topic(view: &Pending, chain: ChainNumber, topic: &[u8]) -> Result<Postings
     Ok(row.map(|bytes| read(TOPICS, &bytes)).transpose()?.unwrap_or_default())
 }
 
+/// Removes a list with all of its pages.
+pub(super) fn forget(view: &mut Pending, chain: ChainNumber, term: Term<'_>) -> Result<(), ChainError> {
+    let pages = List::open(view, chain, term)?.count() / PAGE;
+    for page in 0..pages {
+        view.delete(POSTINGS, term.page_key(chain, page));
+    }
+    view.delete(term.table(), term.key(chain));
+    Ok(())
+}
+
 /// A list that is being read: one page of it at a time.
 pub(super) struct List<'a> {
     view: &'a Pending,

@@ -6,6 +6,7 @@ mod invitations;
 mod kit;
 mod paused_clock;
 mod private_group;
+mod public_chain;
 mod raw_peer;
 mod sealing;
 mod sessions;

@@ -26,6 +26,9 @@ const PAGE_BYTES: usize = 1024 * 1024;
 
 impl Engine {
     pub(super) fn command(&mut self, ticket: Ticket, command: Command) -> Result<(), EngineError> {
+        if let Command::Chain(command) = command {
+            return self.public_command(ticket, command);
+        }
         if let Command::Join { code, name } = command {
             if let Err(error) = self.join(ticket, &code, name) {
                 return self.refuse(ticket, error);
@@ -95,12 +98,13 @@ impl Engine {
                 addresses: self.listening.clone(),
                 peers: self.peers.iter().filter(|(_, peer)| peer.open.is_some()).map(|(id, _)| *id).collect(),
                 groups: self.summaries()?,
+                chains: self.public.all(&self.parts.view)?,
             })),
             Command::Connect { address } => {
                 self.connect_to(address);
                 Ok(Answer::Done)
             }
-            Command::Join { .. } => Ok(Answer::Done),
+            Command::Join { .. } | Command::Chain(_) => Ok(Answer::Done),
         }
     }
 

@@ -118,12 +118,18 @@ impl Engine {
         self.outgoing.push(Effect::Timer { after_ms: REFUSED_MS, timer });
     }
 
-    pub(super) fn end_stranger(&mut self, peer: PeerId, connection: u64) {
-        let stranger = |known: &Peer| known.connection == connection && (known.open.is_none() || known.refused);
-        if self.peers.get(&peer).is_some_and(stranger) {
+    pub(super) fn end_stranger(&mut self, peer: PeerId, connection: u64) -> Result<(), EngineError> {
+        let Some(known) = self.peers.get(&peer).filter(|known| known.connection == connection) else { return Ok(()) };
+        let (open, refused) = (known.open.is_some(), known.refused);
+        // Who follows a public chain needs no session. But a member that has none by now never will on this connection:
+        // a flight was lost, and the next connection begins anew.
+        let follows = self.public.knows(peer) && !refused;
+        let owes_session = self.is_member(peer)? || self.joins.values().any(|join| join.invites(peer));
+        if refused || (!open && (owes_session || !follows)) {
             self.reached(Limit::Stranger);
             self.outgoing.push(Effect::Disconnect(peer));
         }
+        Ok(())
     }
 
     pub(super) fn listening_on(&mut self, address: Address) -> Result<(), EngineError> {
@@ -211,6 +217,7 @@ impl Engine {
             *known = Peer::new(known.connection);
         }
         self.orphans.forget(peer);
+        self.public.forget(peer);
         let chains: Vec<_> = self.pulls.iter().filter(|(_, pull)| pull.peer == peer).map(|(chain, _)| *chain).collect();
         for chain in chains {
             self.pulls.remove(&chain);

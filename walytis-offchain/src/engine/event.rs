@@ -2,15 +2,33 @@
 
 use std::fmt;
 
-use walytis_core::{Address, Batch, BatchNumber, BlockId, ChainError, ChainId, Dialer, PeerId, StoreError};
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainSummary, ChainTimer, PublicError};
+use walytis_core::{Address, BlockId, ChainError, ChainId, PeerId, Protocol, StoreError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
 
 use crate::content::ContentError;
 use crate::message::JoinRefusal;
 
-/// Names a question, so that its answer finds back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub use walytis_core::public::Cursor;
+pub use walytis_core::{Progress, Target, Ticket};
+
+/// What is this engine's own in what it hears and says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offchain {}
+
+impl Protocol for Offchain {
+    type Command = Command;
+    type Answer = Answer;
+    type Error = EngineError;
+    type Timer = Timer;
+    type Delivery = Delivery;
+}
+
+/// What the engine is told.
+pub type Event = walytis_core::Event<Offchain>;
+
+/// What the shell has to do.
+pub type Effect = walytis_core::Effect<Offchain>;
 
 /// What an application asks for. A group is named by its local name or its DID.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,7 +55,7 @@ pub enum Command {
         /// How many may come in by it.
         uses: u32,
     },
-    /// Joins a group. Answered by [`Answer::Group`] once all that the inviter had is here; [`Effect::Progress`] before.
+    /// Joins a group. Answered by [`Answer::Group`] once all that the inviter had is here; [`walytis_core::Effect::Progress`] before.
     Join {
         /// The invitation code.
         code: String,
@@ -74,7 +92,7 @@ pub enum Command {
         limit: usize,
     },
     /// Delivers private blocks as they arrive from now on, each after its parents. Answered by [`Answer::Subscribed`],
-    /// then [`Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
+    /// then [`walytis_core::Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
     Subscribe {
         /// The group.
         group: String,
@@ -84,6 +102,8 @@ pub enum Command {
         /// The ticket of its [`Command::Subscribe`].
         subscription: Ticket,
     },
+    /// Something about public chains. Answered by [`Answer::Chain`].
+    Chain(ChainCommand),
     /// Says how the node is. Answered by [`Answer::Status`].
     Status,
     /// Connects to an address now, and again whenever the connection is lost. Answered by [`Answer::Done`].
@@ -107,71 +127,11 @@ impl fmt::Debug for Command {
             Self::Since { group, from, limit } => write!(f, "Since({group:?}, {from}, {limit})"),
             Self::Subscribe { group } => write!(f, "Subscribe({group:?})"),
             Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
+            Self::Chain(command) => write!(f, "Chain({command:?})"),
             Self::Status => f.write_str("Status"),
             Self::Connect { address } => write!(f, "Connect({address})"),
         }
     }
-}
-
-/// A place in a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    /// The generation of the last entry seen.
-    pub generation: u64,
-    /// Its id.
-    pub id: BlockId,
-}
-
-/// What the engine is told.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// The network is there: dial whom we remember.
-    Online,
-    /// The node accepts connections at this address.
-    Listening(Address),
-    /// A peer can be sent frames.
-    Connected {
-        /// The peer.
-        peer: PeerId,
-        /// Who opened the connection.
-        dialer: Dialer,
-        /// The address, if we dialled it.
-        address: Option<Address>,
-    },
-    /// A peer is gone.
-    Disconnected(PeerId),
-    /// A frame of a peer.
-    Frame {
-        /// The peer.
-        peer: PeerId,
-        /// The frame.
-        bytes: Vec<u8>,
-    },
-    /// Dialling an address did not work.
-    DialFailed(Address),
-    /// An application asks for something.
-    Command {
-        /// Comes back with the answer.
-        ticket: Ticket,
-        /// What it asks for.
-        command: Command,
-    },
-    /// All batches up to this one are durable.
-    Committed(BatchNumber),
-    /// A batch could not be written.
-    CommitFailed(StoreError),
-    /// A timer that was asked for is due.
-    Timer(Timer),
-}
-
-/// Whom to dial.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
-    /// A member, at the addresses that are remembered.
-    Peer(PeerId),
-    /// An address that a person gave.
-    Address(Address),
 }
 
 /// What a timer is for.
@@ -219,77 +179,8 @@ pub enum Timer {
     },
     /// Speak to a peer again that misbehaved.
     Forgive(PeerId),
-}
-
-/// What the shell has to do.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Effect {
-    /// Make a batch durable, then say so; batches in the order of their numbers.
-    Commit {
-        /// Its number.
-        number: BatchNumber,
-        /// Its changes.
-        batch: Batch,
-    },
-    /// Send a frame.
-    Send {
-        /// To whom.
-        peer: PeerId,
-        /// The frame.
-        frame: Vec<u8>,
-    },
-    /// End the connections to a peer.
-    Disconnect(PeerId),
-    /// Dial an address.
-    Dial(Address),
-    /// Give the timer back after so many milliseconds.
-    Timer {
-        /// How long, measured by a clock that does not jump.
-        after_ms: u64,
-        /// What to give back.
-        timer: Timer,
-    },
-    /// Answer a command.
-    Reply {
-        /// Whose.
-        ticket: Ticket,
-        /// The answer.
-        answer: Result<Answer, EngineError>,
-    },
-    /// Hand something to the application that subscribed.
-    Delivered {
-        /// The ticket of its [`Command::Subscribe`].
-        subscription: Ticket,
-        /// What arrived.
-        delivery: Delivery,
-    },
-    /// A command goes on.
-    Progress {
-        /// Whose.
-        ticket: Ticket,
-        /// How far it is.
-        progress: Progress,
-    },
-    /// The store failed, so nothing can be done any more. Opening it anew helps once the cause is gone.
-    Stopped(EngineError),
-}
-
-/// How far a join is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// Inviters are being dialled.
-    Dialling,
-    /// An inviter answered, and is asked for admission.
-    Asking,
-    /// The group's blocks are arriving.
-    Receiving {
-        /// How many are here.
-        blocks: u64,
-        /// How many the inviter still has.
-        left: u64,
-    },
+    /// About public chains.
+    Public(ChainTimer),
 }
 
 /// One private block as an application sees it.
@@ -334,6 +225,10 @@ pub enum Delivery {
     Block(Entry),
     /// The content of a block that was delivered without it.
     Content(Entry),
+    /// A block of a public chain, after its parents.
+    Chain(ChainEntry),
+    /// Nothing more comes: the public chain is being deleted.
+    ChainEnded,
 }
 
 /// A group in a list.
@@ -386,6 +281,8 @@ pub struct Status {
     pub peers: Vec<PeerId>,
     /// Its groups.
     pub groups: Vec<GroupSummary>,
+    /// Its public chains.
+    pub chains: Vec<ChainSummary>,
 }
 
 /// A part of a listing.
@@ -420,6 +317,8 @@ pub enum Answer {
     },
     /// How the node is.
     Status(Status),
+    /// About public chains.
+    Chain(ChainAnswer),
     /// It is done.
     Done,
 }
@@ -436,6 +335,7 @@ impl fmt::Debug for Answer {
             Self::Page(page) => write!(f, "Page({page:?})"),
             Self::Subscribed { from } => write!(f, "Subscribed({from})"),
             Self::Status(status) => write!(f, "Status({status:?})"),
+            Self::Chain(answer) => write!(f, "Chain({answer:?})"),
             Self::Done => f.write_str("Done"),
         }
     }
@@ -498,6 +398,9 @@ pub enum EngineError {
     /// Reading did not work.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// Something about public chains could not be done.
+    #[error(transparent)]
+    Public(PublicError),
     /// A membership could not be computed.
     #[error(transparent)]
     Fold(#[from] FoldError),
@@ -510,6 +413,16 @@ pub enum EngineError {
     /// This store holds no identity.
     #[error("this store holds no identity yet")]
     NoIdentity,
+}
+
+impl From<PublicError> for EngineError {
+    /// What is the store's is told as such, whoever met it.
+    fn from(error: PublicError) -> Self {
+        match error {
+            PublicError::Chain(error) => Self::Chain(error),
+            other => Self::Public(other),
+        }
+    }
 }
 
 impl From<StoreError> for EngineError {
@@ -530,6 +443,7 @@ impl EngineError {
     pub fn is_fatal(&self) -> bool {
         let chain = |error: &ChainError| !matches!(error, ChainError::Rule { .. } | ChainError::Orphan { .. });
         match self {
+            Self::Public(error) => error.is_fatal(),
             Self::Chain(error) | Self::Fold(FoldError::Chain(error)) => chain(error),
             Self::Write(WriteError::Chain(error) | WriteError::Fold(FoldError::Chain(error))) => chain(error),
             Self::Write(WriteError::Refused(refusal)) => Refusal::is_ours(refusal),

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use rand_core::Rng as _;
 use serde_bytes::ByteBuf;
-use walytis_core::sync::{IDS_MAX, PORTION_BYTES, SyncMessage, WANTED_MAX, WireBlock};
+use walytis_core::sync::{
+    self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
+};
 use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
 use walytis_identities::{Device, Operation, give_wrap};
 
@@ -14,17 +16,6 @@ use super::{Engine, Limit, Parts, Pull};
 use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
 use crate::{policy, records};
-
-/// How long a peer may take for a portion before another one is asked.
-const PULL_MS: u64 = 10_000;
-/// How long changes are gathered before other peers hear of them.
-const ANNOUNCE_MS: u64 = 20;
-/// How many blocks further back than the heads are named when pulling.
-const SAMPLE: usize = 64;
-/// The shortest pause between two exchanges of heads in quiet; the longest is twice as long.
-const QUIET_MS: u64 = 20_000;
-/// How often a portion is waited for anew while nobody else can be asked: a large block on a slow link takes its time.
-const WAITS_MAX: u32 = 6;
 
 impl Engine {
     /// A session is open: each side tells its heads of the chains that both are in, and asks for what it lacks.
@@ -41,29 +32,12 @@ impl Engine {
     }
 
     fn tell_heads(&mut self, peer: PeerId, chain: ChainId) -> Result<(), EngineError> {
-        let heads = self.some_heads(chain)?;
+        let (heads, cut) = sync::heads_to_tell(&self.parts.view, &mut *self.parts.rng, chain)?;
+        if cut {
+            self.reached(Limit::Heads);
+        }
         self.tell(peer, &Message::Sync(SyncMessage::Heads { chain, heads }));
         Ok(())
-    }
-
-    /// The heads of a chain. If one message cannot name them all, it names those that arrived last, which others are the
-    /// most likely to lack, and those behind a place that is drawn each time: whoever lacks one hears of it sooner or
-    /// later.
-    fn some_heads(&mut self, chain: ChainId) -> Result<Vec<BlockId>, EngineError> {
-        let mut some = chains::latest_heads(&self.parts.view, chain, IDS_MAX.saturating_add(1))?;
-        if some.len() > IDS_MAX {
-            self.reached(Limit::Heads);
-            some.truncate(IDS_MAX / 2);
-            let length = chains::length(&self.parts.view, chain)?.max(1);
-            let from = self.parts.rng.next_u64() % length;
-            for head in chains::heads_from(&self.parts.view, chain, from, IDS_MAX)? {
-                if some.len() < IDS_MAX && !some.contains(&head) {
-                    some.push(head);
-                }
-            }
-        }
-        some.sort_unstable();
-        Ok(some)
     }
 
     pub(super) fn sync(&mut self, peer: PeerId, message: SyncMessage) -> Result<(), EngineError> {

@@ -100,6 +100,7 @@ impl Engine {
             Some(FrameKind::Flight2) => self.flight2(peer, rest),
             Some(FrameKind::Flight3) => self.flight3(peer, rest),
             Some(FrameKind::Data) => self.data(peer, rest),
+            Some(FrameKind::Public) => self.public_frame(peer, rest),
             None => {
                 self.misbehaved(peer);
                 Ok(())

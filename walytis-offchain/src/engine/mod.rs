@@ -14,12 +14,14 @@ mod handshake;
 mod join;
 mod limits;
 mod peer;
+mod public;
 mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
+use walytis_core::public::PublicChains;
 use walytis_core::sync::WireBlock;
 use walytis_core::{Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, Timestamp, planted};
 use walytis_identities::{Desk, Fold, LocalDevice, Membership, keyring};
@@ -27,7 +29,7 @@ use zeroize::Zeroizing;
 
 pub use event::{
     Answer, Command, Cursor, Delivery, Effect, EngineError, Entry, EntryContent, Event, GroupDetails, GroupSummary,
-    MemberDetails, Page, Progress, Status, Target, Ticket, Timer,
+    MemberDetails, Offchain, Page, Progress, Status, Target, Ticket, Timer,
 };
 
 pub use limits::{Limit, LimitsReached};
@@ -124,6 +126,8 @@ pub struct Engine {
     online: bool,
     stopped: Option<String>,
     limits: LimitsReached,
+    /// Public chains, over the same view and the same connections.
+    public: PublicChains,
 }
 
 impl std::fmt::Debug for Engine {
@@ -160,6 +164,7 @@ impl Engine {
         let names = records::names(&view)?;
         let missing = Missing::load(&view)?;
         let book = AddressBook::load(&view)?;
+        let public = PublicChains::open(&view, device.peer(), records::listening(&view)?)?;
         Ok(Self {
             parts: Parts { view, fold: Fold::default(), now, rng },
             device,
@@ -187,6 +192,7 @@ impl Engine {
             online: false,
             stopped: None,
             limits: LimitsReached::new(),
+            public,
         })
     }
 
@@ -194,6 +200,12 @@ impl Engine {
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { user: self.device.user, device: self.device.identity, peer: self.device.peer() }
+    }
+
+    /// The key by which the transport knows this node.
+    #[must_use]
+    pub fn peer(&self) -> PeerId {
+        self.device.peer()
     }
 
     /// The secret of the key by which the transport knows the device: an Ed25519 seed.
@@ -234,7 +246,7 @@ impl Engine {
             }
             (outcome, _) => outcome,
         };
-        if let Err(error) = outcome.and_then(|()| self.publish()) {
+        if let Err(error) = outcome.and_then(|()| self.publish()).and_then(|()| self.finish_public()) {
             self.stop(error, out);
             return;
         }
@@ -263,12 +275,27 @@ impl Engine {
     /// dealt with inside.
     fn dispatch(&mut self, event: Event) -> Result<(), EngineError> {
         match event {
-            Event::Online => self.go_online(),
-            Event::Listening(address) => self.listening_on(address),
-            Event::Connected { peer, dialer, address } => self.connected(peer, dialer, address),
-            Event::Disconnected(peer) => self.disconnected(peer),
+            Event::Online => {
+                self.go_online()?;
+                self.public_online()
+            }
+            Event::Listening(address) => {
+                self.listening_on(address)?;
+                self.public_listening()
+            }
+            Event::Connected { peer, dialer, address } => {
+                self.connected(peer, dialer, address.clone())?;
+                self.public_connected(peer, dialer, address.as_ref())
+            }
+            Event::Disconnected(peer) => {
+                self.disconnected(peer)?;
+                self.public_disconnected(peer)
+            }
             Event::Frame { peer, bytes } => self.frame(peer, &bytes),
-            Event::DialFailed(address) => self.dial_failed(&address),
+            Event::DialFailed(address) => {
+                self.dial_failed(&address)?;
+                self.public_dial_failed(&address)
+            }
             Event::Command { ticket, command } => self.command(ticket, command),
             Event::Committed(number) => {
                 self.parts.view.committed(number);
@@ -287,15 +314,14 @@ impl Engine {
             Timer::PullTurn { chain, first } => self.pull_turn(chain, first),
             Timer::Announce => self.announce(),
             Timer::Pull { chain, exchange } => self.pull_timed_out(chain, exchange),
-            Timer::Stranger { peer, connection } => {
-                self.end_stranger(peer, connection);
-                Ok(())
-            }
+            Timer::Stranger { peer, connection } => self.end_stranger(peer, connection),
             Timer::Join { group, seen } => self.join_timed_out(group, seen),
             Timer::Forgive(peer) => {
                 self.shunned.remove(&peer);
-                self.greet(peer)
+                self.greet(peer)?;
+                self.public_forgiven(peer)
             }
+            Timer::Public(timer) => self.public_timer(timer),
         }
     }
 
@@ -305,6 +331,9 @@ impl Engine {
         let reason = error.to_string();
         for (_, join) in std::mem::take(&mut self.joins) {
             self.reply(join.ticket(), Err(EngineError::Stopped(reason.clone())));
+        }
+        for ticket in self.public.take_waiting() {
+            self.reply(ticket, Err(EngineError::Stopped(reason.clone())));
         }
         for effect in self.outbox.take_held().into_iter().chain(std::mem::take(&mut self.outgoing)) {
             if let Effect::Reply { ticket, answer } = effect {

@@ -1,0 +1,27 @@
+//! Blocks of a public chain whose parents nobody has, well signed, as many as go. Aims at R1 and R3: they wait within their
+//! sender's quota, and nobody waits for them.
+
+use super::openly::{author, block, chain_of, forge};
+use super::{Class, Tricks, Turn};
+use crate::NodeId;
+
+pub(super) const CLASS: Class = Class::stranger("public_orphans", || Tricks::outside(&[small, large]));
+
+fn flood(turn: &mut Turn<'_>, to: NodeId, orphans: usize, content: &[u8]) -> Option<()> {
+    let (chain, by) = (chain_of(turn, to)?, author(turn));
+    for _ in 0..orphans {
+        let raw = block(chain, vec![turn.random_id()], None, &by, content)?;
+        forge(turn, to, chain, raw)?;
+    }
+    Some(())
+}
+
+fn small(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    flood(turn, to, 100, b"an orphan")
+}
+
+/// More than the quota of one peer.
+fn large(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
+    let content = vec![7; 700_000];
+    flood(turn, to, walytis_core::ORPHAN_BYTES_PER_PEER_MAX / content.len() + 2, &content)
+}

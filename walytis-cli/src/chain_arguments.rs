@@ -1,0 +1,166 @@
+//! What can be typed behind `walytis chain`.
+
+use clap::{Args, Subcommand};
+use walytis_core::{AuthorKey, PeerId};
+
+use crate::arguments::{Contents, Selection};
+
+/// `chain`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Chain {
+    /// Make a public chain, and print its id
+    #[command(after_help = "Example:\n  walytis chain new news")]
+    New {
+        /// What this home calls it; others may call it otherwise
+        name: String,
+    },
+    /// List the public chains
+    List,
+    /// Show a chain: heads, peers, rules, limits, and authors that wrote two blocks with one number
+    Show {
+        /// The chain's name here, or its id
+        chain: String,
+    },
+    /// Stop following a chain, and remove all of its blocks from this home
+    ///
+    /// Other nodes keep theirs. What an interruption cuts short goes on when the home is opened next.
+    Delete {
+        /// The chain's name here, or its id
+        chain: String,
+    },
+    /// Append blocks to a chain
+    ///
+    /// Prints the id of each block once it is durable on this machine. A running node sends it to others at once; without one
+    /// it goes out as soon as `serve` runs.
+    #[command(after_help = "\
+Everybody can read what you post, and nobody can take it back.
+
+  walytis chain post news article.md --topic weather
+  echo 'it rains' | walytis chain post news")]
+    Post {
+        /// The chain's name here, or its id
+        chain: String,
+        /// What is posted.
+        #[command(flatten)]
+        contents: Contents,
+    },
+    /// Print a chain's blocks
+    ///
+    /// They are listed in an order that is the same on every machine with the same blocks: each after those it builds on,
+    /// ties by id.
+    #[command(after_help = "\
+Examples:
+  walytis chain read news
+  walytis chain read news --raw --follow | grep rain
+  walytis chain read news --json | jq -r .content
+
+With --json each line has: id, author (a key made for this chain), sequence (the author's own count), topics,
+created_at_ms (by the author's clock), size, and content, or content_base64 if it is not text.")]
+    Read {
+        /// The chain's name here, or its id
+        chain: String,
+        /// What is read.
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Open an invitation, and print its code
+    ///
+    /// The code holds the chain's id and this machine's addresses: run `serve` once before, and while others join.
+    #[command(after_help = "\
+Examples:
+  walytis chain invite news
+  walytis chain invite news --any-number --shareable")]
+    Invite {
+        /// The chain's name here, or its id
+        chain: String,
+        /// How many may join by it
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        uses: u32,
+        /// Any number may join by it
+        #[arg(long, conflicts_with = "uses")]
+        any_number: bool,
+        /// Those who join by it admit others by it, too
+        #[arg(long)]
+        shareable: bool,
+    },
+    /// List the invitations by which this node admits, with their codes
+    Invitations {
+        /// The chain's name here, or its id
+        chain: String,
+    },
+    /// End an invitation: nobody is admitted by it here any more
+    Revoke {
+        /// The chain's name here, or its id
+        chain: String,
+        /// The invitation's number, as `chain invitations` shows it
+        number: u32,
+    },
+    /// Join a chain by an invitation's code
+    ///
+    /// Runs a node while it lasts, if none is running, and ends when all that the inviter has is here. The inviter has to
+    /// run `serve` meanwhile. A join that broke off goes on where it was.
+    #[command(after_help = "Example:\n  walytis chain join walytischain1... --as news")]
+    Join {
+        /// The code, which begins with `walytischain1`; `-` reads it from standard input
+        code: String,
+        /// What this home will call it [default: one that is free]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Change whom and what this node lets in, or show it
+    ///
+    /// Rules are this node's own: others may keep other ones. The last word about a peer or an author counts.
+    #[command(after_help = "\
+Examples:
+  walytis chain rules news
+  walytis chain rules news --block-author 5f0c...
+  walytis chain rules news --serve invited --allow-peer 12D3KooW...
+  walytis chain rules news --chain-bytes-max 1000000000
+
+A blocked author's blocks are not shown; they are kept only where others build on them. Limits delay what others send, and
+lose nothing, but for --chain-bytes-max: from there on nothing by others is taken.")]
+    Rules(Rules),
+}
+
+/// `chain rules`
+#[derive(Debug, Args)]
+pub(crate) struct Rules {
+    /// The chain's name here, or its id
+    pub(crate) chain: String,
+    /// Whom to serve: whoever knows the id, or only who was invited or is allowed
+    #[arg(long, value_name = "WHOM", value_parser = ["anyone", "invited"])]
+    pub(crate) serve: Option<String>,
+    /// Neither serve nor hear a peer; may be given more than once, like the others
+    #[arg(long, value_name = "PEER")]
+    pub(crate) block_peer: Vec<PeerId>,
+    /// Serve and hear a peer, also where only invited ones are
+    #[arg(long, value_name = "PEER")]
+    pub(crate) allow_peer: Vec<PeerId>,
+    /// Forget what was said about a peer
+    #[arg(long, value_name = "PEER")]
+    pub(crate) forget_peer: Vec<PeerId>,
+    /// Do not show an author's blocks, nor keep them for their own sake
+    #[arg(long, value_name = "KEY")]
+    pub(crate) block_author: Vec<AuthorKey>,
+    /// Show an author's blocks, and of all others only those that are allowed, too
+    #[arg(long, value_name = "KEY")]
+    pub(crate) allow_author: Vec<AuthorKey>,
+    /// Forget what was said about an author
+    #[arg(long, value_name = "KEY")]
+    pub(crate) forget_author: Vec<AuthorKey>,
+    /// The most bytes that are kept of the chain
+    #[arg(long, value_name = "N")]
+    pub(crate) chain_bytes_max: Option<u64>,
+    /// How many bytes of blocks a peer may send before it is made to wait
+    #[arg(long, value_name = "N")]
+    pub(crate) peer_bytes_burst: Option<u64>,
+    /// How many bytes of blocks a peer may send a second from then on
+    #[arg(long, value_name = "N")]
+    pub(crate) peer_bytes_per_second: Option<u64>,
+    /// How many blocks of one author are taken before they are made to wait
+    #[arg(long, value_name = "N")]
+    pub(crate) author_blocks_burst: Option<u64>,
+    /// How many blocks of one author are taken a second from then on
+    #[arg(long, value_name = "N")]
+    pub(crate) author_blocks_per_second: Option<u64>,
+}

@@ -1,0 +1,242 @@
+//! `walytis chain ...`
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{group, post, read};
+use crate::chain_arguments::{Chain, Rules};
+use crate::context::Context;
+use crate::link::{self, ChainDetailsView, ChainInvitationView, ChainView, Reach, Reply, Request, RuleView};
+use crate::output::printable;
+use crate::time::Moment;
+
+#[derive(Serialize)]
+struct Deleted {
+    blocks: u64,
+}
+
+/// Carries out the part of `chain` that was typed.
+pub(crate) async fn run(context: &mut Context, arguments: Chain) -> anyhow::Result<()> {
+    match arguments {
+        Chain::New { name } => {
+            let chain = link::ask(context, Reach::Store, Request::NewChain { name }, chain).await?;
+            context.output.result(&chain.id, &chain)
+        }
+        Chain::List => list(context).await,
+        Chain::Show { chain } => {
+            let details = details(context, chain).await?;
+            context.output.result(text(&details)?, &details)
+        }
+        Chain::Delete { chain } => delete(context, chain).await,
+        Chain::Post { chain, contents } => {
+            post::post(context, contents, |topics| Request::PostToChain { chain, topics }).await
+        }
+        Chain::Read { chain, selection } => {
+            read::read(context, selection, |topic, follow| Request::ReadChain { chain, topic, follow }).await
+        }
+        Chain::Invite { chain, uses, any_number, shareable } => {
+            let uses = (!any_number).then_some(uses);
+            invite(context, Request::InviteToChain { chain, uses, shareable }).await
+        }
+        Chain::Invitations { chain } => invitations(context, chain).await,
+        Chain::Revoke { chain, number } => {
+            changed(context, Request::RevokeChainInvitation { chain, invitation: number }).await?;
+            context.output.remark("Nobody is admitted by it here any more.");
+            Ok(())
+        }
+        Chain::Join { code, name } => join(context, code, name).await,
+        Chain::Rules(rules) => change_rules(context, rules).await,
+    }
+}
+
+fn chain(reply: Reply) -> Option<ChainView> {
+    match reply {
+        Reply::Chain(chain) => Some(chain),
+        _ => None,
+    }
+}
+
+async fn details(context: &mut Context, chain: String) -> anyhow::Result<ChainDetailsView> {
+    link::ask(context, Reach::Store, Request::Chain { chain }, |reply| match reply {
+        Reply::ChainDetails(details) => Some(details),
+        _ => None,
+    })
+    .await
+}
+
+async fn changed(context: &mut Context, request: Request) -> anyhow::Result<()> {
+    link::ask(context, Reach::Store, request, |reply| matches!(reply, Reply::Changed).then_some(())).await
+}
+
+async fn list(context: &mut Context) -> anyhow::Result<()> {
+    let mut access = link::open(context, Reach::Store, Request::Chains).await?;
+    let mut chains = 0_u64;
+    while let Some(reply) = context.stop.or(access.link.next()).await? {
+        if let Reply::Chain(chain) = reply {
+            chains = chains.saturating_add(1);
+            context.output.result(line(&chain), &chain)?;
+        }
+    }
+    access.close().await;
+    if chains == 0 {
+        context.output.remark("There are no chains yet: `walytis chain new NAME` or `walytis chain join CODE`");
+    }
+    Ok(())
+}
+
+fn line(chain: &ChainView) -> String {
+    let ChainView { name, id, standing, blocks, bytes, peers } = chain;
+    let standing = match standing.as_str() {
+        "joining" => ", its join broke off: join it again",
+        "leaving" => ", being deleted",
+        _ => "",
+    };
+    format!("{}  {id}  blocks: {blocks}, bytes: {bytes}, peers: {peers}{standing}", printable(name))
+}
+
+fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "name      {}", printable(&chain.name))?;
+    writeln!(text, "id        {}", chain.id)?;
+    writeln!(text, "blocks    {} of {} bytes", chain.blocks, chain.bytes)?;
+    writeln!(text, "author    {} (this node's key here)", chain.author)?;
+    writeln!(text, "serves    {}", if chain.serves == "anyone" { "whoever knows the id" } else { "who was invited" })?;
+    for peer in &chain.peers {
+        let seen =
+            if peer.connected { "connected".to_owned() } else { format!("last seen {}", Moment(peer.last_seen_ms)) };
+        writeln!(text, "peer      {} {seen}", peer.peer)?;
+    }
+    rules_text(chain, &mut text)?;
+    if chain.newer > 0 {
+        writeln!(text, "newer     {} blocks were refused: their format is newer than this program", chain.newer)?;
+    }
+    for fork in &chain.equivocations {
+        writeln!(text, "fork      {} wrote two blocks with number {}:", fork.author, fork.sequence)?;
+        for block in &fork.blocks {
+            writeln!(text, "          {block}")?;
+        }
+    }
+    text.truncate(text.trim_end().len());
+    Ok(text)
+}
+
+fn rules_text(chain: &ChainDetailsView, text: &mut String) -> std::fmt::Result {
+    let lists = [
+        ("blocked peer", &chain.blocked_peers),
+        ("allowed peer", &chain.allowed_peers),
+        ("blocked author", &chain.blocked_authors),
+        ("allowed author", &chain.allowed_authors),
+    ];
+    for (what, list) in lists {
+        for each in list {
+            writeln!(text, "{what}  {each}")?;
+        }
+    }
+    let limits = &chain.limits;
+    writeln!(text, "limits    chain {} bytes", limits.chain_bytes_max)?;
+    writeln!(
+        text,
+        "          a peer {} bytes, then {} a second",
+        limits.peer_bytes_burst, limits.peer_bytes_per_second
+    )?;
+    let (burst, rate) = (limits.author_blocks_burst, limits.author_blocks_per_second);
+    writeln!(text, "          an author {burst} blocks, then {rate} a second")
+}
+
+async fn delete(context: &mut Context, chain: String) -> anyhow::Result<()> {
+    let blocks = link::ask(context, Reach::Store, Request::DeleteChain { chain }, |reply| match reply {
+        Reply::Deleted { blocks } => Some(blocks),
+        _ => None,
+    });
+    let blocks = blocks.await?;
+    context.output.result(format!("removed {blocks} blocks"), &Deleted { blocks })
+}
+
+async fn invite(context: &mut Context, request: Request) -> anyhow::Result<()> {
+    let access = link::open(context, Reach::Store, request).await?;
+    let served = access.is_served();
+    let invitation = link::take(context, access, |reply| match reply {
+        Reply::ChainInvitation(invitation) => Some(invitation),
+        _ => None,
+    });
+    let invitation = invitation.await?;
+    if !served {
+        context.output.remark("The node does not run: start `walytis serve`, so that others can join.");
+    }
+    context.output.result(invitation.code.clone().unwrap_or_default(), &invitation)
+}
+
+async fn invitations(context: &mut Context, chain: String) -> anyhow::Result<()> {
+    let mut access = link::open(context, Reach::Store, Request::ChainInvitations { chain }).await?;
+    let mut invitations = 0_u64;
+    while let Some(reply) = context.stop.or(access.link.next()).await? {
+        if let Reply::ChainInvitation(invitation) = reply {
+            invitations = invitations.saturating_add(1);
+            context.output.result(invitation_line(&invitation), &invitation)?;
+        }
+    }
+    access.close().await;
+    if invitations == 0 {
+        context.output.remark("There are no invitations: `walytis chain invite CHAIN` opens one");
+    }
+    Ok(())
+}
+
+fn invitation_line(invitation: &ChainInvitationView) -> String {
+    let uses = match invitation.uses {
+        None => "any number".to_owned(),
+        Some(0) => "spent".to_owned(),
+        Some(uses) => format!("uses left: {uses}"),
+    };
+    let shareable = if invitation.shareable { ", shareable" } else { "" };
+    let code = invitation.code.as_deref().unwrap_or("no code yet: run `walytis serve` once");
+    format!("{}  {uses}{shareable}  {code}", invitation.number)
+}
+
+async fn join(context: &mut Context, code: String, name: Option<String>) -> anyhow::Result<()> {
+    let code = group::code(context, code).await?;
+    let (joined, served) = group::joining(context, Request::JoinChain { code, name }, chain).await?;
+    context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
+    if !served {
+        context.output.remark("Start `walytis serve` to get what comes from now on.");
+    }
+    context.output.result(line(&joined), &joined)
+}
+
+/// Changes what was given, then shows the chain.
+async fn change_rules(context: &mut Context, rules: Rules) -> anyhow::Result<()> {
+    let chain = rules.chain.clone();
+    let before = details(context, chain.clone()).await?;
+    let changes = changes(rules, &before);
+    if !changes.is_empty() {
+        changed(context, Request::RuleChain { chain: chain.clone(), rules: changes }).await?;
+    }
+    let after = details(context, chain).await?;
+    context.output.result(text(&after)?, &after)
+}
+
+fn changes(rules: Rules, before: &ChainDetailsView) -> Vec<RuleView> {
+    let mut changes = Vec::new();
+    match rules.serve.as_deref() {
+        Some("invited") => changes.push(RuleView::ServeInvited),
+        Some(_) => changes.push(RuleView::ServeAnyone),
+        None => {}
+    }
+    changes.extend(rules.forget_peer.into_iter().map(|peer| RuleView::ForgetPeer(peer.0)));
+    changes.extend(rules.block_peer.into_iter().map(|peer| RuleView::BlockPeer(peer.0)));
+    changes.extend(rules.allow_peer.into_iter().map(|peer| RuleView::AllowPeer(peer.0)));
+    changes.extend(rules.forget_author.into_iter().map(|author| RuleView::ForgetAuthor(author.0)));
+    changes.extend(rules.block_author.into_iter().map(|author| RuleView::BlockAuthor(author.0)));
+    changes.extend(rules.allow_author.into_iter().map(|author| RuleView::AllowAuthor(author.0)));
+    let mut limits = before.limits;
+    limits.chain_bytes_max = rules.chain_bytes_max.unwrap_or(limits.chain_bytes_max);
+    limits.peer_bytes_burst = rules.peer_bytes_burst.unwrap_or(limits.peer_bytes_burst);
+    limits.peer_bytes_per_second = rules.peer_bytes_per_second.unwrap_or(limits.peer_bytes_per_second);
+    limits.author_blocks_burst = rules.author_blocks_burst.unwrap_or(limits.author_blocks_burst);
+    limits.author_blocks_per_second = rules.author_blocks_per_second.unwrap_or(limits.author_blocks_per_second);
+    if limits != before.limits {
+        changes.push(RuleView::Limits(limits));
+    }
+    changes
+}

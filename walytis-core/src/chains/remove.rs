@@ -1,0 +1,49 @@
+//! Forgetting a whole chain.
+
+use crate::{BlockId, ChainId, Pending, codec};
+
+use super::postings::{self, Term};
+use super::{
+    BLOCKS, CHAINS, CONTENTS, ChainError, ChainRow, HEADS, IDS, Location, OPERATION_HEADS, ORDER, chain_row, order_key,
+    row,
+};
+
+/// Removes up to `limit` blocks of a chain from the set, the last to arrive first, and the chain's own row behind its
+/// genesis. Returns how many are left: 0 once nothing of the chain is there any more.
+///
+/// What has been removed in part is no chain: it has no heads, and must not be read or added to. Whoever removes a chain
+/// writes that down in the first step, and goes on after a restart.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn remove(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, ChainError> {
+    let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(0) };
+    let mut left = row_of_chain.length;
+    for _ in 0..limit {
+        let Some(position) = left.checked_sub(1) else { break };
+        let location = Location { chain: number, position };
+        if let Some(found) = row(view, location)? {
+            view.delete(ORDER, order_key(number, found.generation, position));
+            let id: BlockId = crate::Header::id_of(&found.header);
+            view.delete(IDS, id.0);
+            if let Ok(header) = crate::Header::decode(&found.header) {
+                postings::forget(view, number, Term::Author(header.author))?;
+                for topic in &header.topics {
+                    postings::forget(view, number, Term::Topic(topic))?;
+                }
+            }
+            view.delete(HEADS, location.key());
+            view.delete(OPERATION_HEADS, location.key());
+            view.delete(CONTENTS, location.key());
+            view.delete(BLOCKS, location.key());
+        }
+        left = position;
+    }
+    if left == 0 {
+        view.delete(CHAINS, number.0.to_be_bytes());
+    } else {
+        let rest = ChainRow { id: chain, length: left, generations: 0, heads: 0 };
+        view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&rest));
+    }
+    Ok(left)
+}

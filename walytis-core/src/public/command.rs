@@ -1,0 +1,421 @@
+//! What applications ask for.
+
+use super::publish::entry;
+use super::records::{Followed, Rules};
+use super::{
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainPage, ChainPeer, ChainSummary, ChainTimer, Cursor, Desk,
+    Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep,
+};
+use crate::{AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, Pending, Place, Ticket, chains};
+
+/// The longest local name, in characters.
+const NAME_CHARACTERS_MAX: usize = 64;
+/// A page of a listing ends once it has this many entries, or this many bytes of content.
+const PAGE_ENTRIES: usize = 256;
+const PAGE_BYTES: usize = 1024 * 1024;
+/// How many blocks are removed in one step: a commit of a few milliseconds.
+const SWEEP_BLOCKS: usize = 512;
+
+impl PublicChains {
+    /// Carries out a command, or begins to. The answer is among the effects.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub fn command(&mut self, desk: &mut Desk<'_>, ticket: Ticket, command: ChainCommand) -> Result<(), PublicError> {
+        let reading =
+            matches!(command, ChainCommand::Show { .. } | ChainCommand::List { .. } | ChainCommand::Since { .. });
+        let savepoint = desk.view.savepoint();
+        let answer = match command {
+            // These are answered later.
+            ChainCommand::Join { code, name } => match self.join(desk, ticket, &code, name) {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
+            ChainCommand::Delete { chain } => match self.delete(desk, ticket, &chain) {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
+            other => self.carry_out(desk, ticket, other),
+        };
+        let fatal = match &answer {
+            Ok(_) => None,
+            Err(error) => {
+                desk.view.rollback(savepoint);
+                // A damaged record: what else there is can still be read.
+                let damage = reading && !matches!(error, PublicError::Chain(ChainError::Store(_)));
+                (error.is_fatal() && !damage).then(|| error.clone())
+            }
+        };
+        desk.out.push(ChainEffect::Reply { ticket, answer });
+        fatal.map_or(Ok(()), Err)
+    }
+
+    fn carry_out(
+        &mut self,
+        desk: &mut Desk<'_>,
+        ticket: Ticket,
+        command: ChainCommand,
+    ) -> Result<ChainAnswer, PublicError> {
+        match command {
+            ChainCommand::New { name } => self.found(desk, name),
+            ChainCommand::Chains => self.summaries(desk.view).map(ChainAnswer::Chains),
+            ChainCommand::Show { chain } => {
+                let chain = self.find(&chain)?;
+                self.details(desk.view, chain).map(|details| ChainAnswer::Details(Box::new(details)))
+            }
+            ChainCommand::Post { chain, topics, content } => {
+                let chain = self.find_followed(&chain)?;
+                self.post(desk, chain, topics, content).map(ChainAnswer::Posted)
+            }
+            ChainCommand::List { chain, after, below, topic } => {
+                let chain = self.find_followed(&chain)?;
+                self.list(desk.view, chain, after, below, topic.as_deref()).map(ChainAnswer::Page)
+            }
+            ChainCommand::Since { chain, from, limit } => {
+                let chain = self.find_followed(&chain)?;
+                self.since(desk.view, chain, from, limit).map(ChainAnswer::Page)
+            }
+            ChainCommand::Subscribe { chain } => {
+                let chain = self.find_followed(&chain)?;
+                let from = chains::length(desk.view, chain)?;
+                self.subscriptions.insert(ticket, chain);
+                Ok(ChainAnswer::Subscribed { from })
+            }
+            ChainCommand::Unsubscribe { subscription } => {
+                self.subscriptions.remove(&subscription);
+                Ok(ChainAnswer::Done)
+            }
+            ChainCommand::Invite { chain, uses, sharing } => {
+                let chain = self.find_followed(&chain)?;
+                self.invite(desk, chain, uses, sharing).map(ChainAnswer::Invitation)
+            }
+            ChainCommand::Invitations { chain } => {
+                let chain = self.find_followed(&chain)?;
+                Ok(ChainAnswer::Invitations(self.invitations(chain)))
+            }
+            ChainCommand::Revoke { chain, invitation } => {
+                let chain = self.find_followed(&chain)?;
+                self.revoke(chain, invitation).map(|()| ChainAnswer::Done)
+            }
+            ChainCommand::Rule { chain, rule } => {
+                let chain = self.find_followed(&chain)?;
+                self.rule(desk, chain, rule).map(|()| ChainAnswer::Done)
+            }
+            ChainCommand::Join { .. } | ChainCommand::Delete { .. } => Ok(ChainAnswer::Done),
+        }
+    }
+
+    /// The chain of a local name or an id.
+    fn find(&self, text: &str) -> Result<ChainId, PublicError> {
+        let by_id = text.parse::<ChainId>().ok().filter(|id| self.chains.contains_key(id));
+        let by_name = || self.chains.values().find(|chain| chain.name == text).map(|chain| chain.id);
+        by_id.or_else(by_name).ok_or_else(|| PublicError::Unknown(text.to_owned()))
+    }
+
+    /// As [`PublicChains::find`], of a chain that can be read and written.
+    fn find_followed(&self, text: &str) -> Result<ChainId, PublicError> {
+        let chain = self.find(text)?;
+        match self.chains.get(&chain).map(|followed| followed.standing) {
+            Some(Standing::Joining) => Err(PublicError::NotJoined),
+            Some(Standing::Leaving) => Err(PublicError::Leaving),
+            _ => Ok(chain),
+        }
+    }
+
+    pub(super) fn check_name(&self, name: &str) -> Result<(), PublicError> {
+        let characters = name.chars().count();
+        let fits = (1..=NAME_CHARACTERS_MAX).contains(&characters);
+        if !fits || name.chars().any(char::is_control) || name.trim() != name || name.parse::<ChainId>().is_ok() {
+            return Err(PublicError::BadName);
+        }
+        if self.chains.values().any(|chain| chain.name == name) {
+            return Err(PublicError::NameTaken(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, desk: &mut Desk<'_>, name: String) -> Result<ChainAnswer, PublicError> {
+        self.check_name(&name)?;
+        if self.chains.len() >= super::CHAINS_MAX {
+            return Err(PublicError::TooManyChains);
+        }
+        let mut random = [0; 32];
+        desk.rng.fill_bytes(&mut random);
+        let author = AuthorSecret::generate(desk.rng);
+        let draft = Draft {
+            kind: BlockKind::Content,
+            place: Place::Genesis(random),
+            foreign: Vec::new(),
+            topics: Vec::new(),
+            content: GENESIS.to_vec(),
+        };
+        let block = draft.sign_alone(&author, desk.now)?;
+        let stored = chains::insert(desk.view, &block)?;
+        let chain = stored.block.chain();
+        let followed = Followed::new(self.next_number, chain, name, author, Standing::Followed);
+        self.next_number = self.next_number.saturating_add(1);
+        self.chains.insert(chain, followed);
+        self.inserted(desk, chain, &stored.block, None);
+        self.greet_all(desk);
+        self.summary(desk.view, chain).map(ChainAnswer::Chain)
+    }
+
+    fn post(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        topics: Vec<Vec<u8>>,
+        content: Vec<u8>,
+    ) -> Result<BlockId, PublicError> {
+        let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        let draft = Self::draft(desk.view, chain, followed.author.public(), topics, content)?;
+        let block = draft.sign_alone(&followed.author, desk.now)?;
+        let stored = chains::insert(desk.view, &block)?;
+        let id = stored.block.id();
+        self.inserted(desk, chain, &stored.block, None);
+        self.fresh.push(Fresh { chain, id, from: None });
+        self.push(desk, chain, &stored);
+        Ok(id)
+    }
+
+    fn summaries(&self, view: &Pending) -> Result<Vec<ChainSummary>, PublicError> {
+        let mut chains: Vec<&Followed> = self.chains.values().collect();
+        chains.sort_by_key(|followed| followed.number());
+        chains.into_iter().map(|followed| self.summary(view, followed.id)).collect()
+    }
+
+    pub(super) fn summary(&self, view: &Pending, chain: ChainId) -> Result<ChainSummary, PublicError> {
+        let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        Ok(ChainSummary {
+            chain,
+            name: followed.name.clone(),
+            standing: followed.standing,
+            blocks: chains::length(view, chain)?,
+            bytes: followed.bytes,
+            peers: u64::try_from(self.peers_of(chain).len()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The chains in a list, for the host's own answers.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn all(&self, view: &Pending) -> Result<Vec<ChainSummary>, PublicError> {
+        self.summaries(view)
+    }
+
+    fn details(&self, view: &Pending, chain: ChainId) -> Result<ChainDetails, PublicError> {
+        let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        let connected = self.peers_of(chain);
+        let mut peers: Vec<ChainPeer> = followed
+            .peers
+            .iter()
+            .map(|known| ChainPeer {
+                peer: known.peer,
+                connected: connected.contains(&known.peer),
+                last_seen_ms: known.last_seen_ms,
+                addresses: known.addresses.clone(),
+            })
+            .collect();
+        peers.sort_by_key(|peer| std::cmp::Reverse((peer.connected, peer.last_seen_ms)));
+        let rules = &followed.rules;
+        Ok(ChainDetails {
+            summary: self.summary(view, chain)?,
+            author: followed.author.public(),
+            heads: chains::heads(view, chain)?,
+            peers,
+            serves_anyone: !rules.only_invited,
+            blocked_peers: rules.blocked_peers.clone(),
+            allowed_peers: rules.allowed_peers.clone(),
+            blocked_authors: rules.blocked_authors.clone(),
+            allowed_authors: rules.allowed_authors.clone(),
+            limits: rules.limits,
+            limits_reached: self.limits.clone(),
+            newer: self.newer.get(&chain).copied().unwrap_or_default(),
+            equivocations: followed.forks.clone(),
+        })
+    }
+
+    fn rule(&mut self, desk: &mut Desk<'_>, chain: ChainId, rule: Rule) -> Result<(), PublicError> {
+        let followed = self.chains.get_mut(&chain).ok_or(PublicError::NotPublic)?;
+        followed.rules.change(rule)?;
+        followed.touch();
+        // Whoever is not let in any more is told nothing further; who is now, is greeted.
+        let rules = followed.rules.clone();
+        for (peer, known) in &mut self.peers {
+            if !rules.lets_in(*peer) && known.shared.remove(&chain) {
+                known.announced.remove(&chain);
+                known.transfers.remove(&chain);
+            }
+        }
+        self.pulls.retain(|of, pull| *of != chain || rules.lets_in(pull.peer));
+        self.authors.retain(|(of, _), _| *of != chain);
+        self.stalled.insert(chain);
+        self.greet_all(desk);
+        Ok(())
+    }
+
+    fn list(
+        &self,
+        view: &Pending,
+        chain: ChainId,
+        after: Option<Cursor>,
+        below: Option<u64>,
+        topic: Option<&[u8]>,
+    ) -> Result<ChainPage, PublicError> {
+        let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        let mut entries = Vec::new();
+        let mut bytes = 0_usize;
+        let mut last = after;
+        let from = after.map_or(0, |cursor| cursor.generation);
+        let (blocks, next) = chains::in_order(view, chain, from, PAGE_ENTRIES)?;
+        for stored in blocks {
+            let cursor = Cursor { generation: stored.generation, id: stored.block.id() };
+            if after.is_some_and(|after| cursor <= after) {
+                continue;
+            }
+            if bytes >= PAGE_BYTES {
+                return Ok(ChainPage { entries, next: last });
+            }
+            last = Some(cursor);
+            if below.is_some_and(|below| stored.position >= below) {
+                continue;
+            }
+            let Some(entry) = entry(&stored).filter(|entry| followed.shows(&entry.author)) else { continue };
+            if topic.is_none_or(|topic| entry.topics.iter().any(|known| known == topic)) {
+                bytes = bytes.saturating_add(entry.content.len());
+                entries.push(entry);
+            }
+        }
+        // Every id is above this one, so the next page begins with the generation's first block.
+        let next = next.map(|generation| Cursor { generation, id: BlockId([0; 32]) });
+        Ok(ChainPage { entries, next })
+    }
+
+    fn since(&self, view: &Pending, chain: ChainId, from: u64, limit: usize) -> Result<ChainPage, PublicError> {
+        let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        let mut entries = Vec::new();
+        let mut bytes = 0_usize;
+        for position in from..chains::length(view, chain)? {
+            if entries.len() >= limit.min(PAGE_ENTRIES) || bytes >= PAGE_BYTES {
+                break;
+            }
+            let Some(stored) = chains::block_at(view, chain, position)? else { break };
+            let Some(entry) = entry(&stored).filter(|entry| followed.shows(&entry.author)) else { continue };
+            bytes = bytes.saturating_add(entry.content.len());
+            entries.push(entry);
+        }
+        Ok(ChainPage { entries, next: None })
+    }
+
+    /// Begins to remove a chain. From this step's commit on it is gone for everybody, whatever becomes of the program.
+    fn delete(&mut self, desk: &mut Desk<'_>, ticket: Ticket, text: &str) -> Result<(), PublicError> {
+        let chain = self.find(text)?;
+        if self.joins.contains_key(&chain) {
+            return Err(PublicError::AlreadyJoining);
+        }
+        let blocks = chains::length(desk.view, chain)?;
+        let Some(followed) = self.chains.get_mut(&chain) else { return Err(PublicError::NotPublic) };
+        if followed.standing == Standing::Leaving {
+            return Err(PublicError::Leaving);
+        }
+        followed.standing = Standing::Leaving;
+        followed.touch();
+        let subscriptions = self.subscriptions.iter().filter(|(_, of)| **of == chain).map(|(ticket, _)| *ticket);
+        desk.out.extend(subscriptions.map(|subscription| ChainEffect::Ended { subscription }));
+        self.forget_chain(chain);
+        self.sweeps.insert(chain, Sweep { ticket: Some(ticket), blocks });
+        desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
+        Ok(())
+    }
+
+    /// Forgets all that was going on about a chain.
+    pub(super) fn forget_chain(&mut self, chain: ChainId) {
+        for known in self.peers.values_mut() {
+            known.shared.remove(&chain);
+            known.announced.remove(&chain);
+            known.transfers.remove(&chain);
+            known.bytes.remove(&chain);
+        }
+        self.pulls.remove(&chain);
+        self.stalled.remove(&chain);
+        self.waiting.remove(&chain);
+        self.newer.remove(&chain);
+        self.announcing.retain(|(_, of)| *of != chain);
+        self.subscriptions.retain(|_, of| *of != chain);
+        self.authors.retain(|(of, _), _| *of != chain);
+    }
+
+    /// Removes the next blocks of a chain that is being deleted.
+    pub(super) fn sweep(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        let Some(chain) = self.sweeps.keys().next().copied() else { return Ok(()) };
+        if chains::remove(desk.view, chain, SWEEP_BLOCKS)? == 0 {
+            if let Some(followed) = self.chains.remove(&chain) {
+                followed.remove(desk.view);
+            }
+            if let Some(Sweep { ticket: Some(ticket), blocks }) = self.sweeps.remove(&chain) {
+                desk.out.push(ChainEffect::Reply { ticket, answer: Ok(ChainAnswer::Deleted { blocks }) });
+            }
+        }
+        if !self.sweeps.is_empty() {
+            desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
+        }
+        Ok(())
+    }
+}
+
+impl Followed {
+    /// Whether an author's blocks are shown. One's own are.
+    pub(super) fn shows(&self, author: &AuthorKey) -> bool {
+        self.rules.takes(author) || *author == self.author.public()
+    }
+}
+
+impl Rules {
+    fn change(&mut self, rule: Rule) -> Result<(), PublicError> {
+        match rule {
+            Rule::ServeAnyone => self.only_invited = false,
+            Rule::ServeInvited => self.only_invited = true,
+            Rule::BlockPeer(peer) => {
+                self.allowed_peers.retain(|other| *other != peer);
+                self.admitted.retain(|other| *other != peer);
+                add(&mut self.blocked_peers, peer)?;
+            }
+            Rule::AllowPeer(peer) => {
+                self.blocked_peers.retain(|other| *other != peer);
+                add(&mut self.allowed_peers, peer)?;
+            }
+            Rule::ForgetPeer(peer) => {
+                for list in [&mut self.blocked_peers, &mut self.allowed_peers, &mut self.admitted] {
+                    list.retain(|other| *other != peer);
+                }
+            }
+            Rule::BlockAuthor(author) => {
+                self.allowed_authors.retain(|other| *other != author);
+                add(&mut self.blocked_authors, author)?;
+            }
+            Rule::AllowAuthor(author) => {
+                self.blocked_authors.retain(|other| *other != author);
+                add(&mut self.allowed_authors, author)?;
+            }
+            Rule::ForgetAuthor(author) => {
+                for list in [&mut self.blocked_authors, &mut self.allowed_authors] {
+                    list.retain(|other| *other != author);
+                }
+            }
+            Rule::Limits(limits) => self.limits = limits,
+        }
+        Ok(())
+    }
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, item: T) -> Result<(), PublicError> {
+    if list.contains(&item) {
+        return Ok(());
+    }
+    if list.len() >= super::LISTED_MAX {
+        return Err(PublicError::ListFull);
+    }
+    list.push(item);
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! Reaching those who follow the same chains: dialling, dialling again, greetings, and what peers say about where they
+//! are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::limits::{Budget, CHAINS_MAX, WORK_BURST};
+use super::message::{ADDRESSES_MAX, mark, marks};
+use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Peer, PublicChains, PublicError, PublicMessage, Standing};
+use crate::{Address, ChainId, Dialer, Hash, PeerId, Target};
+
+/// The first pause before a peer is dialled again; it doubles up to [`REDIAL_MS_MAX`].
+const REDIAL_MS: u64 = 500;
+/// The longest pause: a peer that comes back is usually the one who dials.
+const REDIAL_MS_MAX: u64 = 60_000;
+/// How many peers of a chain are dialled when the network is there: those seen last. More are only heard.
+const DIALLED_MAX: usize = 8;
+
+/// Who is dialled again, and when.
+#[derive(Default)]
+pub(super) struct Dials {
+    targets: BTreeMap<Target, (u32, u64)>,
+    attempts: u64,
+    /// Addresses that a person gave, and the peer that was found there last.
+    given: BTreeMap<Address, Option<PeerId>>,
+}
+
+impl PublicChains {
+    /// The network is there.
+    pub fn online(&mut self, desk: &mut Desk<'_>) {
+        self.online = true;
+        let mut peers = BTreeSet::new();
+        for chain in self.chains.values().filter(|chain| chain.standing != Standing::Leaving) {
+            let mut known: Vec<_> = chain.peers.iter().collect();
+            known.sort_by_key(|known| std::cmp::Reverse(known.last_seen_ms));
+            peers.extend(known.into_iter().take(DIALLED_MAX).map(|known| known.peer));
+        }
+        for peer in peers {
+            self.dial_peer(desk, peer);
+        }
+        for chain in self.joins.keys().copied().collect::<Vec<_>>() {
+            self.dial_inviters(desk, chain);
+        }
+    }
+
+    /// The node accepts connections at this address. Who shares a chain is told.
+    pub fn listening(&mut self, desk: &mut Desk<'_>, addresses: &[Address]) {
+        self.listening = addresses.to_vec();
+        let sharing = self.peers.iter().filter(|(_, known)| !known.shared.is_empty());
+        for peer in sharing.map(|(peer, _)| *peer).collect::<Vec<_>>() {
+            self.tell_addresses(desk, peer);
+        }
+    }
+
+    /// The addresses that this node tells: those that only this machine can reach come last, where the list is cut.
+    pub(super) fn own_addresses(&self) -> Vec<Address> {
+        let mut addresses = self.listening.clone();
+        addresses.sort_by_key(|address| address.as_str().contains("/127.0.0.1/") || address.as_str().contains("/::1/"));
+        addresses.truncate(ADDRESSES_MAX);
+        addresses
+    }
+
+    fn tell_addresses(&self, desk: &mut Desk<'_>, peer: PeerId) {
+        if !self.listening.is_empty() {
+            self.tell(desk, peer, &PublicMessage::Addresses { addresses: self.own_addresses() });
+        }
+    }
+
+    /// Connects to an address now, and again whenever the connection is lost.
+    pub fn connect(&mut self, desk: &mut Desk<'_>, address: Address) {
+        if self.online {
+            desk.out.push(ChainEffect::Dial(address.clone()));
+        }
+        self.dials.given.insert(address.clone(), None);
+        self.dial_later(desk, Target::Address(address));
+    }
+
+    fn addresses_of(&self, peer: PeerId) -> BTreeSet<Address> {
+        let known = self.chains.values().flat_map(|chain| &chain.peers).filter(|known| known.peer == peer);
+        known.flat_map(|known| known.addresses.iter().cloned()).collect()
+    }
+
+    fn dial_peer(&mut self, desk: &mut Desk<'_>, peer: PeerId) {
+        let addresses = self.addresses_of(peer);
+        if addresses.is_empty() || peer == self.me {
+            return;
+        }
+        desk.out.extend(addresses.into_iter().map(ChainEffect::Dial));
+        self.dial_later(desk, Target::Peer(peer));
+    }
+
+    /// Sets a timer to dial again, later each time, with jitter.
+    fn dial_later(&mut self, desk: &mut Desk<'_>, target: Target) {
+        self.dials.attempts = self.dials.attempts.wrapping_add(1);
+        let attempt = self.dials.attempts;
+        let (tries, last) = self.dials.targets.entry(target.clone()).or_insert((0, attempt));
+        *last = attempt;
+        let pause = REDIAL_MS.saturating_mul(1_u64.checked_shl(*tries).unwrap_or(u64::MAX)).min(REDIAL_MS_MAX);
+        *tries = tries.saturating_add(1).min(16);
+        let jitter = desk.rng.next_u64() % (pause / 4 + 1);
+        let timer = ChainTimer::Redial { target, attempt };
+        desk.out.push(ChainEffect::Timer { after_ms: pause.saturating_add(jitter), timer });
+    }
+
+    pub(super) fn redial(&mut self, desk: &mut Desk<'_>, target: Target, attempt: u64) {
+        if self.dials.targets.get(&target).is_none_or(|(_, last)| *last != attempt) {
+            return;
+        }
+        let peer = match &target {
+            Target::Peer(peer) => Some(*peer),
+            Target::Address(address) => address.peer(),
+        };
+        let addresses: Vec<Address> = match &target {
+            Target::Peer(peer) => self.addresses_of(*peer).into_iter().collect(),
+            Target::Address(address) => vec![address.clone()],
+        };
+        // Who is there, or follows none of our chains any more, is not dialled.
+        if addresses.is_empty() || peer.is_some_and(|peer| self.peers.contains_key(&peer)) {
+            self.dials.targets.remove(&target);
+            return;
+        }
+        desk.out.extend(addresses.into_iter().map(ChainEffect::Dial));
+        self.dial_later(desk, target);
+    }
+
+    /// Dialling an address did not work.
+    pub fn dial_failed(&mut self, desk: &mut Desk<'_>, address: &Address) {
+        self.inviter_failed(desk, address);
+    }
+
+    /// A peer can be sent frames. It is greeted, if there is anything to tell.
+    pub fn connected(&mut self, desk: &mut Desk<'_>, peer: PeerId, dialer: Dialer, address: Option<&Address>) {
+        self.dials.targets.remove(&Target::Peer(peer));
+        let reached = address.filter(|_| dialer == Dialer::Us);
+        if let Some(reached) = reached {
+            for (given, found) in &mut self.dials.given {
+                let rest = reached.as_str().strip_prefix(given.as_str());
+                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("/p2p/")) {
+                    *found = Some(peer);
+                    self.dials.targets.remove(&Target::Address(given.clone()));
+                }
+            }
+        }
+        let known = Peer {
+            shared: BTreeSet::new(),
+            announced: BTreeMap::new(),
+            transfers: BTreeMap::new(),
+            pulled: 0,
+            bytes: BTreeMap::new(),
+            work: Budget::full(WORK_BURST, desk.now),
+            strays: 0,
+            addresses: reached.filter(|address| address.peer() == Some(peer)).cloned().into_iter().collect(),
+        };
+        self.peers.insert(peer, known);
+        self.greet(desk, peer);
+        self.ask_inviter(desk, peer);
+    }
+
+    /// Tells a peer the marks of our chains.
+    pub(super) fn greet(&self, desk: &mut Desk<'_>, peer: PeerId) {
+        let ours = self.chains.values();
+        let ours = ours.filter(|chain| chain.standing != Standing::Leaving && chain.rules.lets_in(peer));
+        let marks = marks(self.me, peer, ours.map(|chain| chain.id));
+        if !marks.is_empty() {
+            self.tell(desk, peer, &PublicMessage::Greeting { marks });
+        }
+    }
+
+    /// Tells all peers the marks of our chains: there is a new one.
+    pub(super) fn greet_all(&self, desk: &mut Desk<'_>) {
+        for peer in self.peers.keys() {
+            self.greet(desk, *peer);
+        }
+    }
+
+    pub(super) fn greeted(&mut self, desk: &mut Desk<'_>, peer: PeerId, told: &[Hash]) -> Result<(), PublicError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !known.work.has_some(WORK_BURST, super::limits::WORK_PER_SECOND, desk.now) {
+            self.reached(ChainLimit::Work);
+            return Ok(());
+        }
+        // Each mark costs a hash for each chain of ours at most once: told ones are looked up.
+        known.work.take(u64::try_from(CHAINS_MAX).unwrap_or(u64::MAX));
+        let ours: Vec<ChainId> = self.chains.keys().copied().collect();
+        for chain in ours {
+            let lets_in = self
+                .chains
+                .get(&chain)
+                .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
+            if lets_in && told.binary_search(&mark(peer, self.me, chain)).is_ok() {
+                self.share(desk, peer, chain)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer has shown that it knows a chain that is followed here: heads are exchanged, once a connection.
+    pub(super) fn share(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<(), PublicError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !known.shared.insert(chain) {
+            return Ok(());
+        }
+        let (first, addresses) = (known.shared.len() == 1, known.addresses.clone());
+        if let Some(followed) = self.chains.get_mut(&chain) {
+            followed.learn(desk.view, peer, &addresses, desk.now);
+        }
+        if first {
+            self.tell_addresses(desk, peer);
+        }
+        self.tell_heads(desk, peer, chain)
+    }
+
+    /// A peer says that it does not follow a chain, or does not let us in: it is neither told nor asked about it any more.
+    pub(super) fn not_shared(&mut self, peer: PeerId, chain: ChainId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.shared.remove(&chain);
+        known.announced.remove(&chain);
+        known.transfers.remove(&chain);
+        if self.pulls.get(&chain).is_some_and(|pull| pull.peer == peer) {
+            self.pulls.remove(&chain);
+            self.stalled.insert(chain);
+        }
+    }
+
+    pub(super) fn addresses_told(&mut self, desk: &mut Desk<'_>, peer: PeerId, addresses: Vec<Address>) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.addresses = addresses.into_iter().filter(|address| address.peer() == Some(peer)).collect();
+        let (shared, addresses) = (known.shared.clone(), known.addresses.clone());
+        for chain in shared {
+            if let Some(followed) = self.chains.get_mut(&chain) {
+                followed.learn(desk.view, peer, &addresses, desk.now);
+            }
+        }
+    }
+
+    /// Whether a peer follows a chain that is followed here, too, or is being asked for one. Others are strangers.
+    #[must_use]
+    pub fn knows(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|known| !known.shared.is_empty())
+            || self.joins.values().any(|join| join.invites(peer))
+    }
+
+    /// Whether a peer is connected, as far as this was told.
+    #[must_use]
+    pub fn is_connected(&self, peer: PeerId) -> bool {
+        self.peers.contains_key(&peer)
+    }
+
+    /// A peer is gone.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub fn disconnected(&mut self, desk: &mut Desk<'_>, peer: PeerId) -> Result<(), PublicError> {
+        let Some(known) = self.peers.remove(&peer) else { return Ok(()) };
+        for chain in &known.shared {
+            if let Some(followed) = self.chains.get_mut(chain) {
+                followed.learn(desk.view, peer, &[], desk.now);
+            }
+        }
+        self.orphans.forget(peer);
+        self.announcing.retain(|(to, _)| *to != peer);
+        self.end_pulls(peer);
+        self.join_interrupted(desk, peer);
+        if !self.addresses_of(peer).is_empty() {
+            self.dial_later(desk, Target::Peer(peer));
+        }
+        let given = self.dials.given.iter().filter(|(_, found)| **found == Some(peer));
+        for given in given.map(|(given, _)| given.clone()).collect::<Vec<_>>() {
+            self.dial_later(desk, Target::Address(given));
+        }
+        Ok(())
+    }
+
+    fn end_pulls(&mut self, peer: PeerId) {
+        let broken: Vec<_> = self.pulls.iter().filter(|(_, pull)| pull.peer == peer).map(|(chain, _)| *chain).collect();
+        for chain in broken {
+            self.pulls.remove(&chain);
+            self.stalled.insert(chain);
+        }
+    }
+
+    /// Tells the host that a peer sent what no honest one sends, and forgets what it told.
+    pub(super) fn misbehaved(&mut self, desk: &mut Desk<'_>, peer: PeerId) {
+        self.forget(peer);
+        desk.out.push(ChainEffect::Misbehaved(peer));
+    }
+
+    /// Nothing that a peer told or asked for counts any more: it sent what no honest one sends.
+    pub fn forget(&mut self, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.shared.clear();
+            known.announced.clear();
+            known.transfers.clear();
+        }
+        self.orphans.forget(peer);
+        self.announcing.retain(|(to, _)| *to != peer);
+        self.end_pulls(peer);
+    }
+}

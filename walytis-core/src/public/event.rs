@@ -1,0 +1,536 @@
+//! What applications ask public chains for, and what they get.
+
+use std::fmt;
+
+use super::code::CodeError;
+use super::limits::{Limits, LimitsReached};
+use super::message::JoinRefusal;
+use crate::{
+    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, PeerId, Progress, StoreError, Target, Ticket,
+};
+
+/// What an application asks for. A chain is named by its local name or its id.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainCommand {
+    /// Founds a chain. Answered by [`ChainAnswer::Chain`].
+    New {
+        /// Its local name.
+        name: String,
+    },
+    /// Lists the chains. Answered by [`ChainAnswer::Chains`].
+    Chains,
+    /// Describes a chain. Answered by [`ChainAnswer::Details`].
+    Show {
+        /// The chain.
+        chain: String,
+    },
+    /// Stops following a chain, and removes all of its blocks from the store. Answered by [`ChainAnswer::Deleted`] once
+    /// all of them are gone; what an end of the program cuts short goes on at the next start.
+    Delete {
+        /// The chain.
+        chain: String,
+    },
+    /// Appends a block. Answered by [`ChainAnswer::Posted`] once it is durable.
+    Post {
+        /// The chain.
+        chain: String,
+        /// Its topics.
+        topics: Vec<Vec<u8>>,
+        /// Its content.
+        content: Vec<u8>,
+    },
+    /// Lists blocks in the order that is the same on all nodes with equal sets. Answered by [`ChainAnswer::Page`].
+    List {
+        /// The chain.
+        chain: String,
+        /// Behind which entry to begin; `None` for the first.
+        after: Option<Cursor>,
+        /// Only blocks that arrived before this position; `None` for all.
+        below: Option<u64>,
+        /// Only blocks with this topic.
+        topic: Option<Vec<u8>>,
+    },
+    /// Lists blocks in the order of their arrival here. Answered by [`ChainAnswer::Page`], whose `next` is `None`.
+    Since {
+        /// The chain.
+        chain: String,
+        /// The first position.
+        from: u64,
+        /// How many entries at most; a page also ends after about 1 MiB of content.
+        limit: usize,
+    },
+    /// Delivers blocks as they arrive from now on, each after its parents. Answered by [`ChainAnswer::Subscribed`].
+    Subscribe {
+        /// The chain.
+        chain: String,
+    },
+    /// Ends a subscription. Answered by [`ChainAnswer::Done`].
+    Unsubscribe {
+        /// The ticket of its [`ChainCommand::Subscribe`].
+        subscription: Ticket,
+    },
+    /// Opens an invitation. Answered by [`ChainAnswer::Invitation`].
+    Invite {
+        /// The chain.
+        chain: String,
+        /// How many peers may come in by it; `None` for any number.
+        uses: Option<u32>,
+        /// Whether those who joined by it admit others by it, too.
+        sharing: Sharing,
+    },
+    /// Lists the invitations by which this node admits. Answered by [`ChainAnswer::Invitations`].
+    Invitations {
+        /// The chain.
+        chain: String,
+    },
+    /// Ends an invitation: nobody is admitted by it here any more. Answered by [`ChainAnswer::Done`].
+    Revoke {
+        /// The chain.
+        chain: String,
+        /// The invitation's number.
+        invitation: u32,
+    },
+    /// Joins a chain. Answered by [`ChainAnswer::Chain`] once all that the inviter had is here.
+    Join {
+        /// The invitation's code.
+        code: String,
+        /// The chain's local name; `None` picks one.
+        name: Option<String>,
+    },
+    /// Changes whom and what this node lets in. Answered by [`ChainAnswer::Done`].
+    Rule {
+        /// The chain.
+        chain: String,
+        /// The change.
+        rule: Rule,
+    },
+}
+
+impl fmt::Debug for ChainCommand {
+    /// Shows neither codes nor content.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New { name } => write!(f, "New({name:?})"),
+            Self::Chains => f.write_str("Chains"),
+            Self::Show { chain } => write!(f, "Show({chain:?})"),
+            Self::Delete { chain } => write!(f, "Delete({chain:?})"),
+            Self::Post { chain, content, .. } => write!(f, "Post({chain:?}, {} bytes)", content.len()),
+            Self::List { chain, after, below, .. } => write!(f, "List({chain:?}, {after:?}, {below:?})"),
+            Self::Since { chain, from, limit } => write!(f, "Since({chain:?}, {from}, {limit})"),
+            Self::Subscribe { chain } => write!(f, "Subscribe({chain:?})"),
+            Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
+            Self::Invite { chain, uses, sharing } => write!(f, "Invite({chain:?}, {uses:?}, {sharing:?})"),
+            Self::Invitations { chain } => write!(f, "Invitations({chain:?})"),
+            Self::Revoke { chain, invitation } => write!(f, "Revoke({chain:?}, {invitation})"),
+            Self::Join { name, .. } => write!(f, "Join({name:?})"),
+            Self::Rule { chain, rule } => write!(f, "Rule({chain:?}, {rule:?})"),
+        }
+    }
+}
+
+/// Whether those who joined by an invitation may pass it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Only the inviter admits by it.
+    Inviter,
+    /// Each who joined by it admits others by it, too, as often as they ask.
+    Joiners,
+}
+
+/// A change of whom and what a node lets in on a chain. The last word about a peer or an author counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// Serves and hears whoever knows the chain's id. So it begins.
+    ServeAnyone,
+    /// Serves and hears only those who were invited or allowed by name.
+    ServeInvited,
+    /// Neither serves nor hears this peer.
+    BlockPeer(PeerId),
+    /// Serves and hears this peer, also where only invited ones are.
+    AllowPeer(PeerId),
+    /// Forgets what was said about this peer.
+    ForgetPeer(PeerId),
+    /// Takes this author's blocks only if others build on them, and shows none.
+    BlockAuthor(AuthorKey),
+    /// Takes and shows this author's blocks. Once any author is allowed by name, all others count as blocked.
+    AllowAuthor(AuthorKey),
+    /// Forgets what was said about this author.
+    ForgetAuthor(AuthorKey),
+    /// Sets the limits.
+    Limits(Limits),
+}
+
+/// A place in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The generation of the last entry seen.
+    pub generation: u64,
+    /// Its id.
+    pub id: BlockId,
+}
+
+/// What a timer of public chains is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ChainTimer {
+    /// Dial again.
+    Redial {
+        /// Whom.
+        target: Target,
+        /// Which attempt, so that one that was overtaken does nothing.
+        attempt: u64,
+    },
+    /// Tell a peer of each chain the heads, in case that a notice was lost.
+    Quiet,
+    /// Tell peers which heads are new.
+    Announce,
+    /// A peer owes a portion.
+    Pull {
+        /// The chain.
+        chain: ChainId,
+        /// Which exchange, so that a later one is not ended.
+        exchange: u64,
+    },
+    /// An exchange has had its turn.
+    PullTurn {
+        /// The chain.
+        chain: ChainId,
+        /// The exchange's first number.
+        first: u64,
+    },
+    /// A peer that sent more than its share may send again.
+    More {
+        /// The peer.
+        peer: PeerId,
+        /// The chain.
+        chain: ChainId,
+        /// Which exchange.
+        exchange: u64,
+    },
+    /// An author that wrote more than its share may be asked for again.
+    Resume {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// A join has gone on for long without a sign of life.
+    Join {
+        /// The chain.
+        chain: ChainId,
+        /// Which sign of life was the last when the timer was set.
+        seen: u64,
+    },
+    /// The next portion of a deleted chain's blocks is removed.
+    Sweep,
+}
+
+/// What public chains want done. A host carries out each of them.
+#[derive(Debug)]
+pub enum ChainEffect {
+    /// Send a frame.
+    Send {
+        /// To whom.
+        peer: PeerId,
+        /// The frame, its kind included.
+        frame: Vec<u8>,
+    },
+    /// Dial an address.
+    Dial(Address),
+    /// Give the timer back after so many milliseconds.
+    Timer {
+        /// How long.
+        after_ms: u64,
+        /// What to give back.
+        timer: ChainTimer,
+    },
+    /// Answer a command.
+    Reply {
+        /// Whose.
+        ticket: Ticket,
+        /// The answer.
+        answer: Result<ChainAnswer, PublicError>,
+    },
+    /// Hand a block to the application that subscribed.
+    Delivered {
+        /// The ticket of its [`ChainCommand::Subscribe`].
+        subscription: Ticket,
+        /// The block.
+        entry: ChainEntry,
+    },
+    /// Nothing more is delivered: the chain is being deleted.
+    Ended {
+        /// The ticket of its [`ChainCommand::Subscribe`].
+        subscription: Ticket,
+    },
+    /// A join goes on.
+    Progress {
+        /// Whose.
+        ticket: Ticket,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// The peer sent what no honest one sends: end its connections, and do not speak to it for a while.
+    Misbehaved(PeerId),
+}
+
+/// One block as an application sees it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChainEntry {
+    /// The block.
+    pub id: BlockId,
+    /// Its place in a listing.
+    pub generation: u64,
+    /// Its place in the order of arrival here.
+    pub position: u64,
+    /// The key under which it was written.
+    pub author: AuthorKey,
+    /// How many blocks its author wrote before on this chain.
+    pub sequence: u64,
+    /// Its author's clock, in milliseconds since 1970. Informative.
+    pub created_at_ms: u64,
+    /// Its topics, in their author's order.
+    pub topics: Vec<Vec<u8>>,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
+impl fmt::Debug for ChainEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainEntry({:?}, {} bytes)", self.id, self.content.len())
+    }
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainPage {
+    /// The entries.
+    pub entries: Vec<ChainEntry>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// How far a chain is from being one that is kept here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is followed.
+    Followed,
+    /// It is being joined, or a join of it broke off. The same code goes on with what is here.
+    Joining,
+    /// It is being deleted.
+    Leaving,
+}
+
+/// A chain in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainSummary {
+    /// The chain.
+    pub chain: ChainId,
+    /// Its local name.
+    pub name: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// How many blocks are here, the genesis included.
+    pub blocks: u64,
+    /// How many bytes of headers, signatures and contents they have.
+    pub bytes: u64,
+    /// How many connected peers follow it, too.
+    pub peers: u64,
+}
+
+/// Two blocks by one author with one sequence number: proof that the author forked. Both are kept. By itself that costs
+/// the author nothing: a restored disk looks the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equivocation {
+    /// The author.
+    pub author: AuthorKey,
+    /// The sequence number that both have.
+    pub sequence: u64,
+    /// The two blocks: the one that was here first, then the other.
+    pub blocks: [BlockId; 2],
+}
+
+/// A peer of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainPeer {
+    /// The peer.
+    pub peer: PeerId,
+    /// Whether it is connected now.
+    pub connected: bool,
+    /// When it was last seen, by this node's clock.
+    pub last_seen_ms: u64,
+    /// Where it can be dialled.
+    pub addresses: Vec<Address>,
+}
+
+/// All about a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainDetails {
+    /// The summary.
+    pub summary: ChainSummary,
+    /// The key under which this node writes there.
+    pub author: AuthorKey,
+    /// The heads.
+    pub heads: Vec<BlockId>,
+    /// The peers that are remembered, the last seen first.
+    pub peers: Vec<ChainPeer>,
+    /// Whether whoever knows the id is served, or only who was invited.
+    pub serves_anyone: bool,
+    /// Peers that are neither served nor heard.
+    pub blocked_peers: Vec<PeerId>,
+    /// Peers that are always served.
+    pub allowed_peers: Vec<PeerId>,
+    /// Authors whose blocks are not shown.
+    pub blocked_authors: Vec<AuthorKey>,
+    /// If there are any, the authors whose blocks alone are shown.
+    pub allowed_authors: Vec<AuthorKey>,
+    /// The limits.
+    pub limits: Limits,
+    /// How often each limit was reached on any chain since the program started.
+    pub limits_reached: LimitsReached,
+    /// Blocks that this program refused since it started because they are of a newer format.
+    pub newer: u64,
+    /// Evidence of forks, at most one an author.
+    pub equivocations: Vec<Equivocation>,
+}
+
+/// An invitation by which this node admits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChainInvitation {
+    /// Its number, by which it is revoked.
+    pub number: u32,
+    /// How many may still come in by it; `None` for any number.
+    pub uses: Option<u32>,
+    /// Whether those who joined by it admit others by it.
+    pub sharing: Sharing,
+    /// Its code, with this node's addresses; `None` while there are none.
+    pub code: Option<String>,
+}
+
+impl fmt::Debug for ChainInvitation {
+    /// Shows no code.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainInvitation({}, {:?}, {:?})", self.number, self.uses, self.sharing)
+    }
+}
+
+/// What a command is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainAnswer {
+    /// A chain was founded or joined.
+    Chain(ChainSummary),
+    /// The chains.
+    Chains(Vec<ChainSummary>),
+    /// All about a chain.
+    Details(Box<ChainDetails>),
+    /// A chain's blocks are removed.
+    Deleted {
+        /// How many there were.
+        blocks: u64,
+    },
+    /// A block is durable.
+    Posted(BlockId),
+    /// A part of a listing.
+    Page(ChainPage),
+    /// Blocks from this position on will be delivered.
+    Subscribed {
+        /// The position.
+        from: u64,
+    },
+    /// An invitation.
+    Invitation(ChainInvitation),
+    /// The invitations.
+    Invitations(Vec<ChainInvitation>),
+    /// It is done.
+    Done,
+}
+
+/// Why something about public chains could not be done.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublicError {
+    /// No chain has this name.
+    #[error("there is no chain {0:?} here: `chain list` shows those that are")]
+    Unknown(String),
+    /// Another chain has this name.
+    #[error("a chain is called {0:?} already: choose another name")]
+    NameTaken(String),
+    /// The text cannot be a name.
+    #[error("a chain's name has 1 to 64 characters, none of them a control character, and is no id")]
+    BadName,
+    /// There are as many chains as one node follows.
+    #[error("this node follows {max} chains, which is the most: delete one first", max = super::limits::CHAINS_MAX)]
+    TooManyChains,
+    /// There are as many invitations, or listed peers or authors, as a chain has here.
+    #[error("there are {max} of them already, which is the most: remove some first", max = super::limits::LISTED_MAX)]
+    ListFull,
+    /// An invitation needs addresses, and the node has none.
+    #[error("an invitation carries this node's addresses, and it has none yet: run `serve` once, then invite")]
+    NoAddresses,
+    /// An invitation needs uses.
+    #[error("an invitation has at least one use")]
+    NoUses,
+    /// There is no invitation with this number.
+    #[error("there is no invitation {0}: `chain invitations` shows those that are")]
+    UnknownInvitation(u32),
+    /// The invitation code cannot be read.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The chain is followed already.
+    #[error("this node follows that chain already; here it is called {0:?}")]
+    AlreadyFollowed(String),
+    /// The chain is being joined already.
+    #[error("this chain is being joined already")]
+    AlreadyJoining,
+    /// The join has not been finished.
+    #[error("the join of this chain broke off: join it again by its code, or delete it")]
+    NotJoined,
+    /// The chain is being deleted.
+    #[error("this chain is being deleted: try again when that is done")]
+    Leaving,
+    /// A chain of another kind has this id.
+    #[error("this is no public chain")]
+    NotPublic,
+    /// No inviter could be reached.
+    #[error("no inviter answers: ask one to run `serve`, and check that its address can be reached from here")]
+    NoInviter,
+    /// An inviter said no.
+    #[error("not admitted: {0}")]
+    Refused(JoinRefusal),
+    /// The inviter went away.
+    #[error("the inviter went away before everything had arrived: run the same command again")]
+    Interrupted,
+    /// The block would break a rule.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// Reading or writing did not work.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The store failed earlier, so the node has stopped.
+    #[error("the node has stopped: {0}")]
+    Stopped(String),
+    /// The store holds a node's key already.
+    #[error("this store holds an identity already")]
+    IdentityExists,
+    /// The store holds no key.
+    #[error("this store holds no identity yet")]
+    NoIdentity,
+}
+
+impl From<StoreError> for PublicError {
+    fn from(error: StoreError) -> Self {
+        Self::Chain(ChainError::Store(error))
+    }
+}
+
+impl PublicError {
+    /// Whether the store is the reason: then nothing more can be done with it.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        match self {
+            Self::Chain(error) => !matches!(error, ChainError::Rule { .. } | ChainError::Orphan { .. }),
+            _ => false,
+        }
+    }
+}

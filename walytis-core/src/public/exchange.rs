@@ -1,0 +1,370 @@
+//! Completing chains: heads, pulls and portions.
+
+use std::collections::VecDeque;
+
+use super::limits::{Budget, STRAYS_MAX, WORK_BURST, WORK_PER_SECOND, pause_ms};
+use super::{
+    ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
+};
+use crate::sync::{self, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
+use crate::{BlockId, ChainId, PeerId, chains};
+
+impl PublicChains {
+    pub(super) fn tell_heads(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<(), PublicError> {
+        let (heads, cut) = sync::heads_to_tell(desk.view, desk.rng, chain)?;
+        if cut {
+            self.reached(ChainLimit::Heads);
+        }
+        self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Heads { chain, heads }));
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, desk: &mut Desk<'_>, peer: PeerId, message: SyncMessage) -> Result<(), PublicError> {
+        let chain = message.chain();
+        let lets_in = self
+            .chains
+            .get(&chain)
+            .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
+        if !lets_in {
+            self.stray(desk, peer, chain);
+            return Ok(());
+        }
+        // Whoever names a chain knows it.
+        self.share(desk, peer, chain)?;
+        match message {
+            SyncMessage::Heads { heads, .. } => self.heads_told(desk, peer, chain, heads),
+            SyncMessage::Pull { have, .. } => self.serve(desk, peer, chain, &have),
+            SyncMessage::More { .. } => self.serve_more(desk, peer, chain),
+            SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
+            SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, block),
+            // The decoder lets neither through.
+            SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. } => Ok(()),
+        }
+    }
+
+    /// Answers what is about a chain that is not followed here, or on which the peer is not let in, and does not say which
+    /// of the two. An honest peer then says no more of it: it has not heard yet that the chain was deleted, or that it is
+    /// blocked.
+    fn stray(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.strays = known.strays.saturating_add(1);
+        if known.strays > STRAYS_MAX {
+            self.reached(ChainLimit::Strays);
+            self.misbehaved(desk, peer);
+        } else {
+            self.tell(desk, peer, &PublicMessage::Refused { chain, reason: JoinRefusal::Unknown });
+        }
+    }
+
+    fn heads_told(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        heads: Vec<BlockId>,
+    ) -> Result<(), PublicError> {
+        let mut ours = chains::latest_heads(desk.view, chain, IDS_MAX.saturating_add(1))?;
+        ours.sort_unstable();
+        let mut all_known = true;
+        for head in &heads {
+            all_known &= chains::contains(desk.view, *head)?;
+        }
+        // It lacks something that it was not told, or did not hear of.
+        let differ = heads != ours && ours.len() <= IDS_MAX && heads.len() < IDS_MAX;
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.announced.insert(chain, heads);
+        }
+        if all_known && differ {
+            self.tell_heads(desk, peer, chain)?;
+        }
+        self.join_complete(desk, chain, None)?;
+        self.pull_if_behind(desk, chain)
+    }
+
+    /// Sets the timer of the exchange of heads with which quiet nodes make up for notices that were lost.
+    pub(super) fn quiet_later(&self, desk: &mut Desk<'_>) {
+        let after_ms = QUIET_MS.saturating_add(desk.rng.next_u64() % QUIET_MS);
+        desk.out.push(ChainEffect::Timer { after_ms, timer: ChainTimer::Quiet });
+    }
+
+    pub(super) fn quiet(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        for chain in self.chains.keys().copied().collect::<Vec<_>>() {
+            let peers = self.peers_of(chain);
+            let count = u64::try_from(peers.len()).unwrap_or(u64::MAX).max(1);
+            let chosen = usize::try_from(desk.rng.next_u64() % count).unwrap_or_default();
+            if let Some(peer) = peers.get(chosen) {
+                self.tell_heads(desk, *peer, chain)?;
+            }
+        }
+        self.quiet = false;
+        Ok(())
+    }
+
+    /// The connected peers with which a chain is shared.
+    pub(super) fn peers_of(&self, chain: ChainId) -> Vec<PeerId> {
+        let sharing = self.peers.iter().filter(|(_, known)| known.shared.contains(&chain));
+        sharing.map(|(peer, _)| *peer).collect()
+    }
+
+    /// Starts an exchange with a peer that told of heads that are not here, unless one is under way.
+    pub(super) fn pull_if_behind(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
+        if self.pulls.contains_key(&chain) || self.waiting.contains(&chain) {
+            return Ok(());
+        }
+        match self.ahead(desk, chain, None)? {
+            Some(peer) => self.pull(desk, chain, peer),
+            None => Ok(()),
+        }
+    }
+
+    /// A peer, not `but`, that told of heads that are not here. Whoever was asked longest ago is next, so that nobody keeps
+    /// the others from being asked.
+    fn ahead(&self, desk: &Desk<'_>, chain: ChainId, but: Option<PeerId>) -> Result<Option<PeerId>, PublicError> {
+        let mut from: Option<(u64, PeerId)> = None;
+        for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
+            for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
+                if !chains::contains(desk.view, *head)? && !self.orphans.is_held(*head) {
+                    let turn = (known.pulled, *peer);
+                    from = Some(from.map_or(turn, |first| first.min(turn)));
+                }
+            }
+        }
+        Ok(from.map(|(_, peer)| peer))
+    }
+
+    fn pull(&mut self, desk: &mut Desk<'_>, chain: ChainId, peer: PeerId) -> Result<(), PublicError> {
+        let mut have = chains::sample(desk.view, chain, SAMPLE)?;
+        // What it told of and is here: neither that nor what is below has to come.
+        let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
+        for head in told {
+            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains(desk.view, head)? {
+                have.push(head);
+            }
+        }
+        self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Pull { chain, have }));
+        let first = self.exchanges.wrapping_add(1);
+        let pull = Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0, paused: false };
+        self.await_portion(desk, chain, pull);
+        desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::PullTurn { chain, first } });
+        Ok(())
+    }
+
+    fn await_portion(&mut self, desk: &mut Desk<'_>, chain: ChainId, mut pull: Pull) {
+        self.exchanges = self.exchanges.wrapping_add(1);
+        let exchange = self.exchanges;
+        pull.exchange = exchange;
+        if let Some(known) = self.peers.get_mut(&pull.peer) {
+            known.pulled = exchange;
+        }
+        let timer = if pull.paused {
+            ChainTimer::More { peer: pull.peer, chain, exchange }
+        } else {
+            self.tell_more(desk, &pull, chain);
+            ChainTimer::Pull { chain, exchange }
+        };
+        let after_ms = if pull.paused { pause_ms(1) } else { PULL_MS };
+        self.pulls.insert(chain, pull);
+        desk.out.push(ChainEffect::Timer { after_ms, timer });
+    }
+
+    /// Asks for the next portion, unless it is the first, which was asked for by the pull itself.
+    fn tell_more(&self, desk: &mut Desk<'_>, pull: &Pull, chain: ChainId) {
+        if pull.exchange != pull.first {
+            self.tell(desk, pull.peer, &PublicMessage::Sync(SyncMessage::More { chain }));
+        }
+    }
+
+    /// A peer that had sent more than its share is asked to go on, if it has some again.
+    pub(super) fn more_later(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId, exchange: u64) {
+        let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.exchange == exchange && pull.peer == peer) else {
+            return;
+        };
+        let (first, gained, known) = (pull.first, pull.gained, pull.known);
+        let paused = !self.may_send(desk, peer, chain);
+        self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused });
+    }
+
+    pub(super) fn pull_timed_out(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        exchange: u64,
+    ) -> Result<(), PublicError> {
+        let Some(pull) = self.pulls.get_mut(&chain).filter(|pull| pull.exchange == exchange) else { return Ok(()) };
+        let peer = pull.peer;
+        pull.waits = pull.waits.saturating_add(1);
+        let waits = pull.waits;
+        if waits < WAITS_MAX && self.ahead(desk, chain, Some(peer))?.is_none() {
+            desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::Pull { chain, exchange } });
+            return Ok(());
+        }
+        if waits >= WAITS_MAX {
+            self.reached(ChainLimit::Waits);
+        }
+        self.pulls.remove(&chain);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            // It does not answer: what it told is worth nothing until it tells again.
+            known.announced.remove(&chain);
+        }
+        self.pull_if_behind(desk, chain)
+    }
+
+    /// An exchange has gone on for a while. If somebody else has news, too, it is asked: nobody holds a chain's only
+    /// exchange for ever. An honest peer gets its turn again, and goes on from what is here then.
+    pub(super) fn pull_turn(&mut self, desk: &mut Desk<'_>, chain: ChainId, first: u64) -> Result<(), PublicError> {
+        let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.first == first) else { return Ok(()) };
+        match self.ahead(desk, chain, Some(pull.peer))? {
+            Some(other) => {
+                self.pulls.remove(&chain);
+                self.pull(desk, chain, other)
+            }
+            None => {
+                desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::PullTurn { chain, first } });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a peer has something left of its share of a chain's bytes.
+    fn may_send(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
+        let Some(limits) = self.chains.get(&chain).map(|followed| followed.rules.limits) else { return false };
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        let (burst, rate) = (limits.peer_bytes_burst, limits.peer_bytes_per_second);
+        let budget = known.bytes.entry(chain).or_insert_with(|| Budget::full(burst, desk.now));
+        budget.has_some(burst, rate, desk.now)
+    }
+
+    fn has_sent(&mut self, peer: PeerId, chain: ChainId, bytes: usize) {
+        if let Some(budget) = self.peers.get_mut(&peer).and_then(|known| known.bytes.get_mut(&chain)) {
+            budget.take(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn portion(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        blocks: Vec<WireBlock>,
+        left: u64,
+    ) -> Result<(), PublicError> {
+        let asked = |pull: &&Pull| pull.peer == peer && !pull.paused;
+        let Some(pull) = self.pulls.get(&chain).filter(asked) else { return Ok(()) };
+        let (gained, known, first, exchange) = (pull.gained, pull.known, pull.first, pull.exchange);
+        let sent = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
+        let before = chains::length(desk.view, chain)?;
+        self.may_send(desk, peer, chain);
+        self.has_sent(peer, chain, blocks.iter().map(WireBlock::bytes).sum());
+        if left > 0 && sent > 0 {
+            let paused = !self.may_send(desk, peer, chain);
+            if paused {
+                self.reached(ChainLimit::PeerBytes);
+            }
+            // The next portion travels while this one is verified.
+            self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused });
+        } else {
+            self.pulls.remove(&chain);
+        }
+        for block in blocks {
+            if !self.take_in(desk, peer, chain, block)? {
+                // Somebody else is asked, even if this was the last portion.
+                self.stalled.insert(chain);
+                return Ok(());
+            }
+        }
+        self.join_progressed(desk, chain, left)?;
+        let new = chains::length(desk.view, chain)?.saturating_sub(before);
+        let gained = gained || new > 0;
+        let known = known.saturating_add(sent.saturating_sub(new));
+        // Each block comes once, so more that were here already than there are at all is a peer that keeps the others
+        // from being asked.
+        let ended = left == 0 || sent == 0 || known > before;
+        if ended {
+            self.pulls.remove(&chain);
+            // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
+            if !gained
+                && !self.waiting.contains(&chain)
+                && let Some(known) = self.peers.get_mut(&peer)
+            {
+                known.announced.remove(&chain);
+            }
+            self.join_complete(desk, chain, Some(peer))?;
+            self.pull_if_behind(desk, chain)?;
+        } else if let Some(pull) = self.pulls.get_mut(&chain) {
+            (pull.gained, pull.known) = (gained, known);
+        }
+        Ok(())
+    }
+
+    fn pushed(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        block: WireBlock,
+    ) -> Result<(), PublicError> {
+        if !self.may_send(desk, peer, chain) {
+            // It is asked for later, at our pace.
+            self.reached(ChainLimit::PeerBytes);
+            let id = crate::Header::id_of(&block.block.header);
+            self.owes(peer, chain, id);
+            return Ok(());
+        }
+        self.has_sent(peer, chain, block.bytes());
+        self.take_in(desk, peer, chain, block).map(|_| ())
+    }
+
+    fn serve(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        have: &[BlockId],
+    ) -> Result<(), PublicError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now) {
+            self.reached(ChainLimit::Work);
+            return Ok(());
+        }
+        let ranges = sync::ranges_to_send(desk.view, chain, have)?;
+        known.work.take(sync::blocks_in(&ranges));
+        known.transfers.insert(chain, ranges);
+        self.serve_more(desk, peer, chain)
+    }
+
+    fn serve_more(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<(), PublicError> {
+        let ranges = self.peers.get_mut(&peer).and_then(|known| known.transfers.remove(&chain)).unwrap_or_default();
+        let mut ranges: VecDeque<(u64, u64)> = ranges;
+        let mut blocks = Vec::new();
+        let mut bytes = 0_usize;
+        while bytes < PORTION_BYTES {
+            let Some((from, to)) = ranges.pop_front() else { break };
+            let Some(stored) = chains::block_at(desk.view, chain, from)? else { continue };
+            let wire = WireBlock { block: stored.block.raw().clone(), attachment: None, foreign: Vec::new() };
+            let size = wire.bytes();
+            // A portion with a large block behind others would not fit into a frame.
+            if !blocks.is_empty() && bytes.saturating_add(size) > PORTION_BYTES.saturating_mul(2) {
+                ranges.push_front((from, to));
+                break;
+            }
+            if from.saturating_add(1) < to {
+                ranges.push_front((from.saturating_add(1), to));
+            }
+            bytes = bytes.saturating_add(size);
+            blocks.push(wire);
+        }
+        let left = sync::blocks_in(&ranges);
+        if left > 0 {
+            self.reached(ChainLimit::Portion);
+        }
+        if let Some(known) = self.peers.get_mut(&peer) {
+            // Reading them is work, too.
+            known.work.take(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
+            if left > 0 {
+                known.transfers.insert(chain, ranges);
+            }
+        }
+        self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Portion { chain, blocks, left }));
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! Invitations: made, listed, ended, and honoured.
+
+use zeroize::{Zeroize, Zeroizing};
+
+use super::code::{ChainCode, ChainInviter};
+use super::limits::{LISTED_MAX, WORK_BURST, WORK_PER_SECOND};
+use super::message::{JoinRefusal, proof};
+use super::records::{Followed, InvitationRow};
+use super::{ChainInvitation, ChainLimit, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
+use crate::{ChainId, Hash, PeerId};
+
+impl PublicChains {
+    pub(super) fn invite(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        uses: Option<u32>,
+        sharing: Sharing,
+    ) -> Result<ChainInvitation, PublicError> {
+        if uses == Some(0) {
+            return Err(PublicError::NoUses);
+        }
+        if self.listening.is_empty() {
+            return Err(PublicError::NoAddresses);
+        }
+        let mut secret = Zeroizing::new([0; 16]);
+        desk.rng.fill_bytes(secret.as_mut());
+        let followed = self.chains.get_mut(&chain).ok_or(PublicError::NotPublic)?;
+        if followed.invitations.len() >= LISTED_MAX {
+            followed.invitations.retain(|invitation| invitation.uses != Some(0));
+        }
+        if followed.invitations.len() >= LISTED_MAX {
+            return Err(PublicError::ListFull);
+        }
+        let shareable = sharing == Sharing::Joiners;
+        let row = InvitationRow { number: followed.invited, secret: *secret, uses, shareable };
+        followed.add_invitation(row.clone());
+        Ok(self.shown(chain, &row))
+    }
+
+    pub(super) fn invitations(&self, chain: ChainId) -> Vec<ChainInvitation> {
+        let rows = self.chains.get(&chain).map(|followed| followed.invitations.as_slice()).unwrap_or_default();
+        rows.iter().map(|row| self.shown(chain, row)).collect()
+    }
+
+    fn shown(&self, chain: ChainId, row: &InvitationRow) -> ChainInvitation {
+        let inviters = vec![ChainInviter { peer: self.me, addresses: self.own_addresses() }];
+        let code =
+            ChainCode { chain, secret: Zeroizing::new(row.secret), shareable: row.shareable, inviters }.to_text();
+        let code = (!self.listening.is_empty()).then_some(code);
+        ChainInvitation { number: row.number, uses: row.uses, sharing: row.sharing(), code }
+    }
+
+    pub(super) fn revoke(&mut self, chain: ChainId, invitation: u32) -> Result<(), PublicError> {
+        let followed = self.chains.get_mut(&chain).ok_or(PublicError::NotPublic)?;
+        let before = followed.invitations.len();
+        followed.invitations.retain(|row| row.number != invitation);
+        if followed.invitations.len() == before {
+            return Err(PublicError::UnknownInvitation(invitation));
+        }
+        followed.touch();
+        Ok(())
+    }
+
+    /// A peer shows an invitation.
+    pub(super) fn asked_to_admit(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        shown: Hash,
+    ) -> Result<(), PublicError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now) {
+            self.reached(ChainLimit::Work);
+            return Ok(());
+        }
+        known.work.take(u64::try_from(LISTED_MAX).unwrap_or(u64::MAX));
+        let me = self.me;
+        let followed = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Followed);
+        let admitted = followed.map_or(Err(JoinRefusal::Unknown), |followed| followed.admit(peer, me, shown));
+        match admitted {
+            Ok(()) => {
+                self.tell(desk, peer, &PublicMessage::Joined { chain });
+                self.share(desk, peer, chain)
+            }
+            Err(reason) => {
+                self.tell(desk, peer, &PublicMessage::Refused { chain, reason });
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Followed {
+    pub(super) fn add_invitation(&mut self, row: InvitationRow) {
+        self.invitations.push(row);
+        self.invited = self.invited.saturating_add(1);
+        self.touch();
+    }
+
+    /// Lets a peer in by one of the invitations.
+    fn admit(&mut self, peer: PeerId, me: PeerId, shown: Hash) -> Result<(), JoinRefusal> {
+        if self.rules.blocked_peers.contains(&peer) {
+            return Err(JoinRefusal::Blocked);
+        }
+        // Compared in a time that says nothing of where they differ.
+        let shown = blake3::Hash::from(shown.0);
+        let is_shown = |row: &&mut InvitationRow| blake3::Hash::from(proof(&row.secret, peer, me, self.id).0) == shown;
+        let row = self.invitations.iter_mut().find(is_shown).ok_or(JoinRefusal::Unknown)?;
+        // Who was admitted before and did not hear of it asks again.
+        if self.rules.admitted.contains(&peer) {
+            return Ok(());
+        }
+        row.uses = match row.uses {
+            Some(0) => return Err(JoinRefusal::Spent),
+            Some(uses) => Some(uses.saturating_sub(1)),
+            None => None,
+        };
+        if self.rules.admitted.len() >= LISTED_MAX {
+            self.rules.admitted.remove(0);
+        }
+        self.rules.admitted.push(peer);
+        self.touch();
+        Ok(())
+    }
+}
+
+impl Drop for InvitationRow {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}

@@ -1,0 +1,161 @@
+//! What nodes say to each other about public chains, outside of any session: the transport has proven both PeerIds.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::CHAINS_MAX;
+use crate::codec::{self, CodecError};
+use crate::sync::SyncMessage;
+use crate::{Address, ChainId, Hash, PeerId};
+
+/// The first byte of every frame about public chains.
+pub const FRAME_KIND: u8 = 5;
+
+/// The version of messages.
+const MESSAGE_VERSION: u8 = 1;
+
+/// The most addresses that a peer is believed to have.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Why a joiner was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinRefusal {
+    /// The inviter has no such invitation: it was revoked, or never made there.
+    #[error("the inviter has no such invitation, or not any more: ask for a new one")]
+    Unknown,
+    /// The invitation was used as often as it allows.
+    #[error("the invitation is spent: ask for a new one")]
+    Spent,
+    /// The inviter does not let this peer in.
+    #[error("the inviter does not let this node in")]
+    Blocked,
+}
+
+/// One message about public chains.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PublicMessage {
+    /// Marks of the chains that I follow. Who follows one of them, too, knows its mark; to others it says nothing.
+    Greeting {
+        /// At most [`CHAINS_MAX`] marks, ascending, each once.
+        marks: Vec<Hash>,
+    },
+    /// Where I can be dialled.
+    Addresses {
+        /// At most [`ADDRESSES_MAX`] addresses.
+        addresses: Vec<Address>,
+    },
+    /// Let me in: I know the secret of an invitation.
+    Join {
+        /// The chain.
+        chain: ChainId,
+        /// What only who knows the secret can make, for these two peers.
+        proof: Hash,
+    },
+    /// You are let in.
+    Joined {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// You are not let in; also the answer to whatever is about a chain that the sender does not follow.
+    Refused {
+        /// The chain.
+        chain: ChainId,
+        /// Why.
+        reason: JoinRefusal,
+    },
+    /// About a chain's blocks. Blocks of public chains have neither attachments nor blocks of other chains beside them.
+    Sync(SyncMessage),
+}
+
+impl PublicMessage {
+    /// The frame: kind, version, message.
+    #[must_use]
+    pub fn frame(&self) -> Vec<u8> {
+        let mut bytes = vec![FRAME_KIND, MESSAGE_VERSION];
+        bytes.extend_from_slice(&codec::encode(self));
+        bytes
+    }
+
+    /// Reads a message from a frame without its kind.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::expect_version(bytes, MESSAGE_VERSION)?;
+        let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
+        let bounded = match &message {
+            Self::Greeting { marks } => marks.len() <= CHAINS_MAX && marks.is_sorted_by(|a, b| a < b),
+            Self::Addresses { addresses } => {
+                addresses.len() <= ADDRESSES_MAX
+                    && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
+            }
+            Self::Join { .. } | Self::Joined { .. } | Self::Refused { .. } => true,
+            Self::Sync(SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. }) => false,
+            Self::Sync(SyncMessage::Push { block, .. }) => block.is_bare(),
+            Self::Sync(SyncMessage::Portion { blocks, .. }) => blocks.iter().all(crate::sync::WireBlock::is_bare),
+            Self::Sync(sync) => sync.is_bounded(),
+        };
+        if bounded { Ok(message) } else { Err(CodecError::Malformed) }
+    }
+}
+
+/// The mark of a chain in a greeting from one peer to another. It tells the chain to who knows it, and to nobody else;
+/// and nobody can pass it on as its own.
+#[must_use]
+pub(super) fn mark(from: PeerId, to: PeerId, chain: ChainId) -> Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("walytis v1 public chain greeting");
+    hasher.update(&from.0);
+    hasher.update(&to.0);
+    hasher.update(&chain.0);
+    Hash(*hasher.finalize().as_bytes())
+}
+
+/// The marks of chains, as a greeting has them.
+pub(super) fn marks(from: PeerId, to: PeerId, chains: impl Iterator<Item = ChainId>) -> Vec<Hash> {
+    let marks: BTreeSet<Hash> = chains.take(CHAINS_MAX).map(|chain| mark(from, to, chain)).collect();
+    marks.into_iter().collect()
+}
+
+/// What a joiner shows to an inviter instead of the secret: it is worth nothing to anybody else.
+#[must_use]
+pub(super) fn proof(secret: &[u8; 16], joiner: PeerId, inviter: PeerId, chain: ChainId) -> Hash {
+    let key = blake3::derive_key("walytis v1 public chain invitation", secret);
+    let mut hasher = blake3::Hasher::new_keyed(&key);
+    hasher.update(&joiner.0);
+    hasher.update(&inviter.0);
+    hasher.update(&chain.0);
+    Hash(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_one_encoding_and_bounds() {
+        let check = |message: &PublicMessage, fits: bool| {
+            let frame = message.frame();
+            assert_eq!(frame.first(), Some(&FRAME_KIND));
+            assert_eq!(PublicMessage::decode(&frame[1..]).as_ref().ok(), fits.then_some(message));
+        };
+        let chain = ChainId([1; 32]);
+        check(&PublicMessage::Greeting { marks: vec![Hash([1; 32]), Hash([2; 32])] }, true);
+        check(&PublicMessage::Greeting { marks: vec![Hash([2; 32]), Hash([1; 32])] }, false);
+        check(&PublicMessage::Join { chain, proof: Hash([7; 32]) }, true);
+        check(&PublicMessage::Refused { chain, reason: JoinRefusal::Spent }, true);
+        check(&PublicMessage::Sync(SyncMessage::More { chain }), true);
+        check(&PublicMessage::Sync(SyncMessage::WantAttachments { chain, ids: Vec::new() }), false);
+        check(&PublicMessage::Addresses { addresses: vec![Address::new("/a").unwrap(); 9] }, false);
+        assert_eq!(PublicMessage::decode(&[2]), Err(CodecError::Version { found: 2, known: 1 }));
+    }
+
+    #[test]
+    fn a_mark_and_a_proof_are_for_two_peers_and_one_chain() {
+        let (a, b, chain) = (PeerId([1; 32]), PeerId([2; 32]), ChainId([3; 32]));
+        assert_ne!(mark(a, b, chain), mark(b, a, chain));
+        assert_ne!(proof(&[0; 16], a, b, chain), proof(&[0; 16], b, a, chain));
+        assert_ne!(proof(&[0; 16], a, b, chain), proof(&[1; 16], a, b, chain));
+    }
+}

@@ -1,0 +1,338 @@
+//! Public chains: whoever knows a chain's id may read it, and whoever follows it may append to it.
+//!
+//! [`PublicChains`] is a pure state machine without a store of its own: it reads and writes through the [`Desk`] that its
+//! host gives it with each call, and says there what it wants done. [`Engine`](crate::Engine) hosts it alone; the engine of
+//! a layer above hosts it beside what it does itself, over the same store and the same connections.
+//!
+//! **Invariant:** whether a block enters the set is decided by the block and its ancestors alone. Rules and limits of a
+//! node delay a block, or keep it from being shown.
+//! **Invariant:** a chain's id is told to nobody who has not shown that it knows it.
+
+mod accept;
+mod code;
+mod command;
+mod connect;
+mod event;
+mod exchange;
+mod invite;
+mod join;
+mod limits;
+mod message;
+mod publish;
+mod records;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand_core::CryptoRng;
+
+pub use code::{ChainCode, ChainInviter, CodeError};
+pub use event::{
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainInvitation, ChainPage, ChainPeer,
+    ChainSummary, ChainTimer, Cursor, Equivocation, PublicError, Rule, Sharing, Standing,
+};
+pub use limits::{
+    AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,
+    ORPHAN_BYTES_MAX, PEERS_MAX,
+};
+pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
+
+use crate::{
+    Address, AuthorKey, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp, VerifiedBlock,
+};
+use connect::Dials;
+use join::Joining;
+use limits::Budget;
+use records::Followed;
+
+/// What a public chain's genesis holds: version 1, and 0: anybody may append.
+const GENESIS: [u8; 2] = [1, 0];
+
+/// What each call needs: the view, the time, randomness, and where to say what is to be done.
+pub struct Desk<'a> {
+    /// The store and what is on its way there.
+    pub view: &'a mut Pending,
+    /// The wall clock's reading.
+    pub now: Timestamp,
+    /// Fresh randomness.
+    pub rng: &'a mut dyn CryptoRng,
+    /// What is to be done, in order.
+    pub out: &'a mut Vec<ChainEffect>,
+}
+
+impl std::fmt::Debug for Desk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// A connected peer.
+struct Peer {
+    /// The chains of which it has shown that it knows them, and that are followed here.
+    shared: BTreeSet<ChainId>,
+    /// The heads that it told last, by chain.
+    announced: BTreeMap<ChainId, Vec<BlockId>>,
+    /// What it is being sent: ranges of positions still to come.
+    transfers: BTreeMap<ChainId, VecDeque<(u64, u64)>>,
+    /// The number of the last exchange with it.
+    pulled: u64,
+    /// What it may still send, by chain.
+    bytes: BTreeMap<ChainId, Budget>,
+    /// What it may still ask for.
+    work: Budget,
+    strays: u32,
+    /// Where it can be dialled.
+    addresses: Vec<Address>,
+}
+
+/// The exchange by which a chain is being completed. There is one at a time for a chain.
+struct Pull {
+    peer: PeerId,
+    /// The number of the portion that is awaited.
+    exchange: u64,
+    /// The number of the first one.
+    first: u64,
+    /// How often the portion that is awaited has been waited for anew.
+    waits: u32,
+    /// Whether it has brought anything new so far.
+    gained: bool,
+    /// How many blocks it has brought that were here already.
+    known: u64,
+    /// Whether the next portion is asked for only when the peer's share allows it.
+    paused: bool,
+}
+
+/// A block that has just entered the set, and who sent it.
+struct Fresh {
+    chain: ChainId,
+    id: BlockId,
+    from: Option<PeerId>,
+}
+
+/// A chain that is being removed.
+struct Sweep {
+    ticket: Option<Ticket>,
+    blocks: u64,
+}
+
+/// The public chains of a node. See the module's documentation.
+pub struct PublicChains {
+    me: PeerId,
+    chains: BTreeMap<ChainId, Followed>,
+    /// The number of the next chain's row.
+    next_number: u32,
+    peers: BTreeMap<PeerId, Peer>,
+    joins: BTreeMap<ChainId, Joining>,
+    sweeps: BTreeMap<ChainId, Sweep>,
+    pulls: BTreeMap<ChainId, Pull>,
+    exchanges: u64,
+    /// Blocks that wait: for their parents, or, by authors that are not taken, for somebody to build on them.
+    orphans: Orphans<(ChainId, VerifiedBlock)>,
+    /// What each author may still write, by chain.
+    authors: BTreeMap<(ChainId, AuthorKey), Budget>,
+    /// Chains of which some author is made to wait.
+    waiting: BTreeSet<ChainId>,
+    announcing: BTreeSet<(PeerId, ChainId)>,
+    subscriptions: BTreeMap<Ticket, ChainId>,
+    fresh: Vec<Fresh>,
+    /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
+    stalled: BTreeSet<ChainId>,
+    dials: Dials,
+    /// The addresses on which this node can be dialled.
+    listening: Vec<Address>,
+    online: bool,
+    /// Whether the timer of the exchange in quiet is set.
+    quiet: bool,
+    begun: bool,
+    limits: LimitsReached,
+    /// Blocks of a newer format that were refused.
+    newer: BTreeMap<ChainId, u64>,
+}
+
+impl std::fmt::Debug for PublicChains {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PublicChains")
+            .field("chains", &self.chains.len())
+            .field("peers", &self.peers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a block founds a public chain.
+#[must_use]
+pub fn is_public_genesis(block: &crate::ParsedBlock) -> bool {
+    block.header().genesis.is_some()
+        && block.header().kind == crate::BlockKind::Content
+        && block.content() == GENESIS.as_slice()
+}
+
+/// The chains whose removal has begun and is not done: what is left of them is no chain.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn leaving(view: &Pending) -> Result<BTreeSet<ChainId>, ChainError> {
+    let (chains, _) = records::load(view)?;
+    Ok(chains.into_iter().filter(|chain| chain.standing == Standing::Leaving).map(|chain| chain.id).collect())
+}
+
+impl PublicChains {
+    /// The public chains of a store, for the node that the transport knows by this key. `listening` are the addresses at
+    /// which it could be reached last.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the store fails.
+    pub fn open(view: &Pending, me: PeerId, listening: Vec<Address>) -> Result<Self, ChainError> {
+        let (chains, next_number) = records::load(view)?;
+        let mut sweeps = BTreeMap::new();
+        for chain in chains.iter().filter(|chain| chain.standing == Standing::Leaving) {
+            let blocks = crate::chains::length(view, chain.id)?;
+            sweeps.insert(chain.id, Sweep { ticket: None, blocks });
+        }
+        Ok(Self {
+            me,
+            chains: chains.into_iter().map(|chain| (chain.id, chain)).collect(),
+            next_number,
+            peers: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            sweeps,
+            pulls: BTreeMap::new(),
+            exchanges: 0,
+            orphans: Orphans::bounded(ORPHAN_BYTES_MAX),
+            authors: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            announcing: BTreeSet::new(),
+            subscriptions: BTreeMap::new(),
+            fresh: Vec::new(),
+            stalled: BTreeSet::new(),
+            dials: Dials::default(),
+            listening,
+            online: false,
+            quiet: false,
+            begun: false,
+            limits: LimitsReached::new(),
+            newer: BTreeMap::new(),
+        })
+    }
+
+    /// Gives a timer back.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub fn timer(&mut self, desk: &mut Desk<'_>, timer: ChainTimer) -> Result<(), PublicError> {
+        match timer {
+            ChainTimer::Redial { target, attempt } => {
+                self.redial(desk, target, attempt);
+                Ok(())
+            }
+            ChainTimer::Quiet => self.quiet(desk),
+            ChainTimer::Announce => self.announce(desk),
+            ChainTimer::Pull { chain, exchange } => self.pull_timed_out(desk, chain, exchange),
+            ChainTimer::PullTurn { chain, first } => self.pull_turn(desk, chain, first),
+            ChainTimer::More { peer, chain, exchange } => {
+                self.more_later(desk, peer, chain, exchange);
+                Ok(())
+            }
+            ChainTimer::Resume { chain } => {
+                self.waiting.remove(&chain);
+                self.pull_if_behind(desk, chain)
+            }
+            ChainTimer::Join { chain, seen } => {
+                self.join_timed_out(desk, chain, seen);
+                Ok(())
+            }
+            ChainTimer::Sweep => self.sweep(desk),
+        }
+    }
+
+    /// A frame of a peer, without its kind. What a peer sends cannot fail: [`ChainEffect::Misbehaved`] says that it is no
+    /// honest one.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub fn frame(&mut self, desk: &mut Desk<'_>, peer: PeerId, bytes: &[u8]) -> Result<(), PublicError> {
+        if !self.peers.contains_key(&peer) {
+            return Ok(());
+        }
+        let Ok(message) = PublicMessage::decode(bytes) else {
+            self.misbehaved(desk, peer);
+            return Ok(());
+        };
+        match message {
+            PublicMessage::Greeting { marks } => self.greeted(desk, peer, &marks),
+            PublicMessage::Addresses { addresses } => {
+                self.addresses_told(desk, peer, addresses);
+                Ok(())
+            }
+            PublicMessage::Join { chain, proof } => self.asked_to_admit(desk, peer, chain, proof),
+            PublicMessage::Joined { chain } => self.joined(desk, peer, chain),
+            PublicMessage::Refused { chain, reason } => {
+                self.join_refused(desk, peer, chain, reason);
+                Ok(())
+            }
+            PublicMessage::Sync(sync) => self.sync(desk, peer, sync),
+        }
+    }
+
+    /// The end of each step: tells of what has just entered the set, and writes what has changed.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub fn finish(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        if !std::mem::replace(&mut self.begun, true) && !self.sweeps.is_empty() {
+            desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
+        }
+        for chain in std::mem::take(&mut self.stalled) {
+            self.pull_if_behind(desk, chain)?;
+        }
+        self.publish(desk)?;
+        if self.online && !self.chains.is_empty() && !std::mem::replace(&mut self.quiet, true) {
+            self.quiet_later(desk);
+        }
+        for chain in self.chains.values_mut() {
+            chain.write(desk.view);
+        }
+        Ok(())
+    }
+
+    /// The tickets of all commands that wait for something else than a commit: the host answers them when it stops.
+    pub fn take_waiting(&mut self) -> Vec<Ticket> {
+        let joins = std::mem::take(&mut self.joins).into_values().map(|join| join.ticket);
+        let sweeps = std::mem::take(&mut self.sweeps).into_values().filter_map(|sweep| sweep.ticket);
+        joins.chain(sweeps).collect()
+    }
+
+    /// How often each limit was reached since this was opened.
+    #[must_use]
+    pub const fn limits_reached(&self) -> &LimitsReached {
+        &self.limits
+    }
+
+    /// How many bytes of blocks are held that wait for their parents: at most
+    /// [`ORPHAN_BYTES_PER_PEER_MAX`](crate::ORPHAN_BYTES_PER_PEER_MAX) a connected peer, and [`ORPHAN_BYTES_MAX`] in all.
+    #[must_use]
+    pub fn orphan_bytes(&self) -> usize {
+        self.orphans.bytes()
+    }
+
+    fn reached(&mut self, limit: ChainLimit) {
+        let times = self.limits.entry(limit).or_default();
+        *times = times.saturating_add(1);
+    }
+
+    fn tell(&self, desk: &mut Desk<'_>, peer: PeerId, message: &PublicMessage) {
+        desk.out.push(ChainEffect::Send { peer, frame: message.frame() });
+    }
+
+    /// The draft of a block of ours behind a chain's heads.
+    fn draft(
+        view: &Pending,
+        chain: ChainId,
+        author: AuthorKey,
+        topics: Vec<Vec<u8>>,
+        content: Vec<u8>,
+    ) -> Result<Draft, ChainError> {
+        let previous = crate::chains::previous(view, chain, author)?;
+        let parents = crate::chains::next_parents(view, chain, author)?;
+        let place = crate::Place::After { chain, parents, previous };
+        Ok(Draft { kind: crate::BlockKind::Content, place, foreign: Vec::new(), topics, content })
+    }
+}

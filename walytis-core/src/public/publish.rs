@@ -1,0 +1,89 @@
+//! Telling of what has just entered the set: applications that subscribed, and peers that do not know it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ChainEffect, ChainEntry, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
+use crate::sync::{ANNOUNCE_MS, SyncMessage, WireBlock};
+use crate::{ChainId, PeerId, StoredBlock, Ticket, chains};
+
+/// A block as applications see it; `None` for a genesis.
+pub(super) fn entry(stored: &StoredBlock) -> Option<ChainEntry> {
+    let header = stored.block.header();
+    header.genesis.is_none().then(|| ChainEntry {
+        id: stored.block.id(),
+        generation: stored.generation,
+        position: stored.position,
+        author: header.author,
+        sequence: header.sequence,
+        created_at_ms: header.created_at_ms,
+        topics: header.topics.clone(),
+        content: stored.block.content().to_vec(),
+    })
+}
+
+impl PublicChains {
+    pub(super) fn publish(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        let mut senders: BTreeMap<ChainId, BTreeSet<PeerId>> = BTreeMap::new();
+        for fresh in std::mem::take(&mut self.fresh) {
+            self.deliver(desk, fresh.chain, fresh.id)?;
+            // Blocks of our own were pushed.
+            if let Some(from) = fresh.from {
+                senders.entry(fresh.chain).or_default().insert(from);
+            }
+        }
+        for (chain, senders) in senders {
+            // What one peer sent is told to all others, what several sent to all.
+            let only = if senders.len() == 1 { senders.first().copied() } else { None };
+            self.announce_later(desk, chain, only);
+        }
+        Ok(())
+    }
+
+    /// Hands a block to whoever subscribed.
+    fn deliver(&self, desk: &mut Desk<'_>, chain: ChainId, id: crate::BlockId) -> Result<(), PublicError> {
+        let listeners: Vec<Ticket> =
+            self.subscriptions.iter().filter(|(_, of)| **of == chain).map(|(ticket, _)| *ticket).collect();
+        let Some(followed) = self.chains.get(&chain).filter(|_| !listeners.is_empty()) else { return Ok(()) };
+        let Some(entry) = chains::block(desk.view, id)?.as_ref().and_then(entry) else { return Ok(()) };
+        if !followed.shows(&entry.author) {
+            return Ok(());
+        }
+        for subscription in listeners {
+            desk.out.push(ChainEffect::Delivered { subscription, entry: entry.clone() });
+        }
+        Ok(())
+    }
+
+    /// Notes that everybody but `from` has to hear of a chain's new heads.
+    pub(super) fn announce_later(&mut self, desk: &mut Desk<'_>, chain: ChainId, from: Option<PeerId>) {
+        let idle = self.announcing.is_empty();
+        let others = self.peers_of(chain).into_iter().filter(|peer| Some(*peer) != from);
+        self.announcing.extend(others.map(|peer| (peer, chain)));
+        if idle && !self.announcing.is_empty() {
+            desk.out.push(ChainEffect::Timer { after_ms: ANNOUNCE_MS, timer: ChainTimer::Announce });
+        }
+    }
+
+    pub(super) fn announce(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        for (peer, chain) in std::mem::take(&mut self.announcing) {
+            let follows = self.chains.get(&chain).is_some_and(|followed| followed.standing != Standing::Leaving);
+            if follows && self.peers.get(&peer).is_some_and(|known| known.shared.contains(&chain)) {
+                self.tell_heads(desk, peer, chain)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a new block of ours, whole, to every peer that follows the chain.
+    pub(super) fn push(&mut self, desk: &mut Desk<'_>, chain: ChainId, stored: &StoredBlock) {
+        let peers = self.peers_of(chain);
+        if peers.is_empty() {
+            return;
+        }
+        let block = WireBlock { block: stored.block.raw().clone(), attachment: None, foreign: Vec::new() };
+        let message = PublicMessage::Sync(SyncMessage::Push { chain, block });
+        for peer in peers {
+            self.tell(desk, peer, &message);
+        }
+    }
+}

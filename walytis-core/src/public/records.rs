@@ -1,0 +1,283 @@
+//! What is kept of public chains beside their blocks: names, keys, rules, invitations, peers, and evidence of forks.
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::event::{Equivocation, Sharing, Standing};
+use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
+use super::message::ADDRESSES_MAX;
+use crate::{
+    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, KeyRange, PeerId, Pending, Table,
+    Timestamp, codec,
+};
+
+/// A chain's number here -> [`ChainRow`].
+const CHAINS: Table = Table::changing("public.chains");
+/// A chain's number here -> its peers, as a list of [`KnownPeer`].
+const PEERS: Table = Table::changing("public.peers");
+/// (chain's number, running number) -> [`ForkRow`].
+const FORKS: Table = Table::changing("public.forks");
+
+/// An invitation by which this node admits.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct InvitationRow {
+    pub(super) number: u32,
+    pub(super) secret: [u8; 16],
+    pub(super) uses: Option<u32>,
+    pub(super) shareable: bool,
+}
+
+impl InvitationRow {
+    pub(super) const fn sharing(&self) -> Sharing {
+        if self.shareable { Sharing::Joiners } else { Sharing::Inviter }
+    }
+}
+
+/// A chain's row.
+#[derive(Serialize, Deserialize)]
+struct ChainRow {
+    id: ChainId,
+    name: String,
+    author: [u8; 32],
+    /// 0: followed, 1: joining, 2: leaving.
+    standing: u8,
+    bytes: u64,
+    only_invited: bool,
+    blocked_peers: Vec<PeerId>,
+    allowed_peers: Vec<PeerId>,
+    admitted: Vec<PeerId>,
+    blocked_authors: Vec<AuthorKey>,
+    allowed_authors: Vec<AuthorKey>,
+    invitations: Vec<InvitationRow>,
+    invited: u32,
+    limits: Limits,
+}
+
+impl Drop for ChainRow {
+    fn drop(&mut self) {
+        self.author.zeroize();
+        self.invitations.iter_mut().for_each(|invitation| invitation.secret.zeroize());
+    }
+}
+
+/// A peer that is remembered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct KnownPeer {
+    pub(super) peer: PeerId,
+    pub(super) last_seen_ms: u64,
+    pub(super) addresses: Vec<Address>,
+}
+
+/// Whom and what a node lets in on a chain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    pub(super) only_invited: bool,
+    pub(super) blocked_peers: Vec<PeerId>,
+    pub(super) allowed_peers: Vec<PeerId>,
+    /// Peers that showed an invitation.
+    pub(super) admitted: Vec<PeerId>,
+    pub(super) blocked_authors: Vec<AuthorKey>,
+    pub(super) allowed_authors: Vec<AuthorKey>,
+    pub(super) limits: Limits,
+}
+
+impl Rules {
+    /// Whether a peer is served and heard.
+    pub(super) fn lets_in(&self, peer: PeerId) -> bool {
+        !self.blocked_peers.contains(&peer)
+            && (!self.only_invited || self.allowed_peers.contains(&peer) || self.admitted.contains(&peer))
+    }
+
+    /// Whether an author's blocks are taken by themselves, and shown.
+    pub(super) fn takes(&self, author: &AuthorKey) -> bool {
+        !self.blocked_authors.contains(author)
+            && (self.allowed_authors.is_empty() || self.allowed_authors.contains(author))
+    }
+}
+
+/// A public chain that this node follows, joins or deletes.
+pub(super) struct Followed {
+    pub(super) id: ChainId,
+    pub(super) name: String,
+    pub(super) author: AuthorSecret,
+    pub(super) standing: Standing,
+    /// Bytes of its blocks.
+    pub(super) bytes: u64,
+    pub(super) rules: Rules,
+    pub(super) invitations: Vec<InvitationRow>,
+    /// How many invitations were ever made.
+    pub(super) invited: u32,
+    pub(super) peers: Vec<KnownPeer>,
+    pub(super) forks: Vec<Equivocation>,
+    number: u32,
+    /// Whether the row has to be written at the step's end.
+    dirty: bool,
+}
+
+impl Followed {
+    /// A chain that is not kept yet. It is written at the step's end.
+    pub(super) fn new(number: u32, id: ChainId, name: String, author: AuthorSecret, standing: Standing) -> Self {
+        Self {
+            id,
+            name,
+            author,
+            standing,
+            bytes: 0,
+            rules: Rules::default(),
+            invitations: Vec::new(),
+            invited: 0,
+            peers: Vec::new(),
+            forks: Vec::new(),
+            number,
+            dirty: true,
+        }
+    }
+
+    /// Its place in a list.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Has the row written at the step's end.
+    pub(super) const fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Whether an author is known to have forked, or the chain's evidence is as long as it may be.
+    pub(super) fn knows_fork_of(&self, author: &AuthorKey) -> bool {
+        self.forks.len() >= EQUIVOCATIONS_MAX || self.forks.iter().any(|fork| fork.author == *author)
+    }
+
+    pub(super) fn add_fork(&mut self, view: &mut Pending, fork: Equivocation) {
+        let running = u32::try_from(self.forks.len()).unwrap_or(u32::MAX);
+        let row = ForkRow { author: fork.author, sequence: fork.sequence, blocks: fork.blocks };
+        view.put(FORKS, fork_key(self.number, running), codec::encode(&row));
+        self.forks.push(fork);
+    }
+
+    /// Notes where a peer is, and that it was seen.
+    pub(super) fn learn(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address], now: Timestamp) {
+        let known = match self.peers.iter_mut().find(|known| known.peer == peer) {
+            Some(known) => known,
+            None => {
+                if self.peers.len() >= PEERS_MAX {
+                    let oldest = (0..).zip(&self.peers).min_by_key(|(_, known)| known.last_seen_ms);
+                    if let Some(oldest) = oldest.map(|(index, _)| index) {
+                        self.peers.swap_remove(oldest);
+                    }
+                }
+                self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new() });
+                let Some(known) = self.peers.last_mut() else { return };
+                known
+            }
+        };
+        known.last_seen_ms = now.0;
+        for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
+            known.addresses.retain(|old| old != address);
+            known.addresses.insert(0, address.clone());
+        }
+        known.addresses.truncate(ADDRESSES_MAX);
+        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+    }
+
+    /// Writes the row, if it has changed.
+    pub(super) fn write(&mut self, view: &mut Pending) {
+        if !std::mem::take(&mut self.dirty) {
+            return;
+        }
+        let rules = &self.rules;
+        let row = ChainRow {
+            id: self.id,
+            name: self.name.clone(),
+            author: self.author.seed(),
+            standing: match self.standing {
+                Standing::Followed => 0,
+                Standing::Joining => 1,
+                Standing::Leaving => 2,
+            },
+            bytes: self.bytes,
+            only_invited: rules.only_invited,
+            blocked_peers: rules.blocked_peers.clone(),
+            allowed_peers: rules.allowed_peers.clone(),
+            admitted: rules.admitted.clone(),
+            blocked_authors: rules.blocked_authors.clone(),
+            allowed_authors: rules.allowed_authors.clone(),
+            invitations: self.invitations.clone(),
+            invited: self.invited,
+            limits: rules.limits,
+        };
+        view.put(CHAINS, self.number.to_be_bytes(), Zeroizing::new(codec::encode(&row)).to_vec());
+    }
+
+    /// Removes everything about the chain but its blocks.
+    pub(super) fn remove(&self, view: &mut Pending) {
+        view.delete(CHAINS, self.number.to_be_bytes());
+        view.delete(PEERS, self.number.to_be_bytes());
+        for running in (0_u32..).take(self.forks.len()) {
+            view.delete(FORKS, fork_key(self.number, running));
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ForkRow {
+    author: AuthorKey,
+    sequence: u64,
+    blocks: [BlockId; 2],
+}
+
+fn fork_key(chain: u32, running: u32) -> Vec<u8> {
+    [chain.to_be_bytes(), running.to_be_bytes()].concat()
+}
+
+fn read<T: Serialize + for<'de> Deserialize<'de>>(table: Table, bytes: &[u8]) -> Result<T, ChainError> {
+    codec::decode(bytes).map_err(|reason| ChainError::Record { table: table.name, reason })
+}
+
+fn number(table: Table, key: &[u8]) -> Result<u32, ChainError> {
+    let malformed = ChainError::Record { table: table.name, reason: CodecError::Malformed };
+    key.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes)).ok_or(malformed)
+}
+
+/// All chains that have a row, in the order in which they came, and the number of the next.
+pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
+    let mut chains: Vec<Followed> = Vec::new();
+    for record in view.scan(CHAINS, KeyRange::all(), usize::MAX)? {
+        let mut row: ChainRow = read(CHAINS, &record.value)?;
+        let standing = match row.standing {
+            0 => Standing::Followed,
+            1 => Standing::Joining,
+            2 => Standing::Leaving,
+            _ => return Err(ChainError::Record { table: CHAINS.name, reason: CodecError::Malformed }),
+        };
+        let author = AuthorSecret::from_seed(&row.author);
+        let name = std::mem::take(&mut row.name);
+        let mut chain = Followed::new(number(CHAINS, &record.key)?, row.id, name, author, standing);
+        chain.bytes = row.bytes;
+        chain.rules = Rules {
+            only_invited: row.only_invited,
+            blocked_peers: std::mem::take(&mut row.blocked_peers),
+            allowed_peers: std::mem::take(&mut row.allowed_peers),
+            admitted: std::mem::take(&mut row.admitted),
+            blocked_authors: std::mem::take(&mut row.blocked_authors),
+            allowed_authors: std::mem::take(&mut row.allowed_authors),
+            limits: row.limits,
+        };
+        chain.invitations = row.invitations.clone();
+        chain.invited = row.invited;
+        chain.dirty = false;
+        if let Some(bytes) = view.get(PEERS, &record.key)? {
+            chain.peers = read(PEERS, &bytes)?;
+        }
+        chains.push(chain);
+    }
+    for record in view.scan(FORKS, KeyRange::all(), usize::MAX)? {
+        let of = number(FORKS, &record.key)?;
+        let ForkRow { author, sequence, blocks } = read(FORKS, &record.value)?;
+        if let Some(chain) = chains.iter_mut().find(|chain| chain.number == of) {
+            chain.forks.push(Equivocation { author, sequence, blocks });
+        }
+    }
+    let next = chains.iter().map(|chain| chain.number.saturating_add(1)).max().unwrap_or_default();
+    Ok((chains, next))
+}

@@ -1,0 +1,13 @@
+//! Public chains over whole engines: convergence, forks, floods, invitations, limits, and what a store keeps.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers that cannot go on fail their tests"
+)]
+
+mod following;
+mod hostile;
+mod net;
+mod rules;

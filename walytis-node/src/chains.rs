@@ -1,0 +1,248 @@
+//! The handle's methods about public chains.
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use walytis_core::BlockId;
+use walytis_core::public::{
+    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Cursor, Rule, Sharing,
+};
+
+use crate::chain_subscription::{ChainSubscription, News};
+use crate::error::NodeError;
+use crate::listing::Listing;
+use crate::machine::{Answer, Command, EngineError};
+use crate::node::{Node, mismatch};
+use crate::post::{Post, Posting};
+use crate::progress::Progressing;
+use crate::request::{Request, Waiter};
+
+/// Public chains. Whoever knows a chain's id may read it, and whoever follows it may append to it: nothing in it is secret.
+/// A chain is named by its local name or its id everywhere.
+impl Node {
+    /// Founds a public chain.
+    ///
+    /// # Errors
+    /// [`PublicError::BadName`](crate::PublicError::BadName), [`PublicError::NameTaken`](crate::PublicError::NameTaken) or
+    /// [`PublicError::TooManyChains`](crate::PublicError::TooManyChains); and, as with every method of a node, the store's
+    /// failure or [`NodeError::Closed`].
+    pub async fn new_chain(&self, name: &str) -> Result<ChainSummary, NodeError> {
+        match self.ask_chain(ChainCommand::New { name: name.to_owned() }).await? {
+            ChainAnswer::Chain(chain) => Ok(chain),
+            other => mismatch(&other),
+        }
+    }
+
+    /// The public chains that this node follows, joins or deletes.
+    ///
+    /// # Errors
+    /// The store's failure or [`NodeError::Closed`].
+    pub async fn chains(&self) -> Result<Vec<ChainSummary>, NodeError> {
+        match self.ask_chain(ChainCommand::Chains).await? {
+            ChainAnswer::Chains(chains) => Ok(chains),
+            other => mismatch(&other),
+        }
+    }
+
+    /// All about a public chain: peers, rules, limits, and evidence of authors who forked.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown).
+    pub async fn chain(&self, chain: &str) -> Result<ChainDetails, NodeError> {
+        match self.ask_chain(ChainCommand::Show { chain: chain.to_owned() }).await? {
+            ChainAnswer::Details(details) => Ok(*details),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Stops following a chain, and removes all of its blocks here. Gives how many they were, once they are gone.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining)
+    /// or [`PublicError::Leaving`](crate::PublicError::Leaving).
+    pub async fn delete_chain(&self, chain: &str) -> Result<u64, NodeError> {
+        match self.ask_chain(ChainCommand::Delete { chain: chain.to_owned() }).await? {
+            ChainAnswer::Deleted { blocks } => Ok(blocks),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Appends a block. When it returns, the block is durable here; others get it as soon as they can be reached.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown), or [`PublicError::Block`](crate::PublicError::Block) for
+    /// topics or content that are too large.
+    pub async fn post_to_chain(&self, chain: &str, post: impl Into<Post>) -> Result<BlockId, NodeError> {
+        self.enqueue_to_chain(chain, post).await?.durable().await
+    }
+
+    /// Begins to append a block: when this returns, the block has its place behind everything that was asked of the node
+    /// before. [`Posting::durable`] waits for the rest.
+    ///
+    /// # Errors
+    /// [`NodeError::Closed`] if the node has stopped. What is wrong with the post is told by [`Posting::durable`].
+    pub async fn enqueue_to_chain(&self, chain: &str, post: impl Into<Post>) -> Result<Posting, NodeError> {
+        let Post { topics, content } = post.into();
+        let (reply, answered) = oneshot::channel();
+        let command = Command::Chain(ChainCommand::Post { chain: chain.to_owned(), topics, content });
+        self.request(Request::Command(command, Waiter::Answer(reply))).await?;
+        Ok(Posting::new(self.clone(), answered))
+    }
+
+    /// Lists a chain's blocks, each after its parents, in the order that is the same on all nodes with equal sets.
+    /// Nothing is read before [`ChainPager::next_page`].
+    #[must_use]
+    pub fn list_chain(&self, chain: &str, listing: Listing) -> ChainPager {
+        ChainPager { node: self.clone(), chain: chain.to_owned(), listing, after: None, at_end: false }
+    }
+
+    /// Begins to hand out a chain's blocks as they arrive, this node's own included.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown).
+    pub async fn follow_chain(&self, chain: &str) -> Result<ChainSubscription, NodeError> {
+        let (reply, answered) = oneshot::channel();
+        let news = Arc::new(News::default());
+        let command = Command::Chain(ChainCommand::Subscribe { chain: chain.to_owned() });
+        self.request(Request::Command(command, Waiter::Follower(reply, Arc::clone(&news)))).await?;
+        let subscribed = self.answer(answered).await??;
+        Ok(ChainSubscription::new(self.clone(), chain.to_owned(), subscribed, news))
+    }
+
+    /// Opens an invitation to a chain, by which `uses` nodes may come in, or any number. With
+    /// [`Sharing::Joiners`], those who joined by it admit others by it, too.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`PublicError::NoUses`](crate::PublicError::NoUses),
+    /// [`PublicError::ListFull`](crate::PublicError::ListFull), or
+    /// [`PublicError::NoAddresses`](crate::PublicError::NoAddresses) if the node has never listened.
+    pub async fn invite_to_chain(
+        &self,
+        chain: &str,
+        uses: Option<u32>,
+        sharing: Sharing,
+    ) -> Result<ChainInvitation, NodeError> {
+        match self.ask_chain(ChainCommand::Invite { chain: chain.to_owned(), uses, sharing }).await? {
+            ChainAnswer::Invitation(invitation) => Ok(invitation),
+            other => mismatch(&other),
+        }
+    }
+
+    /// The invitations by which this node admits to a chain.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown).
+    pub async fn chain_invitations(&self, chain: &str) -> Result<Vec<ChainInvitation>, NodeError> {
+        match self.ask_chain(ChainCommand::Invitations { chain: chain.to_owned() }).await? {
+            ChainAnswer::Invitations(invitations) => Ok(invitations),
+            other => mismatch(&other),
+        }
+    }
+
+    /// Ends an invitation: nobody is admitted by it here any more.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown) or
+    /// [`PublicError::UnknownInvitation`](crate::PublicError::UnknownInvitation).
+    pub async fn revoke_chain_invitation(&self, chain: &str, invitation: u32) -> Result<(), NodeError> {
+        self.ask_chain(ChainCommand::Revoke { chain: chain.to_owned(), invitation }).await.map(|_| ())
+    }
+
+    /// Begins to join a chain by an invitation's code; [`ChainJoin::finish`] gives the outcome. Without a name, the chain
+    /// gets one here.
+    ///
+    /// # Errors
+    /// [`NodeError::Offline`] or [`NodeError::Closed`].
+    pub async fn join_chain(&self, code: &str, name: Option<&str>) -> Result<ChainJoin, NodeError> {
+        self.require_network()?;
+        let (reply, answered) = oneshot::channel();
+        let (tell_progress, progress) = watch::channel(None);
+        let command = Command::Chain(ChainCommand::Join { code: code.to_owned(), name: name.map(ToOwned::to_owned) });
+        self.request(Request::Command(command, Waiter::Progress(reply, tell_progress))).await?;
+        Ok(ChainJoin { node: self.clone(), answered, progress: Progressing::new(progress) })
+    }
+
+    /// Changes whom and what this node lets in on a chain.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown) or [`PublicError::ListFull`](crate::PublicError::ListFull).
+    pub async fn rule_chain(&self, chain: &str, rule: Rule) -> Result<(), NodeError> {
+        self.ask_chain(ChainCommand::Rule { chain: chain.to_owned(), rule }).await.map(|_| ())
+    }
+
+    async fn ask_chain(&self, command: ChainCommand) -> Result<ChainAnswer, NodeError> {
+        match self.ask(Command::Chain(command)).await? {
+            Answer::Chain(answer) => Ok(answer),
+            other => mismatch(&other),
+        }
+    }
+}
+
+/// A listing under way; see [`Node::list_chain`].
+#[derive(Debug)]
+pub struct ChainPager {
+    node: Node,
+    chain: String,
+    listing: Listing,
+    after: Option<Cursor>,
+    at_end: bool,
+}
+
+impl ChainPager {
+    /// The next blocks, at least one; `None` at the end. What arrives meanwhile is shown if its place in the order is
+    /// still to come.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown), the store's failure or [`NodeError::Closed`].
+    pub async fn next_page(&mut self) -> Result<Option<Vec<ChainEntry>>, NodeError> {
+        while !self.at_end {
+            let command = ChainCommand::List {
+                chain: self.chain.clone(),
+                after: self.after,
+                below: self.listing.below,
+                topic: self.listing.topic.clone(),
+            };
+            let page = match self.node.ask_chain(command).await? {
+                ChainAnswer::Page(page) => page,
+                other => mismatch(&other),
+            };
+            self.at_end = page.next.is_none();
+            self.after = page.next;
+            if !page.entries.is_empty() {
+                return Ok(Some(page.entries));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A join under way; see [`Node::join_chain`]. It goes on if this is dropped, for as long as the node runs.
+#[derive(Debug)]
+pub struct ChainJoin {
+    node: Node,
+    answered: oneshot::Receiver<Result<Answer, EngineError>>,
+    progress: Progressing,
+}
+
+impl ChainJoin {
+    /// Waits for progress and gives the newest; `None` once the join has ended. Safe to cancel.
+    pub async fn progress(&mut self) -> Option<walytis_core::Progress> {
+        self.progress.next().await
+    }
+
+    /// Waits until everything that the inviter had is here, and gives the chain.
+    ///
+    /// # Errors
+    /// [`PublicError::Code`](crate::PublicError::Code) for a code that cannot be read,
+    /// [`PublicError::NoInviter`](crate::PublicError::NoInviter), [`PublicError::Refused`](crate::PublicError::Refused),
+    /// [`PublicError::Interrupted`](crate::PublicError::Interrupted),
+    /// [`PublicError::AlreadyFollowed`](crate::PublicError::AlreadyFollowed),
+    /// [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining), or one of a name; or [`NodeError::Closed`] if
+    /// the node is shut down before.
+    pub async fn finish(self) -> Result<ChainSummary, NodeError> {
+        match self.node.answer(self.answered).await?? {
+            Answer::Chain(ChainAnswer::Chain(chain)) => Ok(chain),
+            other => mismatch(&other),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Public chains beside groups: hosted over the engine's own view, and over the connections that there are anyway.
+
+use walytis_core::public::{ChainCommand, ChainEffect, ChainTimer, Desk, PublicChains, PublicError};
+use walytis_core::{Address, Dialer, PeerId};
+
+use super::Engine;
+use super::event::{Answer, Delivery, Effect, EngineError, Ticket, Timer};
+
+impl Engine {
+    /// What it knows of its public chains and their limits.
+    #[must_use]
+    pub const fn public(&self) -> &PublicChains {
+        &self.public
+    }
+
+    /// Lets public chains do something, and passes on what they want done.
+    fn with_public(
+        &mut self,
+        act: impl FnOnce(&mut PublicChains, &mut Desk<'_>) -> Result<(), PublicError>,
+    ) -> Result<(), EngineError> {
+        let mut out = Vec::new();
+        let parts = &mut self.parts;
+        let mut desk = Desk { view: &mut parts.view, now: parts.now, rng: &mut *parts.rng, out: &mut out };
+        let done = act(&mut self.public, &mut desk);
+        for effect in out {
+            let effect = match effect {
+                ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
+                ChainEffect::Dial(address) => Effect::Dial(address),
+                ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Public(timer) },
+                ChainEffect::Reply { ticket, answer } => {
+                    Effect::Reply { ticket, answer: answer.map(Answer::Chain).map_err(EngineError::from) }
+                }
+                ChainEffect::Delivered { subscription, entry } => {
+                    Effect::Delivered { subscription, delivery: Delivery::Chain(entry) }
+                }
+                ChainEffect::Ended { subscription } => {
+                    Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
+                }
+                ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
+                ChainEffect::Misbehaved(peer) => {
+                    self.misbehaved(peer);
+                    continue;
+                }
+            };
+            self.outgoing.push(effect);
+        }
+        Ok(done?)
+    }
+
+    /// The end of each step.
+    pub(super) fn finish_public(&mut self) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.finish(desk))
+    }
+
+    pub(super) fn public_command(&mut self, ticket: Ticket, command: ChainCommand) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.command(desk, ticket, command))
+    }
+
+    pub(super) fn public_frame(&mut self, peer: PeerId, bytes: &[u8]) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.frame(desk, peer, bytes))
+    }
+
+    pub(super) fn public_timer(&mut self, timer: ChainTimer) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.timer(desk, timer))
+    }
+
+    pub(super) fn public_online(&mut self) -> Result<(), EngineError> {
+        self.with_public(|public, desk| {
+            public.online(desk);
+            Ok(())
+        })
+    }
+
+    pub(super) fn public_listening(&mut self) -> Result<(), EngineError> {
+        let addresses = self.listening.clone();
+        self.with_public(|public, desk| {
+            public.listening(desk, &addresses);
+            Ok(())
+        })
+    }
+
+    pub(super) fn public_connected(
+        &mut self,
+        peer: PeerId,
+        dialer: Dialer,
+        address: Option<&Address>,
+    ) -> Result<(), EngineError> {
+        if self.shunned.contains(&peer) {
+            return Ok(());
+        }
+        self.with_public(|public, desk| {
+            public.connected(desk, peer, dialer, address);
+            Ok(())
+        })
+    }
+
+    /// A peer that misbehaved is spoken to again, if it came back meanwhile.
+    pub(super) fn public_forgiven(&mut self, peer: PeerId) -> Result<(), EngineError> {
+        if !self.peers.contains_key(&peer) || self.public.is_connected(peer) {
+            return Ok(());
+        }
+        self.public_connected(peer, Dialer::Peer, None)
+    }
+
+    pub(super) fn public_disconnected(&mut self, peer: PeerId) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.disconnected(desk, peer))
+    }
+
+    pub(super) fn public_dial_failed(&mut self, address: &Address) -> Result<(), EngineError> {
+        self.with_public(|public, desk| {
+            public.dial_failed(desk, address);
+            Ok(())
+        })
+    }
+}

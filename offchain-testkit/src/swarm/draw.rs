@@ -178,11 +178,14 @@ impl Plan {
         {
             class.clone_into(enemy);
         }
+        let nodes = self.setting.nodes;
         for step in &mut self.steps {
-            if let Action::Post { node, bytes } = step.action
-                && dice.percent(25)
-            {
-                step.action = Action::PublicPost { node, bytes };
+            let Action::Post { node, bytes } = step.action else { continue };
+            // Two chains over one connection: what breaks it shows in both.
+            match dice.below(100) {
+                0..=24 => step.action = Action::PublicPost { node, bytes },
+                25..=31 => step.action = Action::Break { a: node, b: dice.index(nodes) },
+                _ => {}
             }
         }
     }

@@ -66,7 +66,8 @@ fn r1_what_a_flood_makes_a_node_hold_stays_within_each_peers_budget() {
             acted += turns(&mut world, &mut puppets, victim, group);
             held.push(MEMORY.current_usage());
         }
-        assert!(acted >= 8, "{name}: {acted} turns");
+        // A turn comes to nothing if the victim asks somebody else.
+        assert!(acted >= 4, "{name}: {acted} turns");
         let most = held.iter().max().expect("some").saturating_sub(held[0]);
         assert!(most <= FLOODERS * budget, "{name}: {most} bytes more, over {} for each: {held:?}", budget);
     }

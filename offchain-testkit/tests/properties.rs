@@ -320,6 +320,8 @@ fn b4_b5_b6_any_order_of_arrival_gives_the_same_set_and_listing() {
         .run(&order, |order| {
             let (world, puppet) = &mut *both.borrow_mut();
             world.put_back(d, before.clone());
+            // What its earlier run had sent arrives, and that it is gone is noticed.
+            puppet.listen(world, 300);
             world.start(d).expect("an old copy opens");
             assert!(puppet.open_session(world, d, group), "a member gets a session");
             let mut left = blocks.clone();

@@ -32,9 +32,9 @@ pub(crate) fn random() -> Random {
     Box::new(ChaCha20Rng::seed_from_u64(CALLS.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The same root key each time.
+/// The same root key each time, and none that `random` gives.
 pub(crate) fn root_key() -> RootKey {
-    RootKey::generate(&mut ChaCha20Rng::seed_from_u64(1))
+    RootKey::generate(&mut ChaCha20Rng::seed_from_u64(u64::MAX))
 }
 
 /// Gives 00 01 02 ... ff 00 ...

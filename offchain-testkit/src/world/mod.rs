@@ -491,6 +491,7 @@ impl World {
             Happening::Frame { from, link, bytes } => {
                 let peer = self.node(from).identity.peer;
                 let open = self.node(node).links.get(&from) == Some(&link);
+                self.note_spoiled((from, node), link);
                 open.then_some(Event::Frame { peer, bytes })
             }
             Happening::Commit(number) => {

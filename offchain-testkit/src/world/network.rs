@@ -109,7 +109,8 @@ impl World {
         self.mangles.entry((from, to)).or_default().push_back(mangle);
     }
 
-    /// When a frame was last sent between two nodes that is spoiled, or behind one that is, in microseconds.
+    /// When a frame was last sent or arrived between two nodes that is spoiled, or behind one that is, in microseconds. Who
+    /// stands still takes it in late.
     #[must_use]
     pub fn mangled_us(&self, a: NodeId, b: NodeId) -> Option<u64> {
         let last_us = |way: Way| self.mangled_us.get(&way).map(|(last_us, _)| *last_us);
@@ -131,6 +132,15 @@ impl World {
     /// The number of the connection between two nodes, if there is one.
     pub(crate) fn link_between(&self, a: NodeId, b: NodeId) -> Option<u64> {
         self.node(a).links.get(&b).copied()
+    }
+
+    /// Notes that a frame is under way on a connection, or arrives: if it is a spoiled one, what it does begins now.
+    pub(super) fn note_spoiled(&mut self, way: Way, link: u64) {
+        if let Some((last_us, spoiled)) = self.mangled_us.get_mut(&way)
+            && *spoiled == link
+        {
+            *last_us = self.now_us;
+        }
     }
 
     pub(super) fn send(&mut self, from: NodeId, peer: PeerId, frame: Vec<u8>) {
@@ -156,10 +166,8 @@ impl World {
         if let Some(mangle) = mangle {
             self.faults.fire(mangle.fault());
             self.mangled_us.insert((from, to), (self.now_us, link));
-        } else if let Some((last_us, spoiled)) = self.mangled_us.get_mut(&(from, to))
-            && *spoiled == link
-        {
-            *last_us = self.now_us;
+        } else {
+            self.note_spoiled((from, to), link);
         }
         match mangle {
             None => self.travel((from, to), link, frame),

@@ -28,6 +28,9 @@ type Waiting = (BatchNumber, Vec<(Table, Vec<u8>)>);
 /// A row as it was read: its table, key and value.
 type Recent = (Table, Vec<u8>, Vec<u8>);
 
+/// How long a row may be that is remembered: as long as those of indexes. Secrets and contents are longer.
+const RECENT_BYTES: usize = 16;
+
 /// How many rows of indexes of ids are remembered. Each is looked at for an id that is not among them.
 const RECENT_ROWS: usize = 8;
 
@@ -84,7 +87,7 @@ impl Pending {
             return Ok(value);
         }
         let value = self.store.get(table, key)?;
-        if let Some(value) = &value {
+        if let Some(value) = value.as_ref().filter(|value| value.len() <= RECENT_BYTES) {
             if recent.len() >= RECENT_ROWS {
                 recent.pop_front();
             }

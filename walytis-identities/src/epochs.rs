@@ -77,7 +77,8 @@ impl LocalDevice {
         let membership = fold.at(view, group, &begin.view)?;
         // While the view's membership is at hand.
         fold.readers_tag(view, group, epoch, &begin.view)?;
-        Ok(membership.devices.values().any(|device| device.leaf.as_ref() == Some(leaf.public())))
+        let author = self.author(view, group)?.public();
+        Ok(membership.devices.get(&author).is_some_and(|device| device.leaf.as_ref() == Some(leaf.public())))
     }
 
     /// Takes this device's wrap of an epoch that another one made, and keeps the seed. A wrap that does not open and is

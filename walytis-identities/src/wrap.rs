@@ -182,7 +182,8 @@ impl Wrap {
     /// [`WrapError::Root`] if it is not, or if the proof is of another shape.
     pub fn verify_proof(&self, proof: &WrapProof, expected_root: &Hash) -> Result<(), WrapError> {
         let found = proof.root(&codec::encode(self));
-        if found != *expected_root {
+        // A proof of a wrong shape gives zeros, which no tree has as its root, whatever an operation claims.
+        if found != *expected_root || found == Hash([0; 32]) {
             return Err(WrapError::Root { expected: *expected_root, found });
         }
         Ok(())

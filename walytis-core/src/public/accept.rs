@@ -79,7 +79,10 @@ impl PublicChains {
         let mut open = vec![(from, block)];
         while let Some((sender, block)) = open.pop() {
             let id = block.id();
-            let ancestor = open.iter().any(|(_, other)| names(other, id)) || self.orphans.is_awaited(id);
+            // Asked of blocks alone whose authors are not taken for themselves: it takes a look at all that is open.
+            let author = block.header().author;
+            let taken = self.chains.get(&chain).is_none_or(|followed| followed.rules.takes(&author));
+            let ancestor = taken || open.iter().any(|(_, other)| names(other, id)) || self.orphans.is_awaited(id);
             match self.try_take_in(desk, chain, (sender, &block), ancestor) {
                 Ok(Taken::New) => {
                     self.fresh.push(Fresh { chain, id, from: Some(sender) });

@@ -39,7 +39,7 @@ pub const SAMPLE: usize = 64;
 pub struct WireBlock {
     /// The block.
     pub block: RawBlock,
-    /// What the layer above sends along: sealed content, or the wraps of an epoch.
+    /// What the layer above sends along: content, or the receiver's wrap of an epoch.
     pub attachment: Option<ByteBuf>,
     /// The blocks of other chains that are ancestors of this one, parents first.
     pub foreign: Vec<RawBlock>,

@@ -77,7 +77,8 @@ pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Zeroizing<[u8; SECRET_BYTES]>
     seed
 }
 
-/// A secret key, expanded once: that costs as much as using it. It wipes itself when it is dropped.
+/// A secret key, expanded once: that costs as much as using it. When it is dropped, orion wipes the seed and the X25519
+/// half, and not the expanded ML-KEM half.
 pub(crate) struct Expanded(Option<Box<xwing::KeyPair>>);
 
 impl Expanded {

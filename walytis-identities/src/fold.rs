@@ -11,7 +11,7 @@ use walytis_core::{
 
 use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
 use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
-use crate::{LeafKey, Map, Role};
+use crate::{Map, Role};
 
 /// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
 const MEMBERSHIPS_MAX: usize = 512;
@@ -332,13 +332,12 @@ impl Fold {
         if !membership.members.contains_key(member) {
             membership.members.insert(*member, Member { role, admitted_by: step.id, rank });
         }
-        // Of two admissions at once that claim one leaf key, the first has it: nobody reads by another's key.
-        let taken = |leaf: &LeafKey| membership.devices.values().any(|device| device.leaf.as_ref() == Some(leaf));
-        let leaf = binding.leaf.clone().filter(|leaf| !taken(leaf));
+        // That a device holds its leaf key nobody can prove to others. Whoever claims another's gets wraps that only the
+        // other opens, and takes nothing from it: a device reads by its author key and its leaf key together.
         let device = Device {
             path: binding.path.clone(),
             key: resolved.key,
-            leaf,
+            leaf: binding.leaf.clone(),
             peer: binding.peer,
             role: role.min(resolved.role),
             bound_by: step.id,
@@ -389,7 +388,8 @@ fn place(membership: &mut Membership, author: AuthorKey, device: Device) {
         return;
     }
     if let Some(leaf) = &device.leaf {
-        for (tag, byte) in membership.readers_tag.0.iter_mut().zip(leaf.id().0) {
+        let reader = blake3::derive_key("walytis v1 reader", &[author.0, leaf.id().0].concat());
+        for (tag, byte) in membership.readers_tag.0.iter_mut().zip(reader) {
             *tag ^= byte;
         }
     }

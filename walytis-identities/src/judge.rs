@@ -211,9 +211,6 @@ impl Fold {
         if membership.members.contains_key(member) || membership.devices.contains_key(&binding.author) {
             return Err(Refusal::Rule { id, rule: "an admission is of a new member with a new key" });
         }
-        if membership.devices.values().any(|device| device.leaf.is_some() && device.leaf == binding.leaf) {
-            return Err(Refusal::Rule { id, rule: "a leaf key is one device's alone" });
-        }
         if membership.devices.len() >= DEVICES_MAX {
             return Err(Refusal::Rule { id, rule: "a group has at most 1,024 devices" });
         }

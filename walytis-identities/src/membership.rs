@@ -29,7 +29,7 @@ pub struct Device {
     pub path: Vec<ChainId>,
     /// The device's key.
     pub key: HybridKey,
-    /// The key to which epochs are wrapped for it, on chains with content.
+    /// The key to which epochs are wrapped for it, on chains with content. That it holds the secret is its own claim.
     pub leaf: Option<LeafKey>,
     /// The key by which the transport knows it.
     pub peer: PeerId,
@@ -110,14 +110,15 @@ pub struct Membership {
     pub named: Map<ChainId, BTreeSet<BlockId>>,
     /// How deep the chains below this one nest: 0 for a device.
     pub depth: u8,
-    /// The names of all readers' leaf keys, by exclusive or: where it differs, so do the readers.
+    /// Hashes of all readers' author keys and leaf keys, by exclusive or: where it differs, so do the readers.
     pub readers_tag: Hash,
     /// The keys under which the devices write here, by the key by which the transport knows each.
     pub(crate) peers: Map<PeerId, BTreeSet<AuthorKey>>,
 }
 
 impl Membership {
-    /// The leaf keys of all devices that may read, by id: those for whom an epoch of this view is made.
+    /// The leaf keys of all devices that may read, by id: those to which an epoch of this view is wrapped. A key that two
+    /// devices claim is there once: one of them holds it, and the wrap is that one's.
     #[must_use]
     pub fn readers(&self) -> BTreeMap<Hash, LeafKey> {
         let leaves = self.devices.values().filter_map(|device| device.leaf.clone());

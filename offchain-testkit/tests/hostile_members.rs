@@ -143,6 +143,72 @@ fn s4_newcomers_get_nothing_old_whosever_leaf_key_they_claim() {
     assert_sound(&world, b);
 }
 
+/// The founder forks, so that whom it admitted turns out to be nobody. What others sealed under that one's epoch meanwhile
+/// is for its readers all the same, also for who opens it only then.
+#[test]
+fn s3_an_epoch_is_not_cancelled_with_its_makers_admission() {
+    let mut world = calm(92);
+    let [a, d, p, x] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[d]);
+    let code = code_of(&mut world, a, GROUP, 1);
+    let group = *code.group();
+    converge(&mut world, GROUP, &[a, d]);
+    let mut founder = Puppet::possess(&mut world, a).expect("a store");
+    let [mut stands, mut falls] = [p, x].map(|node| Puppet::possess(&mut world, node).expect("a store"));
+    let session = Hash([5; 32]);
+    let admission = |founder: &mut Puppet, joiner: &mut Puppet| {
+        let request = joiner.join_request(group, code.secret(), &session).expect("a store");
+        let (admit, foreign) = founder.admission(&request, session).expect("sound identities");
+        (Operation::Admit(Box::new(admit)), foreign)
+    };
+    let (admit, foreign) = admission(&mut founder, &mut stands);
+    let first = unjudged(&mut founder, &world, group, &admit, foreign);
+    // Beside it, one operation further up, the only use of the invitation is given to another.
+    let merge = founder.operation(&world, group, &Operation::Merge, Vec::new()).expect("a member");
+    let (admit, foreign) = admission(&mut founder, &mut falls);
+    let second = founder.operation(&world, group, &admit, foreign).expect("the invitation is open there");
+    for wire in founder.wire_chain(group).expect("a store") {
+        falls.take_in(&wire.foreign).expect("honest identities");
+        falls.take_in(&[wire.block]).expect("honest blocks");
+    }
+    let (device, mut desk) = falls.desk(&world);
+    let epoch = device.begin_epoch(&mut desk, group).expect("a member there");
+    let begun = chains::block(&falls.view, epoch).expect("a store").expect("it was written").block.raw().clone();
+    let seed = keyring::epoch(&falls.view, epoch).expect("a store").expect("its own");
+    founder.take_in(std::slice::from_ref(&begun)).expect("a member's there");
+    keyring::put_epoch(&mut founder.view, epoch, &seed);
+    let open = OpenContent::new(vec![], b"under its epoch".to_vec(), &mut founder.rng).expect("small content");
+    let body = PrivateBody::new(epoch, &open);
+    let entry = Writing { kind: BlockKind::Private, content: body.encode(), foreign: vec![] };
+    let (device, mut desk) = founder.desk(&world);
+    let content = device.append(&mut desk, group, entry).expect("a member");
+    let view = founder.fold.current(&founder.view, group).expect("a group").epochs[&epoch].view.clone();
+    let key = seed.epoch_key(&EpochContext::new(group, &view));
+    let place = SealedPlace { chain: group, block: content.block.id(), epoch };
+    let sealed = Attachment::Sealed(open.seal(&key, &place, &mut founder.rng).into());
+
+    assert!(founder.open_session(&mut world, d, group));
+    let wrap = founder.wrap_for(&begun, world.identity(d).peer).expect("a store");
+    assert!(wrap.is_some(), "the epoch names it");
+    let mut blocks = [first, merge.block.raw().clone(), second.block.raw().clone(), begun, content.block.raw().clone()]
+        .map(|raw| wire_of(&founder, raw));
+    blocks[3].attachment = wrap;
+    blocks[4].attachment = Some(sealed.encode().into());
+    for block in blocks {
+        assert!(founder.push(&mut world, d, group, block));
+        world.run_for(100);
+    }
+    assert!(world.connected(a, d), "all of it is honest at its place");
+    let seen = seen(&mut world, d, GROUP);
+    assert!(seen.details.members.iter().any(|member| member.identity == stands.device.user));
+    assert!(!seen.details.members.iter().any(|member| member.identity == falls.device.user));
+    let entry = seen.entries.iter().find(|entry| entry.id == content.block.id()).expect("it is in the view");
+    assert!(entry.content.is_some() && seen.details.summary.missing == 0, "{entry:?}");
+    assert!(membership(&world, d, group).epochs.contains_key(&epoch));
+    assert_ne!(seen.details.epoch, Some(epoch), "and of no use for what comes");
+    assert_sound(&world, d);
+}
+
 #[test]
 fn c1_what_is_posted_while_somebody_joins_reaches_the_joiner() {
     let mut world = calm(2);

@@ -272,13 +272,24 @@ impl Fold {
     }
 
     fn apply(&mut self, view: &Pending, membership: &mut Membership, step: &Step) -> Result<(), FoldError> {
-        // What rests on an admission that does not stand falls with it: its author is nobody.
+        // An epoch is never cancelled: others may have sealed under it. Whether it is still of use depends on its maker.
+        if let Operation::BeginEpoch(begin) = &step.operation {
+            let epoch = Epoch {
+                maker: step.author,
+                view: begin.view.clone(),
+                generation: step.generation,
+                seed: begin.seed,
+                wraps: begin.wraps,
+            };
+            membership.epochs.insert(step.id, Arc::new(epoch));
+        }
+        // What else rests on an admission that does not stand falls with it: its author is nobody.
         if !membership.devices.contains_key(&step.author) {
             return Ok(());
         }
         name(&mut membership.named, &step.foreign);
         match &step.operation {
-            Operation::Genesis(_) | Operation::Merge => {}
+            Operation::Genesis(_) | Operation::Merge | Operation::BeginEpoch(_) => {}
             Operation::OpenInvitation(open) => {
                 let invitation =
                     Invitation { role: open.role, uses: open.uses, used: 0, expires_at_ms: open.expires_at_ms };
@@ -287,11 +298,6 @@ impl Fold {
                 }
             }
             Operation::Admit(admit) => self.admit(view, membership, step, admit)?,
-            Operation::BeginEpoch(begin) => {
-                let epoch =
-                    Epoch { maker: step.author, view: begin.view.clone(), seed: begin.seed, wraps: begin.wraps };
-                membership.epochs.insert(step.id, Arc::new(epoch));
-            }
         }
         Ok(())
     }

@@ -81,6 +81,8 @@ pub struct Epoch {
     pub maker: AuthorKey,
     /// The heads of operations whose fold gives its readers.
     pub view: Vec<BlockId>,
+    /// The generation of its operation.
+    pub generation: u64,
     /// The hash of its seed.
     pub seed: Hash,
     /// The Merkle root over its wraps.

@@ -15,7 +15,7 @@ use crate::membership::Membership;
 use crate::operation::{Admit, Binding, Founder, Operation, Purpose};
 use crate::{Map, Role};
 
-/// The most devices of a group. Who makes an epoch keeps its wraps, 1,201 bytes each, in one row.
+/// The most devices of a group. Who makes an epoch writes a wrap for each, some 1,600 bytes with its proof, in one commit.
 const DEVICES_MAX: usize = 1024;
 
 /// Why a block may not enter the set.

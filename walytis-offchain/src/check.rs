@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use walytis_core::public;
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
-use walytis_identities::{
-    BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, is_settled, keyring, own_wraps,
-};
+use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, keyring, own_wrap};
 
 use crate::EngineError;
 use crate::content::PrivateBody;
@@ -208,14 +206,24 @@ impl Check {
     /// The wraps of an epoch that this device made, or what it owns of one that names it.
     fn wraps(&mut self, view: &Pending, chain: ChainId, id: BlockId, begin: &BeginEpoch) {
         let Some(device) = &self.device else { return };
-        let found = own_wraps(view, &mut self.fold, chain, id, begin).and_then(|own| {
-            let owed = own.is_empty() && device.is_named(view, &mut self.fold, chain, (id, begin))?;
-            Ok(!owed || self.missing.contains(chain, id) || is_settled(view, id)?)
-        });
-        match found {
-            Ok(true) => {}
-            Ok(false) => self.problem(chain, &format!("the key of epoch {id} is lost")),
+        let owned = device
+            .is_named(view, &mut self.fold, chain, (id, begin))
+            .and_then(|named| Ok(!named || self.missing.contains(chain, id) || keyring::epoch(view, id)?.is_some()));
+        match owned.and_then(|owned| Ok((owned, self.kept(view, chain, id, begin)?))) {
+            Ok((true, true)) => {}
+            Ok((false, _)) => self.problem(chain, &format!("the key of epoch {id} is lost")),
+            Ok((true, false)) => self.problem(chain, &format!("wraps of epoch {id} are lost")),
             Err(error) => self.problem(chain, &format!("epoch {id}: {error}")),
         }
+    }
+
+    /// Whether of the wraps of an epoch all are here, or none as of one that another device made.
+    fn kept(&mut self, view: &Pending, chain: ChainId, id: BlockId, begin: &BeginEpoch) -> Result<bool, WriteError> {
+        let readers = self.fold.at(view, chain, &begin.view)?.readers();
+        let mut kept = 0_usize;
+        for leaf in readers.keys() {
+            kept = kept.saturating_add(usize::from(own_wrap(view, id, begin, leaf)?.is_some()));
+        }
+        Ok(kept == 0 || kept == readers.len())
     }
 }

@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use walytis_core::sync::{
     self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
 };
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, Pending, StoredBlock, chains, planted};
 use walytis_identities::{Device, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};
@@ -443,7 +443,7 @@ impl Engine {
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
-        beside: &dyn Fn(&Device) -> Option<Attachment>,
+        beside: &dyn Fn(&Pending, &Device) -> Result<Option<Attachment>, EngineError>,
     ) -> Result<(), EngineError> {
         let open: Vec<PeerId> =
             self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
@@ -453,7 +453,8 @@ impl Engine {
         let foreign = chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default();
         for peer in open {
             if let Some((_, device)) = self.device_of(peer, chain)? {
-                let attachment = beside(&device).map(|attachment| ByteBuf::from(attachment.encode()));
+                let attachment =
+                    beside(&self.parts.view, &device)?.map(|attachment| ByteBuf::from(attachment.encode()));
                 let block = WireBlock { block: stored.block.raw().clone(), attachment, foreign: foreign.clone() };
                 self.tell(peer, &Message::Sync(SyncMessage::Push { chain, block }));
             }

@@ -263,7 +263,7 @@ impl Engine {
         session: Hash,
         request: &JoinRequest,
     ) -> Result<(), EngineError> {
-        let savepoint = self.parts.view.savepoint();
+        let mark = self.mark();
         let answer = match self.try_admit(peer, group, invitation, session, request) {
             Ok(answer) => answer,
             Err(error) if error.is_fatal() => return Err(error),
@@ -278,7 +278,7 @@ impl Engine {
                 self.session_ready(peer)
             }
             Err(refusal) => {
-                self.take_back(savepoint);
+                self.take_back(mark);
                 self.tell(peer, &Message::JoinRefused(refusal));
                 if !self.is_member(peer)? {
                     self.end_refused(peer);
@@ -338,10 +338,8 @@ impl Engine {
         self.merge_operations(group)?;
         let admitted = self.device.append(&mut self.parts.desk(), group, entry)?;
         let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-        self.own(group, &admitted)?;
-        if let Some(stored) = chains::block(&self.parts.view, epoch)? {
-            self.own(group, &stored)?;
-        }
+        self.own(group, admitted.block.id());
+        self.own(group, epoch);
         Ok(Ok(()))
     }
 

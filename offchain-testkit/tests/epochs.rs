@@ -1,0 +1,92 @@
+//! What epochs cost: as much as is asked for, however many there are.
+
+#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::*;
+use offchain_testkit::{MemoryStore, Puppet, World};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use walytis_core::{
+    Batch, BlockId, Hash, ID_PREFIX_BYTES, KeyRange, Pending, Record, Store, StoreError, Table, Timestamp, chains,
+};
+use walytis_identities::{Fold, Operation, give_wrap};
+use walytis_offchain::{Answer, Command, Effect, Engine, Event, Ticket};
+
+const GROUP: &str = "friends";
+
+/// A store that counts what is read.
+struct Counting {
+    store: Arc<MemoryStore>,
+    reads: AtomicUsize,
+    wraps: AtomicUsize,
+    wrap_bytes: AtomicUsize,
+}
+
+impl Counting {
+    fn over(store: Arc<MemoryStore>) -> Arc<Self> {
+        let zero = AtomicUsize::default;
+        Arc::new(Self { store, reads: zero(), wraps: zero(), wrap_bytes: zero() })
+    }
+}
+
+impl Store for Counting {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = self.store.get(table, key)?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if table.name == "identities.wraps" {
+            self.wraps.fetch_add(1, Ordering::Relaxed);
+            self.wrap_bytes.fetch_add(row.as_ref().map_or(0, Vec::len), Ordering::Relaxed);
+        }
+        Ok(row)
+    }
+
+    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.store.scan(table, range, limit)
+    }
+
+    fn by_prefix(
+        &self,
+        table: Table,
+        clear: &[u8],
+        first: [u8; ID_PREFIX_BYTES],
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.by_prefix(table, clear, first, limit)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.store.commit(batch)
+    }
+}
+
+#[test]
+fn r2_a_wrap_that_is_served_costs_one_short_row() {
+    let mut world = calm(1);
+    let [a, b, c, d, e, f] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[b, c, d, e, f]);
+    let group = group_id(&mut world, a, GROUP);
+    let epoch = details(&mut world, a, GROUP).epoch.expect("one of its own");
+    let store = Counting::over(world.store(a));
+    let view = Pending::new(Arc::clone(&store) as Arc<dyn Store>);
+    let mut fold = Fold::default();
+    let membership = fold.current(&view, group).expect("a group");
+    let stored = chains::block(&view, epoch).expect("a store").expect("it is here");
+    let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else { panic!("an epoch") };
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    for (author, device) in &membership.devices {
+        let before = store.wraps.load(Ordering::Relaxed);
+        let given = give_wrap(&view, &mut fold, &mut rng, group, (epoch, &begin), (author, device)).expect("a store");
+        let given = given.expect("the epoch names it");
+        assert_eq!(Some(*given.leaf()), device.leaf.as_ref().map(walytis_identities::LeafKey::id));
+        assert_eq!(given.verify(&begin), Ok(()), "the maker's own, with its proof");
+        assert_eq!(store.wraps.load(Ordering::Relaxed) - before, 1);
+    }
+    assert!(store.wrap_bytes.load(Ordering::Relaxed) < membership.devices.len() * 1_400);
+}
+

@@ -1,0 +1,174 @@
+//! Findings of a hostile review against epochs, admissions and handshakes, each as a test of what holds instead.
+
+#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::*;
+use offchain_testkit::{NodeId, Puppet, World};
+use walytis_core::limits::PARENTS_MAX;
+use walytis_core::sync::SyncMessage;
+use walytis_core::{BlockId, ChainId, Hash, Pending, RawBlock, chains};
+use walytis_identities::session::{self, Responder};
+use walytis_identities::{
+    BeginEpoch, Entry as Writing, EpochContext, EpochSeed, Operation, Wrap, WrapError, Wraps, keyring,
+};
+use walytis_offchain::{
+    Attachment, Command, EngineError, FrameKind, JoinRefusal, Message, OpenContent, PrivateBody, SealedPlace,
+};
+
+const GROUP: &str = "friends";
+const SECOND_MS: u64 = 1_000;
+
+/// Three members of a group, each connected with each, and the last of them in the attacker's hands.
+fn three(seed: u64) -> (World, [NodeId; 3], Puppet, ChainId) {
+    let mut world = calm(seed);
+    let all: [NodeId; 3] = nodes(&mut world);
+    let [a, b, m] = all;
+    group_of(&mut world, GROUP, a, &[b, m]);
+    post(&mut world, a, GROUP, b"first");
+    for (x, y) in [(a, b), (a, m), (b, m)] {
+        if !world.connected(x, y) {
+            world.link(x, y);
+        }
+    }
+    world.run_for(2 * SECOND_MS);
+    converge(&mut world, GROUP, &all);
+    let group = group_id(&mut world, a, GROUP);
+    let mut puppet = Puppet::possess(&mut world, m).expect("a store");
+    for node in [a, b] {
+        assert!(puppet.open_session(&mut world, node, group), "a member is spoken to");
+    }
+    world.run_for(200);
+    (world, all, puppet, group)
+}
+
+/// An epoch by the attacker of which the wrap for one device is damaged before the operation commits to it.
+fn spoiled_for(world: &mut World, puppet: &mut Puppet, group: ChainId, victim: NodeId) -> (RawBlock, EpochSeed, Wraps) {
+    let view = chains::operation_heads(&puppet.view, group).expect("a store");
+    let membership = puppet.fold.at(&puppet.view, group, &view).expect("a group");
+    let readers: Vec<_> = membership.readers().into_values().collect();
+    let names: Vec<Hash> = membership.readers().into_keys().collect();
+    let (_, device) = membership.device_of_peer(&world.identity(victim).peer).expect("a member");
+    let name = device.leaf.as_ref().expect("a reader").id();
+    let seed = EpochSeed::generate(&mut puppet.rng);
+    let wraps = Wraps::make(&seed, &readers, &EpochContext::new(group, &view), &mut puppet.rng).expect("sound keys");
+    let mut bytes = wraps.encode();
+    let place = names.iter().position(|known| *known == name).expect("it is a reader");
+    // Behind the version and the count: the last byte of its wrap.
+    bytes[2 + (place + 1) * Wrap::BYTES - 1] ^= 1;
+    let Err(WrapError::Root { found, .. }) = Wraps::decode(&bytes, &Hash([0; 32]), &names) else { panic!("a root") };
+    let wraps = Wraps::decode(&bytes, &found, &names).expect("by its own root");
+    let begin = Operation::BeginEpoch(BeginEpoch { view, seed: seed.hash(), wraps: wraps.root() });
+    let (device, mut desk) = puppet.desk(world);
+    let stored = device.append(&mut desk, group, Writing::operation(&begin)).expect("a member may");
+    keyring::put_epoch(&mut puppet.view, stored.block.id(), &seed);
+    (stored.block.raw().clone(), seed, wraps)
+}
+
+/// The attacker's content under an epoch of its own.
+fn under(
+    world: &World,
+    puppet: &mut Puppet,
+    group: ChainId,
+    epoch: BlockId,
+    seed: &EpochSeed,
+) -> (RawBlock, Attachment) {
+    let open = OpenContent::new(vec![], b"under it".to_vec(), &mut puppet.rng).expect("small content");
+    let content = PrivateBody::new(epoch, &open).encode();
+    let entry = Writing { kind: walytis_core::BlockKind::Private, content, foreign: vec![] };
+    let (device, mut desk) = puppet.desk(world);
+    let stored = device.append(&mut desk, group, entry).expect("a member may");
+    let view = puppet.fold.current(&puppet.view, group).expect("a group").epochs[&epoch].view.clone();
+    let place = SealedPlace { chain: group, block: stored.block.id(), epoch };
+    let sealed = open.seal(&seed.epoch_key(&EpochContext::new(group, &view)), &place, &mut puppet.rng);
+    (stored.block.raw().clone(), Attachment::Sealed(sealed.into()))
+}
+
+#[test]
+fn h1_whom_a_maker_gave_a_bad_wrap_gets_the_epoch_from_another_member() {
+    let (mut world, [a, b, m], mut puppet, group) = three(101);
+    let (raw, seed, wraps) = spoiled_for(&mut world, &mut puppet, group, b);
+    let epoch = walytis_core::Header::id_of(&raw.header);
+    let given: BTreeMap<Hash, Attachment> =
+        wraps.given().map(|(leaf, given)| (leaf, Attachment::Wrap(given.encode().into()))).collect();
+    let membership = membership(&world, a, group);
+    for node in [b, a] {
+        let (_, device) = membership.device_of_peer(&world.identity(node).peer).expect("a member");
+        let wrap = &given[&device.leaf.as_ref().expect("a reader").id()];
+        assert!(puppet.push(&mut world, node, group, wire(raw.clone(), Some(wrap))));
+        if node == b {
+            world.run_for(50);
+            assert!(keyring::epoch(&Pending::new(world.store(b)), epoch).expect("a store").is_none(), "it is bad");
+            assert!(world.connected(b, m), "for it is what the maker made");
+        }
+    }
+    world.run_for(2 * SECOND_MS);
+    assert!(keyring::epoch(&Pending::new(world.store(b)), epoch).expect("a store").is_some(), "from another member");
+    let (raw, sealed) = under(&world, &mut puppet, group, epoch, &seed);
+    assert!(puppet.push(&mut world, b, group, wire(raw, Some(&sealed))));
+    world.run_for(100);
+    for node in [a, b] {
+        world.run_for(2 * SECOND_MS);
+        assert_eq!(details(&mut world, node, GROUP).summary.missing, 0, "{node:?}");
+        assert_sound(&world, node);
+    }
+}
+
+/// An admission that comes to nothing is taken back whole: nobody was told of what its author wrote before it.
+#[test]
+fn h2_a_refused_admission_behind_many_heads_leaves_nothing_of_itself_with_others() {
+    let (mut world, [a, b, _], mut puppet, group) = three(102);
+    let code = code_of(&mut world, a, GROUP, 1);
+    converge(&mut world, GROUP, &[a, b]);
+    let merge = unjudged(&mut puppet, &world, group, &Operation::Merge, Vec::new());
+    puppet.take_in(std::slice::from_ref(&merge)).expect("a member may");
+    assert!(puppet.push(&mut world, a, group, wire(merge, None)));
+    for _ in 0..PARENTS_MAX + 4 {
+        world.run_for(1);
+        let sibling = unjudged(&mut puppet, &world, group, &Operation::Merge, Vec::new());
+        assert!(puppet.push(&mut world, a, group, wire(sibling, None)));
+    }
+    world.run_for(SECOND_MS);
+    let heads = chains::operation_heads(&Pending::new(world.store(a)), group).expect("a store");
+    assert!(heads.len() > PARENTS_MAX, "an admission has to merge first");
+    converge(&mut world, GROUP, &[a, b]);
+
+    let [j] = nodes(&mut world);
+    let mut joiner = Puppet::possess(&mut world, j).expect("a store");
+    let ready = joiner.begin_join(&mut world, a, group, code.secret()).expect("a session");
+    let other = Hash([9; 32]);
+    let request = joiner.join_request(group, code.secret(), &other).expect("a store");
+    let before = seen(&mut world, a, GROUP);
+    joiner.finish(&mut world, a, ready, &Message::Join(Box::new(request)));
+    let told = joiner.listen(&mut world, 50);
+    let refused = |message: &Message| *message == Message::JoinRefused(JoinRefusal::Invalid);
+    assert!(told.iter().any(|(_, message)| refused(message)), "{told:?}");
+    assert_eq!(seen(&mut world, a, GROUP), before);
+    assert_eq!(details(&mut world, b, GROUP).heads, before.details.heads, "nobody heard of what was taken back");
+    post(&mut world, a, GROUP, b"the next of its author");
+    converge(&mut world, GROUP, &[a, b]);
+    let view = Pending::new(world.store(b));
+    let own = membership(&world, a, group).device_of_peer(&world.identity(a).peer).map(|(author, _)| *author);
+    let mut numbers = BTreeSet::new();
+    for position in 0..chains::length(&view, group).expect("a store") {
+        let stored = chains::block_at(&view, group, position).expect("a store").expect("a block");
+        let header = stored.block.header();
+        assert!(Some(header.author) != own || numbers.insert(header.sequence), "two blocks with one number");
+    }
+}
+
+struct Everybody;
+
+impl session::Directory for Everybody {
+    fn device(&self, _: &Hash, _: &walytis_core::PeerId) -> Option<walytis_core::HybridKey> {
+        None
+    }
+
+    fn invites(&self, _: &ChainId, _: &walytis_identities::InvitationId) -> bool {
+        true
+    }
+}
+

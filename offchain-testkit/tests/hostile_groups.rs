@@ -160,6 +160,69 @@ fn h2_a_refused_admission_behind_many_heads_leaves_nothing_of_itself_with_others
     }
 }
 
+/// How often a node asks the attacker for an attachment, while it is told the same heads again and again.
+fn times_asked(world: &mut World, puppet: &mut Puppet, of: NodeId, group: ChainId, wanted: BlockId, told: u32) -> u32 {
+    let peer = world.identity(of).peer;
+    let mut times = 0;
+    for _ in 0..told {
+        let heads = chains::heads(&puppet.view, group).expect("a store");
+        assert!(puppet.tell(world, of, &Message::Sync(SyncMessage::Heads { chain: group, heads })), "no session");
+        for (from, message) in puppet.listen(world, 50) {
+            let Message::Sync(SyncMessage::WantAttachments { chain, ids }) = message else { continue };
+            if from != peer {
+                continue;
+            }
+            for id in ids {
+                times += u32::from(id == wanted);
+                let none = SyncMessage::Attachment { chain, id, attachment: Vec::new().into() };
+                puppet.tell(world, of, &Message::Sync(none));
+            }
+        }
+    }
+    times
+}
+
+#[test]
+fn r2_what_a_peer_has_not_to_give_it_is_asked_for_less_and_less_often() {
+    let (mut world, [_, b, _], mut puppet, group) = three(103);
+    let (device, mut desk) = puppet.desk(&world);
+    let epoch = device.begin_epoch(&mut desk, group).expect("a member");
+    let stored = chains::block(&puppet.view, epoch).expect("a store").expect("it was written");
+    assert!(puppet.push(&mut world, b, group, wire(stored.block.raw().clone(), None)));
+    world.run_for(100);
+    let times = times_asked(&mut world, &mut puppet, b, group, epoch, 100);
+    assert!((1..=10).contains(&times), "asked {times} times of 100");
+    // What is missing only now is asked for at once, whatever else the peer had not.
+    let (device, mut desk) = puppet.desk(&world);
+    let next = device.begin_epoch(&mut desk, group).expect("a member");
+    let stored = chains::block(&puppet.view, next).expect("a store").expect("it was written");
+    assert!(puppet.push(&mut world, b, group, wire(stored.block.raw().clone(), None)));
+    world.run_for(100);
+    assert_eq!(times_asked(&mut world, &mut puppet, b, group, next, 1), 1);
+}
+
+/// Whoever was told that there is none gets it as soon as there is, however often it was told so.
+#[test]
+fn c1_what_a_peer_had_not_to_give_it_gives_once_it_has() {
+    let (mut world, [a, b, m], mut puppet, group) = three(104);
+    let (raw, sealed) =
+        puppet.private(&world, group, b"withheld").map(|(stored, sealed)| (stored, sealed)).expect("may");
+    let id = raw.block.id();
+    world.cut(a, m);
+    assert!(puppet.push(&mut world, b, group, wire(raw.block.raw().clone(), None)));
+    for number in 0..12_u8 {
+        post(&mut world, b, GROUP, &[number]);
+        world.run_for(2 * SECOND_MS);
+    }
+    assert_eq!(details(&mut world, a, GROUP).summary.missing, 1);
+    let attachment = sealed.encode().into();
+    assert!(puppet.tell(&mut world, b, &Message::Sync(SyncMessage::Attachment { chain: group, id, attachment })));
+    world.run_for(SECOND_MS);
+    for node in [b, a] {
+        assert_eq!(details(&mut world, node, GROUP).summary.missing, 0, "{node:?}");
+    }
+}
+
 struct Everybody;
 
 impl session::Directory for Everybody {

@@ -305,7 +305,8 @@ impl Engine {
         if self.missing.contains(chain, id) || self.fresh.iter().any(|fresh| fresh.id == id) {
             return Ok(true);
         }
-        // Members that were told before that we lack it too can ask again.
+        // Members that were told that we lack it too are given it; others that lack it ask when they hear of us again.
+        self.give_late(chain, id)?;
         self.announce_later(chain, None)?;
         if let Some(stored) = chains::block(&self.parts.view, id)?
             && stored.block.header().kind == BlockKind::Private

@@ -17,6 +17,8 @@ use crate::{Map, Role};
 const MEMBERSHIPS_MAX: usize = 512;
 /// How many decoded operations are remembered.
 const OPERATIONS_MAX: usize = 4096;
+/// Of how many epochs it is remembered for whom they are, in 64 bytes each. A membership holds more than that of each.
+const READERS_MAX: usize = 65_536;
 
 /// Why a membership could not be computed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -122,29 +124,33 @@ impl Fold {
             return Ok(*known);
         }
         let tag = self.at(view, chain, operations)?.readers_tag;
-        if self.readers.len() >= OPERATIONS_MAX {
+        if self.readers.len() >= READERS_MAX {
             self.readers.clear();
         }
         self.readers.insert(epoch, tag);
         Ok(tag)
     }
 
-    /// Forgets what was computed over blocks that turned out not to be written.
+    /// Forgets what was computed over blocks that turned out not to be written. (For whom an epoch is follows from its id.)
     pub fn forget(&mut self) {
-        self.readers.clear();
         self.memberships.clear();
         self.steps.clear();
     }
 
     fn compute(&mut self, view: &Pending, chain: ChainId, heads: &[BlockId]) -> Result<Membership, FoldError> {
-        // One operation on top of a set that is known already: the set's other operations are all its ancestors, so it
-        // is the last in causal order, and can be applied alone.
-        if let [head] = heads {
-            let before = chains::operation_parents(view, *head)?;
-            if let Some(known) = self.memberships.get(&(chain, before)) {
+        // Operations one upon the other, on top of a set that is known already: the set's other operations are all
+        // ancestors of each, so each is the last in causal order when its turn comes, and can be applied alone.
+        let mut upon = Vec::new();
+        let mut below = heads.to_vec();
+        while let [head] = below[..] {
+            upon.push(head);
+            below = chains::operation_parents(view, head)?;
+            if let Some(known) = self.memberships.get(&(chain, below.clone())) {
                 let mut membership = Membership::clone(known);
-                let step = self.step(view, *head)?;
-                self.apply(view, &mut membership, &step)?;
+                for id in upon.iter().rev() {
+                    let step = self.step(view, *id)?;
+                    self.apply(view, &mut membership, &step)?;
+                }
                 return Ok(membership);
             }
         }
@@ -248,6 +254,7 @@ impl Fold {
             named: Map::default(),
             depth: 0,
             readers_tag: Hash([0; 32]),
+            readers_since: 0,
             peers: Map::default(),
         };
         name(&mut membership.named, &step.foreign);
@@ -262,7 +269,7 @@ impl Fold {
                     role: Role::Manage,
                     bound_by: step.id,
                 };
-                place(&mut membership, step.author, device);
+                place(&mut membership, step, step.author, device);
             }
             Founder::Identity(joiner) => {
                 self.seat(view, &mut membership, step, &joiner.binding, Role::Manage, Vec::new())?;
@@ -348,7 +355,7 @@ impl Fold {
             role: role.min(resolved.role),
             bound_by: step.id,
         };
-        place(membership, binding.author, device);
+        place(membership, step, binding.author, device);
         Ok(())
     }
 
@@ -389,7 +396,7 @@ pub(crate) fn name(named: &mut Map<ChainId, BTreeSet<BlockId>>, foreign: &[Forei
 }
 
 /// Gives a device its place under its author key, unless that is taken.
-fn place(membership: &mut Membership, author: AuthorKey, device: Device) {
+fn place(membership: &mut Membership, step: &Step, author: AuthorKey, device: Device) {
     if membership.devices.contains_key(&author) {
         return;
     }
@@ -398,6 +405,7 @@ fn place(membership: &mut Membership, author: AuthorKey, device: Device) {
         for (tag, byte) in membership.readers_tag.0.iter_mut().zip(reader) {
             *tag ^= byte;
         }
+        membership.readers_since = membership.readers_since.max(step.generation);
     }
     let mut authors = membership.peers.get(&device.peer).cloned().unwrap_or_default();
     authors.insert(author);

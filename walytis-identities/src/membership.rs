@@ -114,6 +114,8 @@ pub struct Membership {
     pub depth: u8,
     /// Hashes of all readers' author keys and leaf keys, by exclusive or: where it differs, so do the readers.
     pub readers_tag: Hash,
+    /// The highest generation of an operation that seated a reader. An epoch that is not above it lacks that reader.
+    pub readers_since: u64,
     /// The keys under which the devices write here, by the key by which the transport knows each.
     pub(crate) peers: Map<PeerId, BTreeSet<AuthorKey>>,
 }

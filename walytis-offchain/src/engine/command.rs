@@ -238,19 +238,30 @@ impl Engine {
         }
         self.epochs.remove(&group);
         let membership = self.parts.membership(group)?;
-        for (id, epoch) in &membership.epochs {
-            if membership.device(&epoch.maker, Role::Read).is_none() || keyring::epoch(&self.parts.view, *id)?.is_none()
-            {
+        // Of thousands of epochs, few are younger than the last reader, and not among those that lack their wrap.
+        let mut young: Vec<_> = membership.epochs.iter().collect();
+        young.retain(|(id, epoch)| {
+            let above = epoch.generation > membership.readers_since || planted!(ForgetRotation);
+            above && membership.device(&epoch.maker, Role::Read).is_some() && !self.missing.contains(group, **id)
+        });
+        // From the oldest on, the membership of each view follows from the one before at little cost.
+        young.sort_by_key(|(id, epoch)| (epoch.generation, **id));
+        let Parts { view, fold, .. } = &mut self.parts;
+        let mut fitting = Vec::new();
+        for (id, epoch) in young {
+            let tag = fold.readers_tag(view, group, *id, &epoch.view)?;
+            if tag == membership.readers_tag || planted!(ForgetRotation) {
+                fitting.push((*id, epoch));
+            }
+        }
+        fitting.sort_by_key(|(id, _)| *id);
+        for (id, epoch) in fitting {
+            if keyring::epoch(view, id)?.is_none() || records::sealed_under(view, id)? >= EPOCH_CONTENTS_MAX {
                 continue;
             }
-            let Parts { view, fold, .. } = &mut self.parts;
-            let for_all = fold.readers_tag(view, group, *id, &epoch.view)? == membership.readers_tag
-                && fold.at(view, group, &epoch.view)?.has_readers_of(&membership);
-            if (for_all || planted!(ForgetRotation))
-                && records::sealed_under(&self.parts.view, *id)? < EPOCH_CONTENTS_MAX
-            {
-                self.epochs.insert(group, (operations, *id));
-                return Ok(Some(*id));
+            if fold.at(view, group, &epoch.view)?.has_readers_of(&membership) || planted!(ForgetRotation) {
+                self.epochs.insert(group, (operations, id));
+                return Ok(Some(id));
             }
         }
         Ok(None)

@@ -223,6 +223,12 @@ fn c1_what_a_peer_had_not_to_give_it_gives_once_it_has() {
     }
 }
 
+/// The frames that came to the attacker, by kind.
+fn flights(world: &mut World, puppet: &mut Puppet, kind: FrameKind) -> Vec<Vec<u8>> {
+    let mail = puppet.raw_mail(world).into_iter();
+    mail.filter(|(_, frame)| frame.first() == Some(&(kind as u8))).map(|(_, frame)| frame[1..].to_vec()).collect()
+}
+
 struct Everybody;
 
 impl session::Directory for Everybody {
@@ -235,3 +241,52 @@ impl session::Directory for Everybody {
     }
 }
 
+#[test]
+fn c5_an_inviter_whose_answers_are_bad_does_not_keep_a_joiner_waiting() {
+    let mut world = calm(105);
+    let [a, j] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[]);
+    let code = code_of(&mut world, a, GROUP, 1);
+    let mut inviter = Puppet::possess(&mut world, a).expect("a store");
+    let began_us = world.now_us();
+    let ticket = world.ask(j, Command::Join { code: code.to_text(), name: None });
+    let peer = world.identity(j).peer;
+    let mut answers: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    while !world.has_answer(j, ticket) && world.now_us() - began_us < 60_000_000 {
+        world.run_for(5);
+        for flight in flights(&mut world, &mut inviter, FrameKind::Flight1) {
+            // As any inviter does, but for one wrong byte: to a copy it gives the same answer.
+            let me = session::LocalDevice { secret: &inviter.device.secret, peer: inviter.device.peer() };
+            let answer = answers.entry(flight.clone()).or_insert_with(|| {
+                let answered = Responder::answer(me, peer, &flight, &Everybody, &mut inviter.rng);
+                let mut answer = answered.expect("an honest question").1;
+                *answer.last_mut().expect("it is long") ^= 1;
+                answer
+            });
+            let frame = [&[FrameKind::Flight2 as u8][..], answer].concat();
+            inviter.send(&mut world, j, frame);
+        }
+    }
+    assert_eq!(world.take_answer(j, ticket), Some(Err(EngineError::BadInviter)));
+    let took_ms = (world.now_us() - began_us) / 1_000;
+    assert!(took_ms < SECOND_MS, "{took_ms} ms");
+}
+
+#[test]
+fn c5_a_copy_of_a_first_flight_is_answered_again_and_counts_as_no_handshake() {
+    let (mut world, [a, _, m], mut puppet, group) = three(106);
+    let key = puppet.fold.current(&puppet.view, group).expect("a group");
+    let peer = world.identity(a).peer;
+    let key = key.device_of_peer(&peer).expect("a member").1.key.clone();
+    let flight = puppet.first_flight(peer, key).expect("a flight");
+    puppet.raw_mail(&mut world);
+    let mut answers = Vec::new();
+    for _ in 0..40 {
+        puppet.send(&mut world, a, flight.clone());
+        world.run_for(20);
+        answers.extend(flights(&mut world, &mut puppet, FrameKind::Flight2));
+    }
+    assert!(world.connected(a, m), "it costs nothing");
+    assert_eq!(answers.len(), 40);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "one answer, many times");
+}

@@ -24,8 +24,8 @@ pub(super) enum Handshake {
     None,
     /// We began it, with this first flight.
     Begun(Box<Initiator>, Vec<u8>),
-    /// The peer began it, and we answered.
-    Answered(Box<Responder>),
+    /// The peer began it, and we answered with this second flight.
+    Answered(Box<Responder>, Vec<u8>),
 }
 
 /// A session, with its number on this connection.
@@ -87,7 +87,7 @@ pub(super) struct Peer {
     pub(super) strays: u32,
     /// Whether it asked to join and was not admitted.
     pub(super) refused: bool,
-    /// The first flight that was answered last: a copy of it is passed over.
+    /// The first flight that was answered last: a copy of it costs no handshake.
     pub(super) answered: Option<Hash>,
     /// The heads that it told last, by chain.
     pub(super) announced: BTreeMap<ChainId, Vec<BlockId>>,

@@ -238,10 +238,11 @@ impl Engine {
         }
         self.epochs.remove(&group);
         let membership = self.parts.membership(group)?;
+        let any = planted!(ForgetRotation);
         // Of thousands of epochs, few are younger than the last reader, and not among those that lack their wrap.
         let mut young: Vec<_> = membership.epochs.iter().collect();
         young.retain(|(id, epoch)| {
-            let above = epoch.generation > membership.readers_since || planted!(ForgetRotation);
+            let above = epoch.generation > membership.readers_since || any;
             above && membership.device(&epoch.maker, Role::Read).is_some() && !self.missing.contains(group, **id)
         });
         // From the oldest on, the membership of each view follows from the one before at little cost.
@@ -250,7 +251,7 @@ impl Engine {
         let mut fitting = Vec::new();
         for (id, epoch) in young {
             let tag = fold.readers_tag(view, group, *id, &epoch.view)?;
-            if tag == membership.readers_tag || planted!(ForgetRotation) {
+            if tag == membership.readers_tag || any {
                 fitting.push((*id, epoch));
             }
         }
@@ -259,7 +260,7 @@ impl Engine {
             if keyring::epoch(view, id)?.is_none() || records::sealed_under(view, id)? >= EPOCH_CONTENTS_MAX {
                 continue;
             }
-            if fold.at(view, group, &epoch.view)?.has_readers_of(&membership) || planted!(ForgetRotation) {
+            if fold.at(view, group, &epoch.view)?.has_readers_of(&membership) || any {
                 self.epochs.insert(group, (operations, id));
                 return Ok(Some(id));
             }

@@ -62,7 +62,7 @@ fn r1_checking_thousands_of_blocks_side_by_side_holds_a_page_of_them() {
             break;
         }
     }
-    assert_eq!(found as u64, BLOCKS + 1);
+    assert_eq!(u64::try_from(found), Ok(BLOCKS + 1));
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
     let report = check(Arc::clone(&store), &mut |_, _| {}).expect("the store can be read");

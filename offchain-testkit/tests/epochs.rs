@@ -120,12 +120,8 @@ fn reads_of_a_search(epochs: usize, beside: bool) -> usize {
     let rng = Box::new(ChaCha20Rng::seed_from_u64(3));
     let mut engine = Engine::open(Arc::clone(&store) as Arc<dyn Store>, Timestamp(1), rng).expect("a sound store");
     let mut out = Vec::new();
-    let began = std::time::Instant::now();
     let command = Command::Group { group: GROUP.into() };
     engine.handle(Timestamp(1), Event::Command { ticket: Ticket(1), command }, &mut out);
-    if epochs > 1_000 {
-        println!("{epochs} epochs, beside: {beside}: {:?}", began.elapsed());
-    }
     let found = out.into_iter().find_map(|effect| match effect {
         Effect::Reply { answer: Ok(Answer::GroupDetails(details)), .. } => Some(details.epoch),
         _ => None,

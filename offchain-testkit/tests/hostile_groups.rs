@@ -205,8 +205,7 @@ fn r2_what_a_peer_has_not_to_give_it_is_asked_for_less_and_less_often() {
 #[test]
 fn c1_what_a_peer_had_not_to_give_it_gives_once_it_has() {
     let (mut world, [a, b, m], mut puppet, group) = three(104);
-    let (raw, sealed) =
-        puppet.private(&world, group, b"withheld").map(|(stored, sealed)| (stored, sealed)).expect("may");
+    let (raw, sealed) = puppet.private(&world, group, b"withheld").expect("a member may");
     let id = raw.block.id();
     world.cut(a, m);
     assert!(puppet.push(&mut world, b, group, wire(raw.block.raw().clone(), None)));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::code::CodeError;
+use super::delivery::{DeliveryAnswer, DeliveryCommand, DeliveryError};
 use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
 use crate::{
@@ -105,6 +106,8 @@ pub enum ChainCommand {
         /// The change.
         rule: Rule,
     },
+    /// Something about named subscriptions.
+    Delivery(DeliveryCommand),
 }
 
 impl fmt::Debug for ChainCommand {
@@ -125,6 +128,7 @@ impl fmt::Debug for ChainCommand {
             Self::Revoke { chain, invitation } => write!(f, "Revoke({chain:?}, {invitation})"),
             Self::Join { name, .. } => write!(f, "Join({name:?})"),
             Self::Rule { chain, rule } => write!(f, "Rule({chain:?}, {rule:?})"),
+            Self::Delivery(command) => command.fmt(f),
         }
     }
 }
@@ -442,6 +446,8 @@ pub enum ChainAnswer {
     Invitation(ChainInvitation),
     /// The invitations.
     Invitations(Vec<ChainInvitation>),
+    /// About named subscriptions.
+    Delivery(DeliveryAnswer),
     /// It is done.
     Done,
 }
@@ -507,6 +513,9 @@ pub enum PublicError {
     /// Reading or writing did not work.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// Something about named subscriptions.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     /// The store failed earlier, so the node has stopped.
     #[error("the node has stopped: {0}")]
     Stopped(String),

@@ -12,6 +12,7 @@ mod accept;
 mod code;
 mod command;
 mod connect;
+mod delivery;
 mod event;
 mod exchange;
 mod invite;
@@ -20,12 +21,17 @@ mod limits;
 mod message;
 mod publish;
 mod records;
+mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_core::CryptoRng;
 
 pub use code::{ChainCode, ChainInviter, CodeError};
+pub use delivery::{
+    DeliveryAnswer, DeliveryCommand, DeliveryError, LETTERS_MAX, Letter, REASON_BYTES_MAX, SUBSCRIPTIONS_MAX, Start,
+    SubscriptionSummary,
+};
 pub use event::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainInvitation, ChainPage, ChainPeer,
     ChainSummary, ChainTimer, Cursor, Equivocation, PublicError, Rule, Sharing, Standing,
@@ -133,6 +139,8 @@ pub struct PublicChains {
     waiting: BTreeSet<ChainId>,
     announcing: BTreeSet<(PeerId, ChainId)>,
     subscriptions: BTreeMap<Ticket, ChainId>,
+    /// Those of them that have a name.
+    live: BTreeMap<Ticket, subscribers::Live>,
     fresh: Vec<Fresh>,
     /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
     stalled: BTreeSet<ChainId>,
@@ -201,6 +209,7 @@ impl PublicChains {
             waiting: BTreeSet::new(),
             announcing: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
+            live: BTreeMap::new(),
             fresh: Vec::new(),
             stalled: BTreeSet::new(),
             dials: Dials::default(),

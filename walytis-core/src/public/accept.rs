@@ -148,7 +148,19 @@ impl PublicChains {
             self.reached(ChainLimit::AuthorBlocks);
             return Ok(Taken::Later(pause));
         }
-        let last = chains::previous(desk.view, chain, author)?;
+        self.insert_other(desk, chain, block, from)?;
+        Ok(Taken::New)
+    }
+
+    /// Adds a block that was not made here just now, and whose parents are here.
+    pub(super) fn insert_other(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        block: &VerifiedBlock,
+        from: PeerId,
+    ) -> Result<(), ChainError> {
+        let last = chains::previous(desk.view, chain, block.header().author)?;
         chains::insert(desk.view, block)?;
         self.inserted(desk, chain, block, Some(from));
         if let Some((last, sequence)) = last
@@ -156,7 +168,7 @@ impl PublicChains {
         {
             self.forked(desk, chain, block, last)?;
         }
-        Ok(Taken::New)
+        Ok(())
     }
 
     /// Counts a new block, whoever wrote it.

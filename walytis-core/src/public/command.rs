@@ -3,8 +3,9 @@
 use super::publish::entry;
 use super::records::{Followed, Rules};
 use super::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainPage, ChainPeer, ChainSummary, ChainTimer, Cursor,
-    DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep, subscribers,
+    ArchiveCommand, ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainPage, ChainPeer, ChainSummary,
+    ChainTimer, Cursor, DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep,
+    subscribers,
 };
 use crate::{AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, Pending, Place, Ticket, chains};
 
@@ -27,6 +28,7 @@ impl PublicChains {
             ChainCommand::Show { .. }
                 | ChainCommand::List { .. }
                 | ChainCommand::Since { .. }
+                | ChainCommand::Archive(ArchiveCommand::Read { .. } | ArchiveCommand::Find { .. })
                 | ChainCommand::Delivery(DeliveryCommand::Read { .. } | DeliveryCommand::Letters { .. })
         );
         let savepoint = desk.view.savepoint();
@@ -108,6 +110,7 @@ impl PublicChains {
                 self.rule(desk, chain, rule).map(|()| ChainAnswer::Done)
             }
             ChainCommand::Delivery(command) => self.about_delivery(desk, ticket, command),
+            ChainCommand::Archive(command) => self.about_archives(desk, command).map(ChainAnswer::Archive),
             ChainCommand::Join { .. } | ChainCommand::Delete { .. } => Ok(ChainAnswer::Done),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::archive::{ArchiveAnswer, ArchiveCommand, ImportError};
 use super::code::CodeError;
 use super::delivery::{DeliveryAnswer, DeliveryCommand, DeliveryError};
 use super::limits::{Limits, LimitsReached};
@@ -108,6 +109,8 @@ pub enum ChainCommand {
     },
     /// Something about named subscriptions.
     Delivery(DeliveryCommand),
+    /// Something about archives.
+    Archive(ArchiveCommand),
 }
 
 impl fmt::Debug for ChainCommand {
@@ -129,6 +132,7 @@ impl fmt::Debug for ChainCommand {
             Self::Join { name, .. } => write!(f, "Join({name:?})"),
             Self::Rule { chain, rule } => write!(f, "Rule({chain:?}, {rule:?})"),
             Self::Delivery(command) => command.fmt(f),
+            Self::Archive(_) => f.write_str("Archive"),
         }
     }
 }
@@ -448,6 +452,8 @@ pub enum ChainAnswer {
     Invitations(Vec<ChainInvitation>),
     /// About named subscriptions.
     Delivery(DeliveryAnswer),
+    /// About archives.
+    Archive(ArchiveAnswer),
     /// It is done.
     Done,
 }
@@ -516,6 +522,9 @@ pub enum PublicError {
     /// Something about named subscriptions.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    /// Something about archives.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The store failed earlier, so the node has stopped.
     #[error("the node has stopped: {0}")]
     Stopped(String),

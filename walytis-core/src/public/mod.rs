@@ -9,12 +9,14 @@
 //! **Invariant:** a chain's id is told to nobody who has not shown that it knows it.
 
 mod accept;
+mod archive;
 mod code;
 mod command;
 mod connect;
 mod delivery;
 mod event;
 mod exchange;
+mod import;
 mod invite;
 mod join;
 mod limits;
@@ -27,6 +29,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_core::CryptoRng;
 
+pub use archive::{
+    ARCHIVE_BLOCK_BYTES_MAX, ARCHIVE_HEAD_BYTES, ARCHIVE_MAGIC, ARCHIVE_VERSION, ArchiveAnswer, ArchiveCommand,
+    ArchiveError, ArchiveHead, ArchiveKind, ArchiveReader, Archived, ImportError, archived,
+};
 pub use code::{ChainCode, ChainInviter, CodeError};
 pub use delivery::{
     DeliveryAnswer, DeliveryCommand, DeliveryError, LETTERS_MAX, Letter, REASON_BYTES_MAX, SUBSCRIPTIONS_MAX, Start,

@@ -9,7 +9,6 @@ use super::join::free_name;
 use super::records::Followed;
 use super::{Desk, Fresh, PublicChains, PublicError, Standing};
 use crate::chains::query::{self, Found, IdPrefix};
-use crate::sync::WireBlock;
 use crate::{AuthorSecret, BlockKind, ChainError, ChainId, ParsedBlock, Pending, RawBlock, VerifiedBlock, chains};
 
 /// A page of blocks ends once it has this many, or this many bytes.
@@ -118,6 +117,8 @@ impl PublicChains {
             }
         }
         if new > 0 {
+            // What peers sent, and waited for one of these, goes the way that it would have gone.
+            self.take_freed(desk)?;
             self.announce_later(desk, chain, None);
         }
         let followed = self.chains.contains_key(&chain);
@@ -158,11 +159,7 @@ impl PublicChains {
         }
         self.insert_other(desk, chain, &block, self.me)?;
         self.fresh.push(Fresh { chain, id, from: None });
-        // What peers sent, and waited for this block, goes the way that it would have gone.
-        for (sender, (of, waiting)) in self.orphans.arrived(id) {
-            let block = WireBlock { block: waiting.raw().clone(), attachment: None, foreign: Vec::new() };
-            self.take_in(desk, sender, of, block).map_err(Trouble::Ours)?;
-        }
+        self.orphans.arrived(id);
         Ok(true)
     }
 

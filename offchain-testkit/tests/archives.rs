@@ -1,5 +1,7 @@
 //! Public chains as files: whole, in parts, damaged, and on nodes that have more or less of them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use offchain_testkit::{NodeId, NodeSwarm};
 use walytis_node::{
     ArchiveError, ChainEntry, ChainImport, EngineError, ImportError, Imported, Limits, Listing, Node, NodeError,

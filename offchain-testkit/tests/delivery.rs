@@ -1,5 +1,7 @@
 //! Named subscriptions on whole nodes: what was handled stays handled, whatever happens to the node.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::num::NonZeroU32;

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::time::Duration;
+
 use offchain_testkit::{NodeId, NodeSwarm};
 use walytis_node::{
     ArchiveError, ChainEntry, ChainImport, EngineError, ImportError, Imported, Limits, Listing, Node, NodeError,
-    PublicError, Reading, Rule, Standing,
+    PublicError, Reading, Rule, Sharing, Standing,
 };
 
 const BLOCKS: u32 = 600;
@@ -84,9 +86,30 @@ fn a_chain_goes_through_a_file_whole_and_verified() {
         // It is a chain like any other: whoever has it goes on with it, and subscribers hear of what is imported.
         let mut reader = a.read_chain("news", Reading::named("x").from_now()).await.unwrap();
         b.post_to_chain("copy", "from b").await.unwrap();
-        let back = import(&a, &export(&b, "copy", None).await).await.unwrap();
+        let file = export(&b, "copy", None).await;
+        let later = async {
+            swarm.pass(Duration::from_secs(1)).await;
+            import(&a, &file).await.unwrap()
+        };
+        let (heard, back) = tokio::join!(reader.next(), later);
         assert_eq!((back.new, back.known, back.chain.name.as_str()), (1, 600, "news"));
-        assert_eq!(reader.next().await.unwrap().unwrap().content, b"from b");
+        assert_eq!(heard.unwrap().unwrap().content, b"from b");
+    });
+}
+
+#[test]
+fn what_is_imported_is_told_to_peers() {
+    NodeSwarm::new(6).run(async |swarm| {
+        let (a, (_, b), (_, c)) = (founder(&swarm).await, stranger(&swarm).await, stranger(&swarm).await);
+        let code = a.invite_to_chain("news", None, Sharing::Inviter).await.unwrap().code.unwrap();
+        b.join_chain(&code, Some("news")).await.unwrap().finish().await.unwrap();
+        import(&c, &export(&a, "news", None).await).await.unwrap();
+        c.post_to_chain("copy", "from c").await.unwrap();
+        let mut reader = b.read_chain("news", Reading::named("x").from_now()).await.unwrap();
+        import(&a, &export(&c, "copy", None).await).await.unwrap();
+        // At once, and not when the nodes compare their heads in quiet.
+        let heard = tokio::time::timeout(Duration::from_secs(2), reader.next()).await;
+        assert_eq!(heard.unwrap().unwrap().unwrap().content, b"from c");
     });
 }
 

@@ -17,7 +17,8 @@ const REASON_CHARS_MAX: usize = 200;
 pub(crate) const OWN: &str = "the address is this node's own";
 
 /// Which addresses there are.
-const SHAPES: &str = "only /tcp/<port> and /udp/<port>/quic-v1 are supported, and /p2p/<relay>/p2p-circuit/p2p/<peer> behind";
+const SHAPES: &str =
+    "only /tcp/<port> and /udp/<port>/quic-v1 are supported, and /p2p/<relay>/p2p-circuit/p2p/<peer> behind";
 
 /// Which transport an address uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,6 +91,9 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(150);
 /// How often the listening addresses of a connected peer are asked for again. They are told on connecting.
 pub(crate) const IDENTIFY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
+/// How long a relay is not asked for a place while we do not listen by the transport that leads to it.
+pub(crate) const RELAY_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The first pause before a relay is asked again for a place; it doubles up to [`RELAY_PAUSE_MAX`].
 pub(crate) const RELAY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -122,3 +125,6 @@ pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Peers that a lookup server keeps the addresses of: with eight addresses each, about 16 MiB.
 pub(crate) const LOOKUP_PEERS_MAX: usize = 4096;
+
+/// How often those who look others up are told again where this node is: one that began anew has forgotten it.
+pub(crate) const LOOKUP_REFRESH: Duration = Duration::from_secs(10 * 60);

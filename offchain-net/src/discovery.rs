@@ -12,10 +12,10 @@ use libp2p::{Multiaddr, PeerId as LibPeer, Swarm, mdns, relay};
 use tokio::time::Instant;
 use walytis_core::{Address, Found, PeerId};
 
-use crate::address::{Target, bare, core_peer, full, libp2p_peer, relay_of, unusable};
+use crate::address::{Target, bare, carrier, core_peer, full, libp2p_peer, relay_of, unusable};
 use crate::config::{
-    DISCOVERED_MAX, DISCOVERIES_MAX, DISCOVERY_WINDOW, FOUND_ADDRESSES_MAX, LOCAL_NODES_MAX, LOOKUPS_MAX, RELAY_PAUSE,
-    RELAY_PAUSE_MAX,
+    DISCOVERED_MAX, DISCOVERIES_MAX, DISCOVERY_WINDOW, FOUND_ADDRESSES_MAX, LOCAL_NODES_MAX, LOOKUPS_MAX,
+    RELAY_PATIENCE, RELAY_PAUSE, RELAY_PAUSE_MAX,
 };
 use crate::network::StartError;
 use crate::reach::{HELPERS_MAX, Reach};
@@ -54,7 +54,7 @@ impl Discovery {
         let now = Instant::now();
         let mut relays = Vec::new();
         for (place, peer) in helpers(&reach.relays)? {
-            relays.push(Relay { place, peer, listener: None, tries: 0, due: now });
+            relays.push(Relay { place, peer, listener: None, tries: 0, due: now + RELAY_PATIENCE });
         }
         let bootstrap = helpers(&reach.bootstrap)?;
         if let Some(lookup) = swarm.behaviour_mut().lookup.as_mut() {
@@ -105,7 +105,11 @@ impl Discovery {
     }
 
     /// This node accepts connections there. Those who look it up are told, and the guests of this relay.
-    pub(crate) fn listening(&self, swarm: &mut Swarm<Behaviour>, place: &Multiaddr) {
+    pub(crate) fn listening(&mut self, swarm: &mut Swarm<Behaviour>, place: &Multiaddr) {
+        // A connection that leaves from the port at which we listen has the router keep open what leads there.
+        let now = Instant::now();
+        let same = |relay: &&mut Relay| carrier(&relay.place) == carrier(place) && relay.tries == 0;
+        self.relays.iter_mut().filter(same).for_each(|relay| relay.due = now);
         if self.announces {
             swarm.add_external_address(place.clone());
             self.announce(swarm);

@@ -10,7 +10,7 @@ use libp2p::futures::StreamExt;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
-use libp2p::{PeerId as LibPeer, Swarm, dcutr, ping};
+use libp2p::{PeerId as LibPeer, Swarm, ping};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -237,12 +237,6 @@ impl Driver {
                     self.swarm.close_connection(connection);
                 }
             }
-            SwarmEvent::Behaviour(BehaviourEvent::HolePunching(dcutr::Event { remote_peer_id, result })) => {
-                match result {
-                    Ok(connection) => self.hole_punched(connection),
-                    Err(error) => tracing::debug!(peer = %remote_peer_id, %error, "no direct way"),
-                }
-            }
             SwarmEvent::Behaviour(event) => {
                 for address in self.discovery.event(&mut self.swarm, event) {
                     self.events.push_now(NetworkEvent::Discovered { address });
@@ -329,31 +323,21 @@ impl Driver {
             ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => (Dialer::Peer, local_addr),
             ConnectedPoint::Listener { send_back_addr, .. } => (Dialer::Peer, send_back_addr),
         };
-        let way = match address::relay_of(place) {
-            Some(relay) => Way::Relayed { relay: relay.and_then(core_peer) },
-            None => Way::Direct(address::carrier(place)),
+        // A direct connection that nobody asked for beside a relayed one has come of it, and was found as that was.
+        let mut beside = self.connections.values().filter(|entry| entry.peer == peer);
+        let beside = beside.find(|entry| matches!(entry.way, Way::Relayed { .. })).filter(|_| dialled.is_none());
+        let way = match (address::relay_of(place), beside) {
+            (Some(relay), _) => Way::Relayed { relay: relay.and_then(core_peer) },
+            (None, Some(_)) => Way::HolePunched(address::carrier(place)),
+            (None, None) => Way::Direct(address::carrier(place)),
         };
-        let found = match &dialled {
-            Some(address) => self.discovery.source(address),
-            None => Found::CameToUs,
+        let found = match (&dialled, beside) {
+            (Some(address), _) => self.discovery.source(address),
+            (None, Some(relayed)) => relayed.found,
+            (None, None) => Found::CameToUs,
         };
         let address = dialled.or_else(|| address::full(&address::bare(place.clone()), peer));
         Connection { peer, deadline, dialer, way, found, address }
-    }
-
-    /// A direct connection has come of a relayed one.
-    fn hole_punched(&mut self, connection: ConnectionId) {
-        let relayed = self.connections.get(&connection).map(|entry| entry.peer);
-        // How the peer was found is how the relayed one came about.
-        let found = self.connections.values().find_map(|entry| {
-            (Some(entry.peer) == relayed && matches!(entry.way, Way::Relayed { .. })).then_some(entry.found)
-        });
-        if let Some(entry) = self.connections.get_mut(&connection)
-            && let Way::Direct(carrier) = entry.way
-        {
-            entry.way = Way::HolePunched(carrier);
-            entry.found = found.unwrap_or(entry.found);
-        }
     }
 
     fn stream_event(&mut self, StreamEvent { peer, connection, negotiated }: StreamEvent) {

@@ -1,6 +1,5 @@
 //! TCP, QUIC, relayed connections and the behaviours, put together.
 
-
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
@@ -99,6 +98,8 @@ fn lookup(peer: PeerId, reach: &Reach) -> kad::Behaviour<MemoryStore> {
     };
     let mut kademlia = kad::Config::new(LOOKUP_PROTOCOL);
     kademlia.set_record_filtering(kad::StoreInserts::FilterBoth).set_query_timeout(config::LOOKUP_TIMEOUT);
+    kademlia.set_provider_publication_interval(Some(config::LOOKUP_REFRESH));
+    kademlia.set_periodic_bootstrap_interval(Some(config::LOOKUP_REFRESH));
     let mut behaviour = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), kademlia);
     behaviour.set_mode(Some(if reach.lookup_server { kad::Mode::Server } else { kad::Mode::Client }));
     behaviour

@@ -112,6 +112,41 @@ pub struct Route {
     pub address: Option<Address>,
 }
 
+/// What an engine remembers of a peer with which it shares something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPeer {
+    /// The peer.
+    pub peer: PeerId,
+    /// Whether it is connected and known as such: by a session, or by a chain that both follow.
+    pub connected: bool,
+    /// Whether it was found at an address that a person gave.
+    pub given: bool,
+    /// When it was heard of last, by this node's clock; `None` if it never was.
+    pub last_seen_ms: Option<u64>,
+    /// Where it was reached, or said that it can be.
+    pub addresses: Vec<Address>,
+}
+
+impl KnownPeer {
+    /// A peer of which nothing is known yet.
+    #[must_use]
+    pub const fn new(peer: PeerId) -> Self {
+        Self { peer, connected: false, given: false, last_seen_ms: None, addresses: Vec::new() }
+    }
+
+    /// Adds what is known from elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.connected |= other.connected;
+        self.given |= other.given;
+        self.last_seen_ms = self.last_seen_ms.max(other.last_seen_ms);
+        for address in other.addresses {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+            }
+        }
+    }
+}
+
 /// Why a network could not do what was asked.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]

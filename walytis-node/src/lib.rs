@@ -29,6 +29,7 @@ mod options;
 mod outbox;
 #[cfg(feature = "offchain")]
 mod pager;
+mod peers;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod places;
 mod post;
@@ -58,6 +59,7 @@ pub use node::Node;
 pub use options::{Clock, Committer, NodeOptions};
 #[cfg(feature = "offchain")]
 pub use pager::Pager;
+pub use peers::PeerDetails;
 pub use post::{Post, Posting};
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 pub use serve::{ServeNotice, ServeOptions};
@@ -65,6 +67,8 @@ pub use serve::{ServeNotice, ServeOptions};
 pub use subscription::Subscription;
 
 // What an application meets of the layers below, so that it need not name them.
+#[cfg(feature = "libp2p")]
+pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::public::{
@@ -72,7 +76,8 @@ pub use walytis_core::public::{
     PublicError, Rule, Sharing, Standing,
 };
 pub use walytis_core::{
-    Address, AuthorKey, BlockId, ChainId, Network, NetworkError, PeerId, Progress, Store, StoreError, Timestamp,
+    Address, AuthorKey, BlockId, Carrier, ChainId, Found, KnownPeer, Network, NetworkError, PeerId, Progress, Route,
+    Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
+use super::peer_views::PeerView;
 use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, ProgressView, StatusView};
 
 /// What a command asks for.
@@ -15,6 +16,8 @@ pub(crate) enum Request {
     Check,
     /// [`Reply::Status`].
     Status,
+    /// A [`Reply::Peer`] each.
+    Peers,
     /// [`Reply::Group`].
     NewGroup { name: String },
     /// A [`Reply::Group`] each.
@@ -66,6 +69,8 @@ pub(crate) enum Reply {
     Checked { chains: u64, blocks: u64, contents: u64, problems: Vec<String> },
     /// How the node is.
     Status(StatusView),
+    /// A peer.
+    Peer(PeerView),
     /// A group.
     Group(GroupView),
     /// All about a group.

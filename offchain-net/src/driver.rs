@@ -308,6 +308,11 @@ impl Driver {
         }
     }
 
+    /// Whether connections of ours lead through a peer.
+    fn is_relay(&self, peer: PeerId) -> bool {
+        self.connections.values().any(|entry| entry.way == Way::Relayed { relay: Some(peer) })
+    }
+
     /// What is known of a new connection.
     fn describe(
         &self,
@@ -362,7 +367,7 @@ impl Driver {
             // An earlier one than the connection's own is that of a stream on it.
             if deadline < end {
                 self.advance(peer, |link| link.overdue(connection));
-            } else if self.discovery.needs(peer) {
+            } else if self.discovery.needs(peer) || self.is_relay(peer) {
                 let later = now + self.config.open_timeout();
                 self.connections.entry(connection).and_modify(|entry| entry.deadline = later);
                 self.deadlines.insert((later, connection));

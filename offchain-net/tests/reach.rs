@@ -186,21 +186,27 @@ async fn a_relay_keeps_to_its_limits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_at_a_relay_outlasts_the_time_in_which_others_must_carry_frames() {
     let mut server = reaching(|reach| reach.relay_server = Some(RelayLimits::default()));
-    server.open_timeout_ms = 50;
+    server.open_timeout_ms = 2_000;
     let relay = node_with(1, server);
     let at = listen(&relay, TCP).await;
     let mut config = reaching(|reach| reach.relays = vec![at.clone()]);
-    config.open_timeout_ms = 50;
+    config.open_timeout_ms = 2_000;
     let guest = node_with(2, config);
     assert_eq!(guest.listen(address(TCP)).await, Ok(()));
     let told = relayed_address(&guest).await;
-    // Those who want nothing are let go again and again meanwhile.
-    for _ in 0..3 {
+    // One that came later and wants nothing is let go, so the others' time is over as well.
+    let a_while = async || {
         let mut socket = silent(&at).await;
         guarded(async { while socket.select_next_some().await.is_open() {} }).await;
-    }
-    let visitor = node_with(3, reaching(|reach| reach.relay = true));
+    };
+    a_while().await;
+    let mut config = reaching(|reach| reach.relay = true);
+    config.open_timeout_ms = 2_000;
+    let visitor = node_with(3, config);
     meet(&visitor, &guest, &told).await;
+    // And so does what leads to the relay of a connection.
+    a_while().await;
+    guarded(exchange(&visitor, &guest, 10)).await;
 }
 
 /// A connection that speaks nothing.

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use offchain_testkit::World;
 use walytis_core::public::ChainCommand;
 use walytis_offchain::{Answer, Command, Event};
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,14 @@ struct Serving {
     child: Child,
     addresses: Vec<String>,
     /// What it prints behind them.
-    told: mpsc::Receiver<String>,
+    told: Mutex<mpsc::Receiver<String>>,
+}
+
+impl Serving {
+    /// Waits for the next address that it prints.
+    fn next_address(&self) -> Option<String> {
+        self.told.lock().ok()?.recv_timeout(COMMAND).ok()
+    }
 }
 
 impl Host {
@@ -108,11 +115,11 @@ impl Host {
         thread::spawn(move || {
             BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)))
         });
-        let mut serving = Serving { child, addresses: Vec::new(), told };
+        let mut serving = Serving { child, addresses: Vec::new(), told: Mutex::new(told) };
         for _ in 0..if listen.is_empty() { 1 } else { listen.len() } {
-            match serving.told.recv_timeout(COMMAND) {
-                Ok(address) => serving.addresses.push(address),
-                Err(_) => {
+            match serving.next_address() {
+                Some(address) => serving.addresses.push(address),
+                None => {
                     drop(serving.child.kill());
                     drop(serving.child.wait());
                     bail!("{} does not serve: {}", self.name, self.last_remark());
@@ -144,8 +151,7 @@ impl Host {
     pub(super) fn relayed_address(&self) -> Result<String> {
         let serving = self.serving.as_ref().context("it does not serve")?;
         loop {
-            let told = serving.told.recv_timeout(COMMAND);
-            let address = told.with_context(|| format!("{} gets no place at a relay", self.name))?;
+            let address = serving.next_address().with_context(|| format!("{} gets no place at a relay", self.name))?;
             if address.contains("/p2p-circuit/") {
                 return Ok(address);
             }

@@ -7,6 +7,7 @@
     reason = "helpers that cannot go on fail their tests"
 )]
 
+mod bounds;
 mod following;
 mod hostile;
 mod net;

@@ -199,6 +199,8 @@ pub(super) fn add_router(
     let rules = "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100 ; }; \
                  add rule ip nat out oifname eth0 masquerade; add table inet wall; \
                  add chain inet wall pass { type filter hook forward priority 0 ; policy drop ; }; \
+                 add chain inet wall input { type filter hook input priority 0 ; }; \
+                 add rule inet wall input iifname eth0 ct state new drop; \
                  add rule inet wall pass ct state established,related accept; \
                  add rule inet wall pass oifname eth0 accept";
     Ok(execute(Command::new("ip").args(["netns", "exec", router, "nft"]).arg(rules)).is_ok())

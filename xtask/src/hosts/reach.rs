@@ -35,7 +35,6 @@ pub(super) fn moved(run: &mut Run<'_>) -> Result<Played> {
     let code = run.host("p")?.invite()?;
     run.host("q")?.join(&code)?;
     plain(run, "q")?;
-    run.post(&names, 1)?;
     run.agree(Instant::now())?;
     for (number, name) in (31..).zip(names) {
         let host = run.host_mut(name)?;
@@ -129,7 +128,6 @@ fn meet(run: &mut Run<'_>, names: [&str; 2], relay: &str, more: &[&str], wanted:
     run.host(first)?.relayed_address()?;
     let code = run.host(first)?.invite()?;
     run.host(second)?.join(&code)?;
-    run.post(&names, FEW)?;
     let since = Instant::now();
     loop {
         let ways = ways(run, &names)?;

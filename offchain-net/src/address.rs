@@ -8,13 +8,17 @@ use libp2p::core::transport::TransportError;
 use libp2p::dns::ResolveError;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
-use walytis_core::{Address, NetworkError, PeerId};
+use walytis_core::{Address, Carrier, NetworkError, PeerId};
 
 /// The most characters of a reason that we pass on: parts of it may come from a name server.
 const REASON_CHARS_MAX: usize = 200;
 
 /// Why dialling ourselves fails.
 pub(crate) const OWN: &str = "the address is this node's own";
+
+/// Which addresses there are.
+const SHAPES: &str =
+    "only /tcp/<port> and /udp/<port>/quic-v1 are supported, and /p2p/<relay>/p2p-circuit/p2p/<peer> behind";
 
 /// Which transport an address uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +35,15 @@ pub(crate) struct Target {
     /// The peer that must answer there, if the address names one.
     pub(crate) peer: Option<libp2p::PeerId>,
     pub(crate) transport: Transport,
-    /// The IP address and port, unless there is a host name.
+    /// The IP address and port, unless there is a host name; the relay's, if there is one.
     pub(crate) socket: Option<SocketAddr>,
+    /// The relay through which the address leads.
+    pub(crate) relay: Option<libp2p::PeerId>,
 }
 
 impl Target {
-    /// Reads an address: a host, its TCP port or its UDP port with QUIC, and perhaps a peer.
+    /// Reads an address: a host, its TCP port or its UDP port with QUIC, and perhaps a peer. Before that peer there may
+    /// be a relay: its own peer id, and `/p2p-circuit`.
     ///
     /// # Errors
     /// [`NetworkError::Address`] if it cannot be read, or has any other shape.
@@ -53,19 +60,25 @@ impl Target {
         if peer.is_some_and(|peer| core_peer(peer).is_none()) {
             return Err(unusable(address, "its peer has no Ed25519 key"));
         }
-        let mut parts = place.iter();
+        let mut parts = place.iter().peekable();
         let ip: Option<IpAddr> = match parts.next() {
             Some(Protocol::Ip4(ip)) => Some(ip.into()),
             Some(Protocol::Ip6(ip)) => Some(ip.into()),
             Some(Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)) => None,
             _ => return Err(unusable(address, "it does not begin with an IP address or a host name")),
         };
-        let (transport, port) = match (parts.next(), parts.next(), parts.next()) {
-            (Some(Protocol::Tcp(port)), None, None) => (Transport::Tcp, port),
-            (Some(Protocol::Udp(port)), Some(Protocol::QuicV1), None) => (Transport::Quic, port),
-            _ => return Err(unusable(address, "only /tcp/<port> and /udp/<port>/quic-v1 are supported")),
+        let (transport, port) = match parts.next() {
+            Some(Protocol::Tcp(port)) => (Transport::Tcp, port),
+            Some(Protocol::Udp(port)) if parts.next_if_eq(&Protocol::QuicV1).is_some() => (Transport::Quic, port),
+            _ => return Err(unusable(address, SHAPES)),
         };
-        Ok(Self { place, peer, transport, socket: ip.map(|ip| SocketAddr::new(ip, port)) })
+        let relay = match (parts.next(), parts.next(), parts.next()) {
+            (None, ..) => None,
+            (Some(Protocol::P2p(relay)), Some(Protocol::P2pCircuit), None) if peer.is_some() => Some(relay),
+            _ => return Err(unusable(address, SHAPES)),
+        };
+        let socket = ip.map(|ip| SocketAddr::new(ip, port));
+        Ok(Self { place, peer, transport, socket, relay })
     }
 }
 
@@ -77,6 +90,41 @@ pub(crate) fn unusable(address: &Address, reason: impl Into<String>) -> NetworkE
 /// The address as others dial it; `None` if it is absurdly long.
 pub(crate) fn full(place: &Multiaddr, peer: PeerId) -> Option<Address> {
     Address::new(format!("{place}/p2p/{peer}"))
+}
+
+/// The relay through which an address leads: `None` if it leads through none, `Some(None)` if it does not name it.
+pub(crate) fn relay_of(place: &Multiaddr) -> Option<Option<libp2p::PeerId>> {
+    let mut last = None;
+    for part in place {
+        match part {
+            Protocol::P2p(peer) => last = Some(peer),
+            Protocol::P2pCircuit => return Some(last),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What carries a direct connection to or from there.
+pub(crate) fn carrier(place: &Multiaddr) -> Carrier {
+    if place.iter().any(|part| matches!(part, Protocol::QuicV1)) { Carrier::Quic } else { Carrier::Tcp }
+}
+
+/// Whether only this machine can reach the address.
+pub(crate) fn is_local(place: &Multiaddr) -> bool {
+    match place.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
+}
+
+/// An address without the peer that it ends in.
+pub(crate) fn bare(mut place: Multiaddr) -> Multiaddr {
+    if matches!(place.iter().last(), Some(Protocol::P2p(_))) {
+        place.pop();
+    }
+    place
 }
 
 /// Our form of a libp2p peer id, if its key is an Ed25519 one.
@@ -152,6 +200,26 @@ mod tests {
                     assert_eq!(target.peer.and_then(core_peer), named, "{text}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn addresses_through_a_relay_name_both() {
+        let (relay, peer) = (PeerId([8; 32]), PeerId([7; 32]));
+        let cases = [
+            (format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p/{peer}"), true),
+            (format!("/dns4/example.org/udp/1/quic-v1/p2p/{relay}/p2p-circuit/p2p/{peer}"), true),
+            (format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit"), false),
+            (format!("/ip4/192.0.2.1/tcp/1/p2p-circuit/p2p/{peer}"), false),
+            (format!("/p2p/{relay}/p2p-circuit/p2p/{peer}"), false),
+            (format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/p2p-circuit/p2p/{peer}"), false),
+            (format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p-circuit/tcp/1/p2p/{peer}"), false),
+            (format!("/ip4/192.0.2.1/tcp/1/p2p/{relay}/p2p/{peer}"), false),
+        ];
+        for (text, fits) in cases {
+            let target = Target::parse(&Address::new(&*text).unwrap()).ok();
+            let named = target.map(|target| (target.relay.and_then(core_peer), target.peer.and_then(core_peer)));
+            assert_eq!(named, fits.then_some((Some(relay), Some(peer))), "{text}");
         }
     }
 

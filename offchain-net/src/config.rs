@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::reach::Reach;
+
 /// Settings of a network. The defaults suit a node that talks to tens of peers.
 ///
 /// ```
@@ -23,11 +25,19 @@ pub struct NetConfig {
     /// How long a peer may make no progress, in milliseconds, while bytes to it wait or a frame of it is incomplete.
     /// Then it is disconnected, so that sending never hangs for ever.
     pub stall_timeout_ms: u64,
+    /// How peers are found, and how they find us.
+    pub reach: Reach,
 }
 
 impl Default for NetConfig {
     fn default() -> Self {
-        Self { incoming_max: 128, outgoing_max: 128, open_timeout_ms: 20_000, stall_timeout_ms: 60_000 }
+        Self {
+            incoming_max: 128,
+            outgoing_max: 128,
+            open_timeout_ms: 20_000,
+            stall_timeout_ms: 60_000,
+            reach: Reach::default(),
+        }
     }
 }
 
@@ -80,3 +90,41 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(150);
 
 /// How often the listening addresses of a connected peer are asked for again. They are told on connecting.
 pub(crate) const IDENTIFY_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How long a relay is not asked for a place while we do not listen by the transport that leads to it.
+pub(crate) const RELAY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The first pause before a relay is asked again for a place; it doubles up to [`RELAY_PAUSE_MAX`].
+pub(crate) const RELAY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+pub(crate) const RELAY_PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Nodes of the local network that are known at once. More are not honest: mDNS is turned off then, since it keeps what
+/// it hears for as long as that says.
+pub(crate) const LOCAL_NODES_MAX: usize = 1024;
+
+/// Addresses that were discovered, and are remembered only to tell later how a peer was found.
+pub(crate) const DISCOVERED_MAX: usize = 1024;
+
+/// Discovered addresses that callers are told in [`DISCOVERY_WINDOW`] at most: a home's devices, and few enough that
+/// nobody on the local network keeps us busy.
+pub(crate) const DISCOVERIES_MAX: u32 = 128;
+
+/// See [`DISCOVERIES_MAX`].
+pub(crate) const DISCOVERY_WINDOW: Duration = Duration::from_secs(60);
+
+/// Addresses of one peer that a lookup gives; more are no honest answer.
+pub(crate) const FOUND_ADDRESSES_MAX: usize = 8;
+
+/// Lookups under way at once.
+pub(crate) const LOOKUPS_MAX: usize = 16;
+
+/// How long a lookup may take.
+pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Peers that a lookup server keeps the addresses of: with eight addresses each, about 16 MiB.
+pub(crate) const LOOKUP_PEERS_MAX: usize = 4096;
+
+/// How often those who look others up are told again where this node is: one that began anew has forgotten it.
+pub(crate) const LOOKUP_REFRESH: Duration = Duration::from_secs(10 * 60);

@@ -1,20 +1,24 @@
 //! The task that owns the swarm. It holds no decision of its own: commands and the swarm's events go to `links`, and
 //! what `links` asks for is done here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use libp2p::core::transport::ListenerId;
+use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::futures::StreamExt;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{PeerId as LibPeer, Swarm, ping};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use walytis_core::{Address, Dialer, NetworkError, NetworkEvent, PeerId};
+use walytis_core::{Address, Dialer, Found, NetworkError, NetworkEvent, PeerId, Route, Way};
 
 use crate::address::{self, Target, Transport, core_peer, libp2p_peer, unusable};
 use crate::config::{NetConfig, OPEN_TURN};
+use crate::discovery::{self, Discovery};
 use crate::links::{Action, Ended, Link, Opener};
 use crate::queues::{Events, Registry};
 use crate::session::Session;
@@ -28,7 +32,20 @@ pub(crate) enum Command {
     Listen { address: Address, answer: Answer<Result<(), NetworkError>> },
     Dial { address: Address, answer: Answer<Result<(), NetworkError>> },
     Disconnect { peer: PeerId, answer: Answer<()> },
+    Find { peer: PeerId, answer: Answer<()> },
+    Routes(Answer<Vec<Route>>),
     Close(Answer<()>),
+}
+
+/// A connection.
+struct Connection {
+    peer: PeerId,
+    /// By when it must carry frames.
+    deadline: Instant,
+    dialer: Dialer,
+    way: Way,
+    found: Found,
+    address: Option<Address>,
 }
 
 /// A peer with the session that it has, if any. Dropping `stop` stops it.
@@ -45,11 +62,13 @@ pub(crate) struct Driver {
     events: Events,
     registry: Arc<Registry>,
     peers: HashMap<PeerId, Peer>,
-    /// Every connection with its peer and the time by which it must carry frames.
-    connections: HashMap<ConnectionId, (PeerId, Instant)>,
+    connections: HashMap<ConnectionId, Connection>,
     deadlines: BTreeSet<(Instant, ConnectionId)>,
     dials: HashMap<ConnectionId, Address>,
     sessions: JoinSet<(PeerId, Ended)>,
+    discovery: Discovery,
+    /// Listeners on every interface: what they say of the loopback interface is of no use to others.
+    everywhere: HashSet<ListenerId>,
 }
 
 impl Driver {
@@ -60,6 +79,7 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         events: Events,
         registry: Arc<Registry>,
+        discovery: Discovery,
     ) -> Self {
         Self {
             local,
@@ -73,6 +93,8 @@ impl Driver {
             deadlines: BTreeSet::new(),
             dials: HashMap::new(),
             sessions: JoinSet::new(),
+            discovery,
+            everywhere: HashSet::new(),
         }
     }
 
@@ -80,6 +102,7 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         let closed = loop {
             let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+            let waking = self.discovery.deadline();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close(answer)) => break Some(answer),
@@ -92,6 +115,9 @@ impl Driver {
                     Err(error) => tracing::error!(%error, "a session broke off, which is a bug"),
                 },
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.expire(),
+                () = sleep_until(waking.unwrap_or_else(Instant::now)), if waking.is_some() => {
+                    self.discovery.wake(&mut self.swarm);
+                }
             }
         };
         self.commands.close();
@@ -113,10 +139,24 @@ impl Driver {
                 self.advance(peer, Link::close_all);
                 let _ = answer.send(());
             }
+            Command::Find { peer, answer } => {
+                self.discovery.find(&mut self.swarm, peer);
+                let _ = answer.send(());
+            }
+            Command::Routes(answer) => drop(answer.send(self.routes())),
             Command::Close(answer) => {
                 let _ = answer.send(());
             }
         }
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        let carrying = self.peers.values().filter_map(|peer| self.connections.get(&peer.link.carrying()?));
+        let routes = carrying.map(|connection| {
+            let Connection { peer, way, found, address, .. } = connection;
+            Route { peer: *peer, way: *way, found: *found, address: address.clone() }
+        });
+        routes.collect()
     }
 
     fn listen(&mut self, address: &Address) -> Result<(), NetworkError> {
@@ -132,8 +172,15 @@ impl Driver {
             // take half of the first one's connections. A socket without that option finds out.
             std::net::TcpListener::bind(socket).map_err(|error| unusable(address, error.to_string()))?;
         }
+        if target.relay.is_some() {
+            return Err(unusable(address, "a place at a relay is asked for when the network starts"));
+        }
         let listening = self.swarm.listen_on(target.place);
-        listening.map(drop).map_err(|error| unusable(address, address::transport_reason(&error)))
+        let listener = listening.map_err(|error| unusable(address, address::transport_reason(&error)))?;
+        if socket.ip().is_unspecified() {
+            self.everywhere.insert(listener);
+        }
+        Ok(())
     }
 
     fn dial(&mut self, address: Address) -> Result<(), NetworkError> {
@@ -154,18 +201,23 @@ impl Driver {
         // in one connection, in which both are the initiator and the handshake fails. QUIC has no such trouble, and
         // gains from the open port in the router.
         let port_is_new = target.transport == Transport::Tcp;
+        let place = match (target.relay, target.peer) {
+            (Some(_), Some(peer)) => target.place.with(Protocol::P2p(peer)),
+            _ => target.place,
+        };
         let options: DialOpts = match target.peer {
             Some(peer) => {
                 let options = DialOpts::peer_id(peer).condition(PeerCondition::Always);
-                let options = options.addresses(vec![target.place]);
+                let options = options.addresses(vec![place]);
                 if port_is_new { options.allocate_new_port().build() } else { options.build() }
             }
             None => {
-                let options = DialOpts::unknown_peer_id().address(target.place);
+                let options = DialOpts::unknown_peer_id().address(place);
                 if port_is_new { options.allocate_new_port().build() } else { options.build() }
             }
         };
         let connection = options.connection_id();
+        self.swarm.behaviour_mut().streams.dialled(connection);
         match self.swarm.dial(options) {
             Ok(()) => drop(self.dials.insert(connection, address)),
             Err(error) => {
@@ -185,11 +237,16 @@ impl Driver {
                     self.swarm.close_connection(connection);
                 }
             }
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                self.established(peer_id, connection_id);
+            SwarmEvent::Behaviour(event) => {
+                for address in self.discovery.event(&mut self.swarm, event) {
+                    self.events.push_now(NetworkEvent::Discovered { address });
+                }
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.established(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
-                if let Some((peer, deadline)) = self.connections.remove(&connection_id) {
+                if let Some(Connection { peer, deadline, .. }) = self.connections.remove(&connection_id) {
                     self.deadlines.remove(&(deadline, connection_id));
                     self.advance(peer, |link| link.closed(connection_id));
                 }
@@ -200,19 +257,37 @@ impl Driver {
                     self.events.push_now(NetworkEvent::DialFailed { address, reason });
                 }
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
+            // What a relay says of our address is passed over: the one that we gave works, and is confirmed.
+            SwarmEvent::NewListenAddr { address, .. } if address::relay_of(&address).is_some() => {}
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                if !(self.everywhere.contains(&listener_id) && address::is_local(&address)) {
+                    self.discovery.listening(&mut self.swarm, &address);
+                }
                 if let Some(address) = address::full(&address, self.local) {
                     self.events.push_now(NetworkEvent::Listening { address });
                 }
             }
-            SwarmEvent::ListenerError { error, .. } | SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
-                tracing::warn!(%error, "a listener failed");
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                tracing::debug!(%address, "can be reached");
+                self.discovery.announce(&mut self.swarm);
+                if let Some(address) = discovery::confirmed(address, self.local) {
+                    self.events.push_now(NetworkEvent::Listening { address });
+                }
             }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                self.everywhere.remove(&listener_id);
+                if !self.discovery.listener_closed(listener_id)
+                    && let Err(error) = reason
+                {
+                    tracing::warn!(%error, "a listener failed");
+                }
+            }
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener failed"),
             _ => {}
         }
     }
 
-    fn established(&mut self, peer: LibPeer, connection: ConnectionId) {
+    fn established(&mut self, peer: LibPeer, connection: ConnectionId, endpoint: &ConnectedPoint) {
         let dialled = self.dials.remove(&connection);
         let Some(peer) = core_peer(peer) else {
             self.swarm.close_connection(connection);
@@ -223,11 +298,51 @@ impl Driver {
             return;
         };
         let deadline = Instant::now() + self.config.open_timeout();
-        self.connections.insert(connection, (peer, deadline));
+        let entry = self.describe(peer, deadline, dialled.clone(), endpoint);
+        self.connections.insert(connection, entry);
         self.deadlines.insert((deadline, connection));
-        let local = self.local;
-        self.peers.entry(peer).or_insert_with(|| Peer { link: Link::new(local, peer), stop: None });
-        self.advance(peer, |link| link.established(connection, dialled));
+        if self.swarm.behaviour().streams.carries(connection) {
+            let local = self.local;
+            self.peers.entry(peer).or_insert_with(|| Peer { link: Link::new(local, peer), stop: None });
+            self.advance(peer, |link| link.established(connection, dialled, endpoint.is_relayed()));
+        }
+    }
+
+    /// Whether connections of ours lead through a peer.
+    fn is_relay(&self, peer: PeerId) -> bool {
+        self.connections.values().any(|entry| entry.way == Way::Relayed { relay: Some(peer) })
+    }
+
+    /// What is known of a new connection.
+    fn describe(
+        &self,
+        peer: PeerId,
+        deadline: Instant,
+        dialled: Option<Address>,
+        endpoint: &ConnectedPoint,
+    ) -> Connection {
+        let (dialer, place) = match endpoint {
+            // Of two that dial each other through their routers one is the dialer.
+            ConnectedPoint::Dialer { address, role_override: Endpoint::Dialer, .. } => (Dialer::Us, address),
+            ConnectedPoint::Dialer { address, .. } => (Dialer::Peer, address),
+            ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => (Dialer::Peer, local_addr),
+            ConnectedPoint::Listener { send_back_addr, .. } => (Dialer::Peer, send_back_addr),
+        };
+        // A direct connection that nobody asked for beside a relayed one has come of it, and was found as that was.
+        let mut beside = self.connections.values().filter(|entry| entry.peer == peer);
+        let beside = beside.find(|entry| matches!(entry.way, Way::Relayed { .. })).filter(|_| dialled.is_none());
+        let way = match (address::relay_of(place), beside) {
+            (Some(relay), _) => Way::Relayed { relay: relay.and_then(core_peer) },
+            (None, Some(_)) => Way::HolePunched(address::carrier(place)),
+            (None, None) => Way::Direct(address::carrier(place)),
+        };
+        let found = match (&dialled, beside) {
+            (Some(address), _) => self.discovery.source(address),
+            (None, Some(relayed)) => relayed.found,
+            (None, None) => Found::CameToUs,
+        };
+        let address = dialled.or_else(|| address::full(&address::bare(place.clone()), peer));
+        Connection { peer, deadline, dialer, way, found, address }
     }
 
     fn stream_event(&mut self, StreamEvent { peer, connection, negotiated }: StreamEvent) {
@@ -236,6 +351,7 @@ impl Driver {
             Negotiated::Inbound(stream) => link.opened(connection, Opener::Peer, stream),
             Negotiated::Outbound(stream) => link.opened(connection, Opener::Us, stream),
             Negotiated::Failed => link.open_failed(connection),
+            Negotiated::Unsupported => link.unsupported(connection),
         });
     }
 
@@ -246,11 +362,19 @@ impl Driver {
                 self.deadlines.insert((deadline, connection));
                 return;
             }
+            let Some(entry) = self.connections.get(&connection) else { continue };
+            let (peer, end) = (entry.peer, entry.deadline);
             // An earlier one than the connection's own is that of a stream on it.
-            match self.connections.get(&connection).copied() {
-                Some((peer, end)) if deadline < end => self.advance(peer, |link| link.overdue(connection)),
-                Some((peer, _)) => self.advance(peer, |link| link.expired(connection)),
-                None => {}
+            if deadline < end {
+                self.advance(peer, |link| link.overdue(connection));
+            } else if self.discovery.needs(peer) || self.is_relay(peer) {
+                let later = now + self.config.open_timeout();
+                self.connections.entry(connection).and_modify(|entry| entry.deadline = later);
+                self.deadlines.insert((later, connection));
+            } else if self.swarm.behaviour().streams.carries(connection) {
+                self.advance(peer, |link| link.expired(connection));
+            } else {
+                self.swarm.close_connection(connection);
             }
         }
     }
@@ -270,7 +394,7 @@ impl Driver {
                         self.swarm.behaviour_mut().streams.open(peer, connection);
                     }
                 }
-                Action::Start { stream, dialled } => self.start(peer, stream, dialled),
+                Action::Start { connection, stream, dialled } => self.start(peer, connection, stream, dialled),
                 Action::Stop => {
                     if let Some(entry) = self.peers.get_mut(&peer) {
                         entry.stop = None;
@@ -285,11 +409,11 @@ impl Driver {
         }
     }
 
-    fn start(&mut self, peer: PeerId, stream: Stream, dialled: Option<Address>) {
+    fn start(&mut self, peer: PeerId, connection: ConnectionId, stream: Stream, dialled: Option<Address>) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let (stop, stopped) = oneshot::channel();
         entry.stop = Some(stop);
-        let dialer = if dialled.is_some() { Dialer::Us } else { Dialer::Peer };
+        let dialer = self.connections.get(&connection).map_or(Dialer::Peer, |connection| connection.dialer);
         let session = Session {
             peer,
             stream,

@@ -23,8 +23,8 @@ pub(crate) enum Opener {
 pub(crate) enum Action<S> {
     /// Open a frame stream on this connection.
     Open(ConnectionId),
-    /// Start a session on this stream. The address is the one that we dialled, if we did.
-    Start { stream: S, dialled: Option<Address> },
+    /// Start a session on this connection's stream. The address is the one that we dialled, if we did.
+    Start { connection: ConnectionId, stream: S, dialled: Option<Address> },
     /// Stop the session; [`Link::session_ended`] is to follow.
     Stop,
     /// Close this connection.
@@ -50,6 +50,16 @@ struct Connection {
     /// The caller dialled this and has not heard of the outcome.
     unanswered: bool,
     closing: bool,
+    /// It leads through a relay: a direct one is better.
+    relayed: bool,
+    /// The peer opened it for something else, and takes no frames on it.
+    mute: bool,
+}
+
+impl Connection {
+    const fn takes_frames(&self) -> bool {
+        !self.closing && !self.mute
+    }
 }
 
 /// Everything about one peer.
@@ -91,10 +101,21 @@ impl<S> Link<S> {
         self.session.is_some_and(|connection| self.is_open(connection)) && !self.stopping
     }
 
+    /// The connection that carries the frames.
+    pub(crate) const fn carrying(&self) -> Option<ConnectionId> {
+        self.session
+    }
+
     /// A connection was established; with the address, if we dialled it.
-    pub(crate) fn established(&mut self, connection: ConnectionId, dialled: Option<Address>) -> Vec<Action<S>> {
+    pub(crate) fn established(
+        &mut self,
+        connection: ConnectionId,
+        dialled: Option<Address>,
+        relayed: bool,
+    ) -> Vec<Action<S>> {
         let unanswered = dialled.is_some() && !self.is_connected();
-        self.connections.insert(connection, Connection { dialled, unanswered, closing: false });
+        let entry = Connection { dialled, unanswered, closing: false, relayed, mute: false };
+        self.connections.insert(connection, entry);
         self.replace_overdue()
     }
 
@@ -130,6 +151,19 @@ impl<S> Link<S> {
     pub(crate) fn open_failed(&mut self, connection: ConnectionId) -> Vec<Action<S>> {
         self.opening.take_if(|opening| *opening == connection);
         self.close(connection).into_iter().chain(self.open_if_needed()).collect()
+    }
+
+    /// The peer takes no frames on this connection. If it opened it, it did so for something else; if we did, there is
+    /// nothing for which we would keep it.
+    pub(crate) fn unsupported(&mut self, connection: ConnectionId) -> Vec<Action<S>> {
+        match self.connections.get_mut(&connection).filter(|entry| entry.dialled.is_none()) {
+            Some(entry) => {
+                entry.mute = true;
+                self.opening.take_if(|opening| *opening == connection);
+                self.open_if_needed().into_iter().collect()
+            }
+            None => self.open_failed(connection),
+        }
     }
 
     /// A stream was asked for on this connection a while ago.
@@ -174,7 +208,18 @@ impl<S> Link<S> {
             other.unanswered = false;
         }
         let dialled = self.connections.get(&connection).and_then(|connection| connection.dialled.clone());
-        vec![Action::Start { stream, dialled }]
+        let mut actions = vec![Action::Start { connection, stream, dialled }];
+        if !self.is_relayed(connection) {
+            // What passes the relay costs its owner.
+            let relayed = self.connections.iter().filter(|(_, entry)| entry.relayed).map(|(other, _)| *other);
+            let relayed: Vec<_> = relayed.collect();
+            actions.extend(relayed.into_iter().filter_map(|other| self.close(other)));
+        }
+        actions
+    }
+
+    fn is_relayed(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection).is_some_and(|entry| entry.relayed)
     }
 
     fn stop(&mut self) -> Option<Action<S>> {
@@ -193,18 +238,23 @@ impl<S> Link<S> {
     /// Gives up a connection whose stream is overdue, if there is another; then opens a stream, if one is needed.
     fn replace_overdue(&mut self) -> Vec<Action<S>> {
         let late = self.opening.filter(|_| self.overdue);
-        let other = self.connections.iter().any(|(other, entry)| Some(*other) != late && !entry.closing);
+        let other = self.connections.iter().any(|(other, entry)| Some(*other) != late && entry.takes_frames());
         let close = late.filter(|_| other).and_then(|late| self.close(late));
         close.into_iter().chain(self.open_if_needed()).collect()
     }
 
-    /// If it is ours to open a stream, and none is there or under way, opens one on the first connection.
+    /// If it is ours to open a stream, and none is there or under way, opens one on the first connection; on a direct one,
+    /// if there is one, even if a relayed one carries frames.
     fn open_if_needed(&mut self) -> Option<Action<S>> {
-        let carried = self.session.is_some_and(|connection| self.is_open(connection));
-        if self.opener == Opener::Peer || self.opening.is_some() || self.next.is_some() || carried {
+        if self.opener == Opener::Peer || self.opening.is_some() || self.next.is_some() {
             return None;
         }
-        let (first, _) = self.connections.iter().find(|(_, entry)| !entry.closing)?;
+        let carrier = self.session.filter(|connection| self.is_open(*connection));
+        let usable = self.connections.iter().filter(|(_, entry)| entry.takes_frames());
+        let (first, entry) = usable.min_by_key(|(id, entry)| (entry.relayed, **id))?;
+        if carrier.is_some_and(|carrier| entry.relayed || !self.is_relayed(carrier)) {
+            return None;
+        }
         self.opening = Some(*first);
         self.overdue = false;
         self.opening.map(Action::Open)
@@ -225,6 +275,8 @@ mod tests {
 
     enum Event {
         Established(usize, Option<&'static str>),
+        Relayed(usize, Option<&'static str>),
+        Unsupported(usize),
         Closed(usize),
         Opened(usize, Opener, u32),
         OpenFailed(usize),
@@ -242,15 +294,19 @@ mod tests {
         Address::new(text).unwrap()
     }
 
-    fn start(stream: u32, dialled: Option<&str>) -> Action<u32> {
-        Start { stream, dialled: dialled.map(address) }
+    fn start(connection: usize, stream: u32, dialled: Option<&str>) -> Action<u32> {
+        Start { connection: id(connection), stream, dialled: dialled.map(address) }
     }
 
     fn check(us: PeerId, peer: PeerId, steps: Vec<(Event, Vec<Action<u32>>)>) {
         let mut link = Link::new(us, peer);
         for (number, (event, expected)) in steps.into_iter().enumerate() {
             let actions = match event {
-                Event::Established(connection, dialled) => link.established(id(connection), dialled.map(address)),
+                Event::Established(connection, dialled) => {
+                    link.established(id(connection), dialled.map(address), false)
+                }
+                Event::Relayed(connection, dialled) => link.established(id(connection), dialled.map(address), true),
+                Event::Unsupported(connection) => link.unsupported(id(connection)),
                 Event::Closed(connection) => link.closed(id(connection)),
                 Event::Opened(connection, opener, stream) => link.opened(id(connection), opener, stream),
                 Event::OpenFailed(connection) => link.open_failed(id(connection)),
@@ -272,7 +328,7 @@ mod tests {
                 (Event::Established(4, Some("/a")), vec![Open(id(4))]),
                 (Event::Established(5, None), vec![]),
                 (Event::Opened(5, Opener::Peer, 9), vec![]),
-                (Event::Opened(4, Opener::Us, 1), vec![start(1, Some("/a"))]),
+                (Event::Opened(4, Opener::Us, 1), vec![start(4, 1, Some("/a"))]),
                 (Event::Expired(4), vec![]),
                 (Event::Expired(5), vec![Close(id(5))]),
                 (Event::Closed(5), vec![]),
@@ -295,7 +351,7 @@ mod tests {
                 (Event::Closed(4), vec![]),
                 (Event::Established(6, None), vec![Close(id(5)), Open(id(6))]),
                 (Event::Established(7, None), vec![]),
-                (Event::Opened(6, Opener::Us, 2), vec![start(2, None)]),
+                (Event::Opened(6, Opener::Us, 2), vec![start(6, 2, None)]),
                 (Event::Overdue(6), vec![]),
             ],
         );
@@ -309,10 +365,10 @@ mod tests {
             vec![
                 (Event::Established(1, None), vec![]),
                 (Event::Established(2, Some("/b")), vec![]),
-                (Event::Opened(1, Opener::Peer, 1), vec![start(1, None)]),
+                (Event::Opened(1, Opener::Peer, 1), vec![start(1, 1, None)]),
                 (Event::Opened(2, Opener::Peer, 2), vec![Stop]),
                 (Event::Opened(2, Opener::Peer, 3), vec![]),
-                (Event::Ended(Ended::Stopped), vec![start(3, Some("/b"))]),
+                (Event::Ended(Ended::Stopped), vec![start(2, 3, Some("/b"))]),
                 (Event::Closed(2), vec![]),
                 (Event::Ended(Ended::Lost), vec![]),
             ],
@@ -327,10 +383,10 @@ mod tests {
             vec![
                 (Event::Established(1, None), vec![Open(id(1))]),
                 (Event::Established(2, None), vec![]),
-                (Event::Opened(1, Opener::Us, 1), vec![start(1, None)]),
+                (Event::Opened(1, Opener::Us, 1), vec![start(1, 1, None)]),
                 (Event::Closed(1), vec![Open(id(2))]),
                 (Event::Opened(2, Opener::Us, 2), vec![Stop]),
-                (Event::Ended(Ended::Lost), vec![start(2, None)]),
+                (Event::Ended(Ended::Lost), vec![start(2, 2, None)]),
                 (Event::Ended(Ended::Lost), vec![Close(id(2))]),
             ],
         );
@@ -368,13 +424,66 @@ mod tests {
             vec![
                 (Event::Established(1, None), vec![]),
                 (Event::Established(2, None), vec![]),
-                (Event::Opened(1, Opener::Peer, 1), vec![start(1, None)]),
+                (Event::Opened(1, Opener::Peer, 1), vec![start(1, 1, None)]),
                 (Event::Opened(2, Opener::Peer, 2), vec![Stop]),
                 (Event::CloseAll, vec![Close(id(1)), Close(id(2))]),
                 (Event::Established(3, None), vec![]),
                 (Event::Opened(3, Opener::Peer, 3), vec![]),
-                (Event::Ended(Ended::Stopped), vec![start(3, None)]),
+                (Event::Ended(Ended::Stopped), vec![start(3, 3, None)]),
                 (Event::Ended(Ended::Misbehaved), vec![Close(id(3))]),
+            ],
+        );
+    }
+
+    #[test]
+    fn frames_move_from_a_relay_to_a_direct_connection_and_not_back() {
+        check(
+            LOW,
+            HIGH,
+            vec![
+                (Event::Relayed(1, Some("/r")), vec![Open(id(1))]),
+                (Event::Opened(1, Opener::Us, 1), vec![start(1, 1, Some("/r"))]),
+                (Event::Established(2, None), vec![Open(id(2))]),
+                (Event::Opened(2, Opener::Us, 2), vec![Stop]),
+                (Event::Ended(Ended::Stopped), vec![start(2, 2, None), Close(id(1))]),
+                (Event::Closed(1), vec![]),
+                (Event::Relayed(3, None), vec![]),
+            ],
+        );
+        check(
+            HIGH,
+            LOW,
+            vec![
+                (Event::Relayed(1, None), vec![]),
+                (Event::Opened(1, Opener::Peer, 1), vec![start(1, 1, None)]),
+                (Event::Established(2, None), vec![]),
+                (Event::Opened(2, Opener::Peer, 2), vec![Stop]),
+                (Event::Ended(Ended::Lost), vec![start(2, 2, None), Close(id(1))]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_connection_that_the_peer_opened_for_something_else_is_let_be() {
+        check(
+            LOW,
+            HIGH,
+            vec![
+                (Event::Established(1, None), vec![Open(id(1))]),
+                (Event::Unsupported(1), vec![]),
+                (Event::Established(2, None), vec![Open(id(2))]),
+                (Event::Opened(2, Opener::Us, 2), vec![start(2, 2, None)]),
+                (Event::Expired(1), vec![Close(id(1))]),
+                (Event::Established(3, Some("/a")), vec![]),
+            ],
+        );
+        check(
+            LOW,
+            HIGH,
+            vec![
+                (Event::Established(1, Some("/a")), vec![Open(id(1))]),
+                (Event::Unsupported(1), vec![Close(id(1))]),
+                (Event::Closed(1), vec![DialFailed(address("/a"))]),
             ],
         );
     }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use walytis_core::{Address, Network, NetworkError, NetworkEvent, PeerId};
+use walytis_core::{Address, Network, NetworkError, NetworkEvent, PeerId, Route};
 
 use crate::config::NetConfig;
+use crate::discovery::Discovery;
 use crate::driver::{Command, Driver};
 use crate::key::TransportKey;
 use crate::queues::{EventReceiver, Events, Registry};
@@ -26,6 +27,9 @@ pub enum StartError {
     /// The key for the Noise handshake could not be signed.
     #[error("the transport key cannot be used")]
     Noise(#[source] libp2p::noise::Error),
+    /// The address of a relay, or of a node that looks others up, cannot be used.
+    #[error(transparent)]
+    Helper(NetworkError),
 }
 
 /// A node's network over libp2p. Clones are handles of the same network; when the last one is dropped, it shuts down.
@@ -45,12 +49,13 @@ impl Libp2pNetwork {
     /// [`StartError`] if there is no runtime, or the system refuses what a transport needs.
     pub fn start(key: TransportKey, config: NetConfig) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::Runtime)?;
-        let swarm = transport::swarm(&key.keypair(), &config)?;
+        let mut swarm = transport::swarm(&key.keypair(), &config)?;
+        let discovery = Discovery::start(&mut swarm, &config.reach)?;
         let local = key.peer();
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let (events, given) = Events::new();
         let registry = Arc::new(Registry::default());
-        let driver = Driver::new(local, swarm, config, received, events, Arc::clone(&registry));
+        let driver = Driver::new(local, swarm, config, received, events, Arc::clone(&registry), discovery);
         runtime.spawn(driver.run());
         Ok(Self { local, commands, registry, events: Arc::new(Mutex::new(given)) })
     }
@@ -89,6 +94,14 @@ impl Network for Libp2pNetwork {
 
     async fn disconnect(&self, peer: PeerId) {
         let _ = self.ask(|answer| Command::Disconnect { peer, answer }).await;
+    }
+
+    async fn find(&self, peer: PeerId) {
+        let _ = self.ask(|answer| Command::Find { peer, answer }).await;
+    }
+
+    async fn routes(&self) -> Vec<Route> {
+        self.ask(Command::Routes).await.unwrap_or_default()
     }
 
     async fn next(&self) -> Option<NetworkEvent> {

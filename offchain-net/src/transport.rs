@@ -1,25 +1,44 @@
-//! TCP, QUIC and the behaviours, put together.
+//! TCP, QUIC, relayed connections and the behaviours, put together.
 
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
 use libp2p::futures::future::Either;
 use libp2p::identity::Keypair;
+use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, Swarm, Transport, connection_limits, dns, identify, noise, ping, quic, swarm, tcp, yamux};
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{
+    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, ping,
+    quic, relay, swarm, tcp, upnp, yamux,
+};
 
 use crate::config::{self, NetConfig};
 use crate::guard::Guarded;
 use crate::network::StartError;
+use crate::reach::{Reach, RelayLimits};
 use crate::streams::Streams;
 
-/// What runs on each connection. The limits come first, so that they refuse before anything else is set up.
+/// The name under which peers are looked up: not that of the public network of IPFS, whose nodes we neither ask nor
+/// serve.
+const LOOKUP_PROTOCOL: StreamProtocol = StreamProtocol::new("/walytis/kad/1");
+
+/// What runs on each connection. The limits come first, so that they refuse before anything else is set up. What can be
+/// turned off is a `Toggle`: when it is off, peers are not told of its protocol.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(crate) streams: Streams,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    pub(crate) local: Toggle<mdns::tokio::Behaviour>,
+    pub(crate) lookup: Toggle<kad::Behaviour<MemoryStore>>,
+    autonat_client: Toggle<autonat::v2::client::Behaviour>,
+    autonat_server: Toggle<autonat::v2::server::Behaviour>,
+    relay_client: Toggle<relay::client::Behaviour>,
+    relay_server: Toggle<relay::Behaviour>,
+    hole_punching: Toggle<dcutr::Behaviour>,
+    upnp: Toggle<upnp::tokio::Behaviour>,
 }
 
 /// Builds a swarm that listens nowhere yet.
@@ -34,41 +53,123 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
         .with_agent_version("walytis".into())
         .with_interval(config::IDENTIFY_INTERVAL)
         .with_cache_size(0);
+    let (peer, reach) = (keypair.public().to_peer_id(), &config.reach);
+    let (relay_transport, relay_client) = if reach.uses_relays() {
+        let (transport, behaviour) = relay::client::new(peer);
+        (Some(transport), Some(behaviour))
+    } else {
+        (None, None)
+    };
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         streams: Streams::new(config.open_timeout()),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(config::PING_INTERVAL)),
+        local: reach.mdns.then(|| local(peer)).flatten().into(),
+        lookup: reach.looks_up().then(|| lookup(peer, reach)).into(),
+        autonat_client: reach.autonat.then(autonat::v2::client::Behaviour::default).into(),
+        autonat_server: reach.autonat.then(autonat::v2::server::Behaviour::default).into(),
+        relay_client: relay_client.into(),
+        relay_server: reach.relay_server.map(|limits| relay_server(peer, limits)).into(),
+        hole_punching: reach.hole_punching.then(|| dcutr::Behaviour::new(peer)).into(),
+        upnp: reach.upnp.then(upnp::tokio::Behaviour::default).into(),
     };
     // What carries frames stays, as an open stream does; what does not is closed after `open_timeout` by `links`, which
     // also finds the connections that somebody keeps alive with other streams.
     let swarm_config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.open_timeout() * 2)
         .with_max_negotiating_inbound_streams(config::STREAMS_MAX.into());
-    Ok(Swarm::new(transport(keypair, config)?, behaviour, keypair.public().to_peer_id(), swarm_config))
+    Ok(Swarm::new(transport(keypair, config, relay_transport)?, behaviour, peer, swarm_config))
 }
 
-/// TCP and QUIC, with host names where the system can resolve them.
-fn transport(keypair: &Keypair, config: &NetConfig) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    match dns::tokio::Transport::system(tcp_or_quic(keypair, config)?) {
-        Ok(transport) => Ok(transport.boxed()),
+/// Whoever is near. Without multicast a node works all the same.
+fn local(peer: PeerId) -> Option<mdns::tokio::Behaviour> {
+    let started = mdns::tokio::Behaviour::new(mdns::Config::default(), peer);
+    started.inspect_err(|error| tracing::warn!(%error, "cannot look for nodes on the local network")).ok()
+}
+
+/// Looking peers up, as one who asks or as one who answers, too. Nothing is stored but what `discovery` checks.
+fn lookup(peer: PeerId, reach: &Reach) -> kad::Behaviour<MemoryStore> {
+    let store = MemoryStoreConfig {
+        max_records: 0,
+        max_value_bytes: 0,
+        max_providers_per_key: 1,
+        max_provided_keys: config::LOOKUP_PEERS_MAX,
+    };
+    let mut kademlia = kad::Config::new(LOOKUP_PROTOCOL);
+    kademlia.set_record_filtering(kad::StoreInserts::FilterBoth).set_query_timeout(config::LOOKUP_TIMEOUT);
+    kademlia.set_provider_publication_interval(Some(config::LOOKUP_REFRESH));
+    kademlia.set_periodic_bootstrap_interval(Some(config::LOOKUP_REFRESH));
+    let mut behaviour = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), kademlia);
+    behaviour.set_mode(Some(if reach.lookup_server { kad::Mode::Server } else { kad::Mode::Client }));
+    behaviour
+}
+
+/// A relay for others. How often one peer or one IP address may ask is left as libp2p has it: 30 and 60 times an hour.
+fn relay_server(peer: PeerId, limits: RelayLimits) -> relay::Behaviour {
+    let share = (limits.connections_max / 4).max(1);
+    let mut behaviour = relay::Behaviour::new(
+        peer,
+        relay::Config {
+            max_reservations: limits.places_max,
+            max_reservations_per_peer: 1,
+            max_circuits: limits.connections_max,
+            // It compares with what there is before the new one.
+            max_circuits_per_peer: share - 1,
+            max_circuit_duration: std::time::Duration::from_secs(limits.connection_seconds_max.into()),
+            max_circuit_bytes: limits.connection_bytes_max,
+            ..relay::Config::default()
+        },
+    );
+    behaviour.set_status(Some(relay::Status::Enable));
+    behaviour
+}
+
+/// TCP and QUIC, with host names where the system can resolve them; and relayed connections, if they are wanted.
+fn transport(
+    keypair: &Keypair,
+    config: &NetConfig,
+    relayed: Option<relay::client::Transport>,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config)?) {
+        Ok(transport) => transport.boxed(),
         Err(error) => {
             tracing::warn!(%error, "host names cannot be resolved here, so only IP addresses can be dialled");
-            tcp_or_quic(keypair, config)
+            tcp_or_quic(keypair, config)?
         }
-    }
+    };
+    let Some(relayed) = relayed else { return Ok(direct) };
+    let stall = config.stall_timeout();
+    // From end to end: the relay has none of these keys.
+    let relayed = relayed
+        .map(move |circuit, _| Guarded::new(circuit, stall))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
+        .multiplex(multiplexing())
+        .timeout(config::HANDSHAKE_TIMEOUT);
+    Ok(relayed
+        .or_transport(direct)
+        .map(|either, _| match either {
+            Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+            Either::Right(direct) => direct,
+        })
+        .boxed())
+}
+
+fn multiplexing() -> yamux::Config {
+    let mut multiplexing = yamux::Config::default();
+    multiplexing.set_max_num_streams(config::STREAMS_MAX.into());
+    multiplexing
 }
 
 fn tcp_or_quic(keypair: &Keypair, settings: &NetConfig) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let mut multiplexing = yamux::Config::default();
-    multiplexing.set_max_num_streams(config::STREAMS_MAX.into());
     // Small frames must not wait for more, so Nagle's algorithm is off (it is by default; this says that we rely on it).
     let stall = settings.stall_timeout();
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
         .map(move |socket, _| Guarded::new(socket, stall))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
-        .multiplex(multiplexing)
+        .multiplex(multiplexing())
         .timeout(config::HANDSHAKE_TIMEOUT);
 
     let mut quic = quic::Config::new(keypair);

@@ -1,6 +1,6 @@
 //! Findings of a hostile review against epochs, admissions and handshakes, each as a test of what holds instead.
 
-#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
 mod common;
 

@@ -166,7 +166,8 @@ mod measure {
     impl Pair {
         async fn new(folder: &Path) -> Self {
             let listen = vec![Address::new(LISTEN).unwrap()];
-            let node = home(&folder.join("first")).serve(ServeOptions { listen, connect: Vec::new() }).await.unwrap();
+            let node =
+                home(&folder.join("first")).serve(ServeOptions { listen, ..ServeOptions::default() }).await.unwrap();
             node.new_group(GROUP, History::All).await.unwrap();
             let code = node.invite(GROUP, 1).await.unwrap();
             let mut child = Command::new(std::env::current_exe().unwrap())
@@ -213,7 +214,7 @@ mod measure {
     /// Joins, tells when each block arrives, and answers how much processor time it took, until its input ends.
     async fn second_process(folder: &Path, code: &str) {
         let listen = vec![Address::new(LISTEN).unwrap()];
-        let node = home(folder).serve(ServeOptions { listen, connect: Vec::new() }).await.unwrap();
+        let node = home(folder).serve(ServeOptions { listen, ..ServeOptions::default() }).await.unwrap();
         node.join(code, Some(GROUP)).await.unwrap().finish().await.unwrap();
         let mut subscription = node.subscribe(GROUP).await.unwrap();
         let say = |line: String| writeln!(std::io::stdout().lock(), "{line}").unwrap();

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use walytis_core::Address;
 
 use crate::chain_arguments::Chain;
+use crate::reach_arguments::ReachArguments;
 
 /// Share data among machines, privately in groups or openly on public chains, without a server
 ///
@@ -80,6 +81,12 @@ With --key-file, 32 random bytes take its place, for machines that start without
     /// Show whether the node runs, where, with whom, and what each group holds
     #[command(after_help = "Examples:\n  walytis status\n  walytis --json status | jq .running")]
     Status,
+    /// Show the peers: how each was found, how it is reached, and when it was last seen
+    ///
+    /// `direct` means that one side dialled the other; `through a relay` that everything passes another node, which sees
+    /// sizes and times and no content; `by hole punching` that both met at a relay and then dialled each other.
+    #[command(after_help = "Examples:\n  walytis peers\n  walytis peers --json | jq -r 'select(.connected) | .peer'")]
+    Peers,
     /// Make, list, show, share and join groups
     #[command(subcommand)]
     Group(Group),
@@ -127,7 +134,17 @@ given by --peer are not remembered: members are.
 
   walytis serve
   walytis serve --listen /ip4/0.0.0.0/udp/4001/quic-v1 --listen /ip4/0.0.0.0/tcp/4001
-  walytis serve --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...")]
+  walytis serve --peer /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...
+
+Nodes on one local network find each other by themselves. Two that cannot dial each other meet through a
+third that both can dial, if it runs with --relay-server; run it with --bootstrap-server as well, and they
+find each other again wherever they are:
+
+  walytis serve --relay-server --bootstrap-server --listen /ip4/0.0.0.0/tcp/4001
+  walytis serve --relay /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW... \
+    --bootstrap /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW...
+
+Private groups are told to nobody who is no member; SECURITY.md says what each of these shows to whom.")]
     Serve(Serve),
     /// Verify everything that the home holds: each block, signature, commitment and index
     ///
@@ -259,6 +276,9 @@ pub(crate) struct Serve {
     /// A node to connect to, and again whenever the connection is lost; may be given more than once
     #[arg(long = "peer", value_name = "MULTIADDR", value_parser = address)]
     pub(crate) peers: Vec<Address>,
+    /// How peers are found beyond that.
+    #[command(flatten)]
+    pub(crate) reach: ReachArguments,
 }
 
 /// `demo`
@@ -272,7 +292,7 @@ pub(crate) struct Demo {
     pub(crate) input: Option<PathBuf>,
 }
 
-fn address(text: &str) -> Result<Address, String> {
+pub(crate) fn address(text: &str) -> Result<Address, String> {
     if !text.starts_with('/') {
         return Err("an address looks like /ip4/192.0.2.7/udp/4001/quic-v1".to_owned());
     }
@@ -305,6 +325,10 @@ mod tests {
         check(&["read", "g", "--raw", "--json"], false);
         check(&["serve", "--listen", "localhost"], false);
         check(&["serve", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", "/dns4/example.org/tcp/1"], true);
+        check(&["serve", "--relay", "/ip4/192.0.2.7/tcp/1/p2p/x", "--bootstrap", "/ip4/192.0.2.7/tcp/1/p2p/x"], true);
+        check(&["serve", "--relay", "/ip4/192.0.2.7/tcp/1/p2p/x", "--no-relay"], false);
+        check(&["serve", "--relay-server", "--relay-connections", "0"], false);
+        check(&["peers", "--json"], true);
         check(&["group", "invite", "g", "--uses", "0"], false);
         check(&["group", "join", "walytis1AAAA", "--as", "x"], true);
         check(&["chain", "join", "walytischain1AAAA"], true);

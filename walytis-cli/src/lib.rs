@@ -10,6 +10,7 @@ mod link;
 mod output;
 mod panics;
 mod progress;
+mod reach_arguments;
 mod run;
 mod stop;
 mod time;

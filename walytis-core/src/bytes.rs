@@ -191,6 +191,21 @@ impl Address {
     pub fn peer(&self) -> Option<PeerId> {
         self.0.rsplit_once("/p2p/")?.1.parse().ok()
     }
+
+    /// Whether the address leads through a relay.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.0.contains("/p2p-circuit")
+    }
+
+    /// Puts the addresses first that are of most use to others, for lists that are cut: those through a relay, which are
+    /// few and may be the only ones that work, then the direct ones, then those that only this machine can reach.
+    pub fn most_useful_first(addresses: &mut [Self]) {
+        addresses.sort_by_key(|address| {
+            let local = address.0.contains("/127.0.0.1/") || address.0.contains("/::1/");
+            (local, !address.is_relayed())
+        });
+    }
 }
 
 impl fmt::Display for Address {
@@ -239,5 +254,15 @@ mod tests {
         let address = Address::new(format!("/ip4/127.0.0.1/tcp/1/p2p/{text}")).unwrap();
         assert_eq!(address.peer(), Some(peer));
         assert_eq!("12D3KooW".parse::<PeerId>(), Err(ParseIdError::Peer));
+        let relayed = format!("/ip4/192.0.2.1/tcp/1/p2p/{}/p2p-circuit/p2p/{text}", PeerId([8; 32]));
+        assert_eq!(Address::new(relayed).unwrap().peer(), Some(peer), "not the relay");
+    }
+
+    #[test]
+    fn lists_of_addresses_begin_with_what_others_need_most() {
+        let texts = ["/ip4/127.0.0.1/tcp/1", "/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.2/tcp/1/p2p/x/p2p-circuit/p2p/y"];
+        let mut addresses = texts.map(|text| Address::new(text).unwrap());
+        Address::most_useful_first(&mut addresses);
+        assert_eq!(addresses.map(|address| address.0), [texts[2], texts[1], texts[0]]);
     }
 }

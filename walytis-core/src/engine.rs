@@ -12,7 +12,8 @@ use crate::public::{
     PublicError,
 };
 use crate::{
-    Address, AuthorSecret, ChainError, CodecError, Dialer, Outbox, PeerId, Pending, Store, Table, Timestamp, codec,
+    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Outbox, PeerId, Pending, Store, Table, Timestamp,
+    codec,
 };
 
 /// One row each: the transport key's seed, and the addresses on which the node listened last.
@@ -50,6 +51,8 @@ pub enum Command {
     Chain(ChainCommand),
     /// Says how the node is. Answered by [`Answer::Status`].
     Status,
+    /// Says what is remembered of peers. Answered by [`Answer::Peers`].
+    Peers,
     /// Connects to an address now, and again whenever the connection is lost. Answered by [`Answer::Done`].
     Connect {
         /// The address.
@@ -65,6 +68,8 @@ pub enum Answer {
     Chain(ChainAnswer),
     /// How the node is.
     Status(Status),
+    /// What is remembered of peers.
+    Peers(Vec<KnownPeer>),
     /// It is done.
     Done,
 }
@@ -284,6 +289,15 @@ impl Engine {
                 public.dial_failed(desk, &address);
                 Ok(())
             }),
+            AnyEvent::Discovered(address) => {
+                if address.peer().is_some_and(|peer| self.peers.contains_key(&peer) || self.shunned.contains(&peer)) {
+                    return Ok(());
+                }
+                self.with_public(|public, desk| {
+                    public.discovered(desk, &address);
+                    Ok(())
+                })
+            }
             AnyEvent::Command { ticket, command } => self.command(ticket, command),
             AnyEvent::Committed(number) => {
                 self.view.committed(number);
@@ -320,6 +334,7 @@ impl Engine {
                 let peers = self.peers.keys().copied().filter(|peer| self.public.knows(*peer)).collect();
                 Answer::Status(Status { addresses: self.listening.clone(), peers, chains })
             }),
+            Command::Peers => Ok(Answer::Peers(self.public.known_peers())),
             Command::Connect { address } => {
                 self.with_public(|public, desk| {
                     public.connect(desk, address);
@@ -368,6 +383,7 @@ impl Engine {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
                 ChainEffect::Dial(address) => Effect::Dial(address),
+                ChainEffect::Find(peer) => Effect::Find(peer),
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Chain(timer) },
                 ChainEffect::Reply { ticket, answer } => Effect::Reply { ticket, answer: answer.map(Answer::Chain) },
                 ChainEffect::Delivered { subscription, entry } => {

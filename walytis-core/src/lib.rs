@@ -36,7 +36,9 @@ pub use keys::{
     HybridSignature, ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
 };
 pub use machine::{Effect, Event, Progress, Protocol, Target, Ticket};
-pub use network::{Dialer, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
+pub use network::{
+    Carrier, Dialer, FRAME_BYTES_MAX, Found, KnownPeer, Network, NetworkError, NetworkEvent, Route, Way,
+};
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;
 pub use pending::{BatchNumber, Pending, Savepoint};

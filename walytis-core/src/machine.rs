@@ -52,6 +52,8 @@ pub enum Event<P: Protocol> {
     },
     /// Dialling an address did not work.
     DialFailed(Address),
+    /// Somebody says that a peer is at this address. Nothing is proven by it.
+    Discovered(Address),
     /// An application asks for something.
     Command {
         /// Comes back with the answer.
@@ -87,6 +89,8 @@ pub enum Effect<P: Protocol> {
     Disconnect(PeerId),
     /// Dial an address.
     Dial(Address),
+    /// Look for addresses of a peer, if the network can.
+    Find(PeerId),
     /// Give the timer back after so many milliseconds.
     Timer {
         /// How long, measured by a clock that does not jump.
@@ -157,6 +161,7 @@ impl<P: Protocol> Clone for Event<P> {
             Self::Disconnected(peer) => Self::Disconnected(*peer),
             Self::Frame { peer, bytes } => Self::Frame { peer: *peer, bytes: bytes.clone() },
             Self::DialFailed(address) => Self::DialFailed(address.clone()),
+            Self::Discovered(address) => Self::Discovered(address.clone()),
             Self::Command { ticket, command } => Self::Command { ticket: *ticket, command: command.clone() },
             Self::Committed(number) => Self::Committed(*number),
             Self::CommitFailed(error) => Self::CommitFailed(error.clone()),
@@ -181,6 +186,7 @@ impl<P: Protocol> fmt::Debug for Event<P> {
                 f.debug_struct("Frame").field("peer", peer).field("bytes", &bytes.len()).finish()
             }
             Self::DialFailed(address) => f.debug_tuple("DialFailed").field(address).finish(),
+            Self::Discovered(address) => f.debug_tuple("Discovered").field(address).finish(),
             Self::Command { ticket, command } => {
                 f.debug_struct("Command").field("ticket", ticket).field("command", command).finish()
             }
@@ -202,6 +208,7 @@ impl<P: Protocol> fmt::Debug for Effect<P> {
             }
             Self::Disconnect(peer) => f.debug_tuple("Disconnect").field(peer).finish(),
             Self::Dial(address) => f.debug_tuple("Dial").field(address).finish(),
+            Self::Find(peer) => f.debug_tuple("Find").field(peer).finish(),
             Self::Timer { after_ms, timer } => {
                 f.debug_struct("Timer").field("after_ms", after_ms).field("timer", timer).finish()
             }

@@ -52,6 +52,99 @@ pub enum NetworkEvent {
         /// Why.
         reason: String,
     },
+    /// Somebody says that a peer is at this address, which ends in `/p2p/<peer id>`. Nothing is proven by it: whoever
+    /// answers there still has to be that peer.
+    Discovered {
+        /// The full address.
+        address: Address,
+    },
+}
+
+/// What carries the frames of a direct connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// TCP.
+    Tcp,
+    /// QUIC, over UDP.
+    Quic,
+}
+
+/// How a connected peer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Way {
+    /// One side dialled the other.
+    Direct(Carrier),
+    /// Both sides met over a relay, and then dialled each other at the same moment, through their routers.
+    HolePunched(Carrier),
+    /// Everything passes through another node, which sees sizes and times, and no content.
+    Relayed {
+        /// That node; `None` if the peer's address names none.
+        relay: Option<PeerId>,
+    },
+}
+
+/// Where the address of a peer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// The caller gave it.
+    Told,
+    /// The peer answered a question to everybody on the local network (mDNS).
+    LocalNetwork,
+    /// It was looked up at other nodes (Kademlia).
+    LookedUp,
+    /// None was needed: the peer came to us.
+    CameToUs,
+}
+
+/// How one connected peer was found and is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The peer.
+    pub peer: PeerId,
+    /// How it is reached.
+    pub way: Way,
+    /// Where its address came from.
+    pub found: Found,
+    /// The address as the connection shows it: the one dialled, or the one from which the peer came.
+    pub address: Option<Address>,
+}
+
+/// What an engine remembers of a peer with which it shares something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPeer {
+    /// The peer.
+    pub peer: PeerId,
+    /// Whether it is connected and known as such: by a session, or by a chain that both follow.
+    pub connected: bool,
+    /// Whether it was found at an address that a person gave.
+    pub given: bool,
+    /// When it was heard of last, by this node's clock; `None` if it never was.
+    pub last_seen_ms: Option<u64>,
+    /// Where it was reached, or said that it can be.
+    pub addresses: Vec<Address>,
+}
+
+impl KnownPeer {
+    /// A peer of which nothing is known yet.
+    #[must_use]
+    pub const fn new(peer: PeerId) -> Self {
+        Self { peer, connected: false, given: false, last_seen_ms: None, addresses: Vec::new() }
+    }
+
+    /// Adds what is known from elsewhere.
+    pub fn merge(&mut self, other: Self) {
+        self.connected |= other.connected;
+        self.given |= other.given;
+        self.last_seen_ms = self.last_seen_ms.max(other.last_seen_ms);
+        for address in other.addresses {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+            }
+        }
+    }
 }
 
 /// Why a network could not do what was asked.
@@ -104,6 +197,15 @@ pub trait Network: Send + Sync {
 
     /// Ends every connection to a peer; `Disconnected` follows if there was one.
     async fn disconnect(&self, peer: PeerId);
+
+    /// Looks for addresses of a peer, as far as this network can: `Discovered` follows for each that is found. Nothing
+    /// follows if none is, or if such a search is under way already.
+    async fn find(&self, _peer: PeerId) {}
+
+    /// How each connected peer is reached. Empty if this network cannot tell.
+    async fn routes(&self) -> Vec<Route> {
+        Vec::new()
+    }
 
     /// Waits for the next event; `None` once the network is closed. Only one caller may wait at a time.
     async fn next(&self) -> Option<NetworkEvent>;

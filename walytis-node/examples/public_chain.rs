@@ -16,7 +16,7 @@ async fn node(folder: &Path, name: &str) -> Result<Node, Box<dyn Error>> {
     let unlock = Unlock::key([7; 32]);
     Home::create(folder.join(name), &unlock, KdfCost::MINIMUM)?;
     let listen = Address::new("/ip4/127.0.0.1/tcp/0").into_iter().collect();
-    let options = ServeOptions { listen, connect: Vec::new() };
+    let options = ServeOptions { listen, ..ServeOptions::default() };
     Ok(Home::open(folder.join(name), &unlock)?.serve(options).await?)
 }
 

@@ -34,6 +34,7 @@ mod options;
 mod outbox;
 #[cfg(feature = "offchain")]
 mod pager;
+mod peers;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod places;
 mod post;
@@ -66,6 +67,7 @@ pub use node::Node;
 pub use options::{Clock, Committer, NodeOptions};
 #[cfg(feature = "offchain")]
 pub use pager::Pager;
+pub use peers::PeerDetails;
 pub use post::{Post, Posting};
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 pub use serve::{ServeNotice, ServeOptions};
@@ -73,6 +75,8 @@ pub use serve::{ServeNotice, ServeOptions};
 pub use subscription::Subscription;
 
 // What an application meets of the layers below, so that it need not name them.
+#[cfg(feature = "libp2p")]
+pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::public::{
@@ -82,7 +86,8 @@ pub use walytis_core::public::{
 };
 pub use walytis_core::query::IdPrefix;
 pub use walytis_core::{
-    Address, AuthorKey, BlockId, ChainId, Network, NetworkError, PeerId, Progress, Store, StoreError, Timestamp,
+    Address, AuthorKey, BlockId, Carrier, ChainId, Found, KnownPeer, Network, NetworkError, PeerId, Progress, Route,
+    Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -13,6 +13,7 @@ use crate::error::NodeError;
 use crate::listening::{Listening, Unreached};
 use crate::machine::{Answer, Command, Engine, Status};
 use crate::options::NodeOptions;
+use crate::peers::{self, PeerDetails};
 use crate::request::{Request, Waiter};
 use crate::shell::{Channels, End, Shell};
 
@@ -128,6 +129,21 @@ impl Node {
             Answer::Status(status) => Ok(status),
             other => mismatch(&other),
         }
+    }
+
+    /// The peers that are connected, and those that are remembered: how each was found and is reached, in the order of
+    /// their keys.
+    ///
+    /// # Errors
+    /// The store's failure or [`NodeError::Closed`].
+    pub async fn peers(&self) -> Result<Vec<PeerDetails>, NodeError> {
+        let known = match self.ask(Command::Peers).await? {
+            Answer::Peers(known) => known,
+            other => mismatch(&other),
+        };
+        let (reply, answered) = oneshot::channel();
+        self.request(Request::Routes(reply)).await?;
+        Ok(peers::together(known, self.answer(answered).await?))
     }
 
     /// Accepts connections at an address. A port of 0 lets the system choose; [`Node::listening`] gives what it chose.

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::machine::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use walytis_core::{Address, Network, NetworkError, PeerId};
+use walytis_core::{Address, Network, NetworkError, PeerId, Route};
 
 use crate::request::{NetworkReply, Notice};
 
@@ -24,6 +25,8 @@ enum Order {
     Listen(Address, NetworkReply),
     Dial(Address, Option<NetworkReply>),
     Disconnect(PeerId),
+    Find(PeerId),
+    Routes(oneshot::Sender<Vec<Route>>),
 }
 
 /// The frames that wait for one peer, and the task that sends them.
@@ -94,6 +97,16 @@ impl Outbox {
         let _ = self.orders.send(Order::Dial(address, answer));
     }
 
+    /// Looks for a peer's addresses.
+    pub(crate) fn find(&self, peer: PeerId) {
+        let _ = self.orders.send(Order::Find(peer));
+    }
+
+    /// Says how connected peers are reached.
+    pub(crate) fn routes(&self, answer: oneshot::Sender<Vec<Route>>) {
+        let _ = self.orders.send(Order::Routes(answer));
+    }
+
     pub(crate) fn listen(&self, address: Address, answer: NetworkReply) {
         let _ = self.orders.send(Order::Listen(address, answer));
     }
@@ -110,6 +123,8 @@ async fn carry_out(network: Arc<dyn Network>, mut orders: UnboundedReceiver<Orde
     while let Some(order) = orders.recv().await {
         match order {
             Order::Disconnect(peer) => network.disconnect(peer).await,
+            Order::Find(peer) => network.find(peer).await,
+            Order::Routes(answer) => drop(answer.send(network.routes().await)),
             Order::Listen(address, answer) => drop(answer.send(network.listen(address).await)),
             Order::Dial(address, answer) => {
                 let dialled = network.dial(address.clone()).await;

@@ -25,6 +25,9 @@ enum Transport {
 
 impl Place {
     fn parse(address: &Address) -> Option<Self> {
+        if address.is_relayed() {
+            return None;
+        }
         let text = address.as_str();
         let socket = text.split_once("/p2p/").map_or(text, |(socket, _)| socket);
         let parts: Vec<&str> = socket.split('/').collect();
@@ -134,6 +137,7 @@ mod tests {
             &["/ip6/2001:db8::1/udp/1/quic-v1", "/ip6/::1/udp/1/quic-v1", "/ip4/127.0.0.1/udp/1/quic-v1"],
             &["/ip4/127.0.0.1/udp/1/quic-v1", "/ip6/::/udp/1/quic-v1"],
         );
+        check(&["/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW/p2p-circuit/p2p/12D3KooX"], &[]);
         check(&["/dns/example.org/tcp/1", "/ip4/::1/tcp/1", "/ip4/127.0.0.1/tcp/65536", "", "tcp"], &[]);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot, watch};
-use walytis_core::{Address, NetworkError};
+use walytis_core::{Address, NetworkError, Route};
 use walytis_core::{Progress, Ticket};
 
 use crate::chain_subscription::News;
@@ -17,6 +17,8 @@ pub(crate) enum Request {
     Command(Command, Waiter),
     /// Accept connections at an address.
     Listen(Address, NetworkReply),
+    /// Say how connected peers are reached.
+    Routes(oneshot::Sender<Vec<Route>>),
     /// Finish what was asked before, then stop.
     Shutdown,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offchain_net::{Libp2pNetwork, NetConfig, TransportKey};
+use offchain_net::{Libp2pNetwork, NetConfig, Reach, TransportKey};
 use walytis_core::{Address, NetworkError};
 
 use crate::error::NodeError;
@@ -27,6 +27,8 @@ pub struct ServeOptions {
     /// Whom to connect to now, and again whenever the connection is lost. Members of shared groups are remembered, and
     /// need not be named.
     pub connect: Vec<Address>,
+    /// How peers are found beyond that, and how they find this node. By default not at all.
+    pub reach: Reach,
 }
 
 /// What may be worth saying while a node begins to serve.
@@ -67,7 +69,9 @@ impl Home {
         let (store, engine) = self.engine()?;
         // A home that served before wishes were kept.
         let before = places::again(&engine.remembered_listening()?);
-        let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), NetConfig::default())?;
+        let mut config = NetConfig::default();
+        config.reach.clone_from(&options.reach);
+        let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), config)?;
         let closing = network.clone();
         let close = Box::pin(async move { closing.close().await });
         let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), Some(close));

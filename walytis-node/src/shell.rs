@@ -190,6 +190,11 @@ impl Shell {
                     None => self.ready.push_back(Event::DialFailed(address)),
                 }
             }
+            Effect::Find(peer) => {
+                if let Some(outbox) = &self.outbox {
+                    outbox.find(peer);
+                }
+            }
             Effect::Timer { after_ms, timer } => self.timers.set(after_ms, timer),
             Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),
             Effect::Delivered { subscription, delivery } => self.waiting.deliver(subscription, delivery),
@@ -242,6 +247,10 @@ impl Shell {
                 });
                 Event::DialFailed(address)
             }
+            NetworkEvent::Discovered { address } => {
+                tracing::debug!(%address, "discovered");
+                Event::Discovered(address)
+            }
             other => {
                 tracing::error!(?other, "an unknown event of the network, which is a bug");
                 return;
@@ -257,6 +266,10 @@ impl Shell {
                 Some(outbox) => outbox.listen(address, answer),
                 // Nobody but a handle of a node with a network asks.
                 None => drop(answer),
+            },
+            Request::Routes(answer) => match &self.outbox {
+                Some(outbox) => outbox.routes(answer),
+                None => drop(answer.send(Vec::new())),
             },
             Request::Shutdown => {
                 self.channels.requests.close();

@@ -6,7 +6,8 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
 use walytis_core::{
-    Address, BlockId, ChainError, ChainId, KeyRange, Keys, PeerId, Pending, Rows, StoreError, Table, Timestamp, planted,
+    Address, BlockId, ChainError, ChainId, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError, Table,
+    Timestamp, planted,
 };
 
 use crate::content::{OpenContent, PrivateBody};
@@ -183,6 +184,14 @@ impl AddressBook {
             view.put(NOTES, PEERS, codec::encode(&rows));
         }
         Ok(())
+    }
+
+    /// All that is remembered.
+    pub(crate) fn all(&self) -> impl Iterator<Item = KnownPeer> + '_ {
+        self.peers.iter().map(|(peer, known)| {
+            let (seen, addresses) = (Some(known.last_seen_ms), known.addresses.clone());
+            KnownPeer { last_seen_ms: seen, addresses, ..KnownPeer::new(*peer) }
+        })
     }
 
     pub(crate) fn addresses(&self, peer: &PeerId) -> &[Address] {

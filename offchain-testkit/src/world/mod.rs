@@ -554,6 +554,8 @@ impl World {
                 }
             }
             Effect::Dial(address) => self.dial(node, address),
+            // Nobody can be asked here.
+            Effect::Find(_) => {}
             Effect::Timer { after_ms, timer } => {
                 self.schedule(node, after_ms.saturating_mul(1_000), Event::Timer(timer));
             }

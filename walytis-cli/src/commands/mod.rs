@@ -8,6 +8,7 @@ mod demo;
 mod group;
 mod id;
 mod init;
+mod peers;
 mod post;
 mod read;
 mod serve;
@@ -23,6 +24,7 @@ pub(crate) async fn carry_out(context: &mut Context, command: Command) -> anyhow
         Command::Init(arguments) => init::run(context, arguments).await,
         Command::Id => id::run(context).await,
         Command::Status => status::run(context).await,
+        Command::Peers => peers::run(context).await,
         Command::Group(arguments) => group::run(context, arguments).await,
         Command::Chain(arguments) => chain::run(context, arguments).await,
         Command::Post(arguments) => post::run(context, arguments).await,
@@ -40,6 +42,7 @@ pub(crate) const fn name(command: &Command) -> &'static str {
         Command::Init(_) => "init",
         Command::Id => "id",
         Command::Status => "status",
+        Command::Peers => "peers",
         Command::Group(Group::New { .. }) => "group new",
         Command::Group(Group::List) => "group list",
         Command::Group(Group::Show { .. }) => "group show",

@@ -29,7 +29,8 @@ pub(crate) async fn run(context: &mut Context, arguments: Serve) -> anyhow::Resu
 
 async fn serve(context: &mut Context, home: Home, lock: &HomeLock, arguments: Serve) -> anyhow::Result<()> {
     let sought = arguments.peers.clone();
-    let options = ServeOptions { listen: arguments.listen, connect: arguments.peers };
+    let reach = arguments.reach.reach();
+    let options = ServeOptions { listen: arguments.listen, connect: arguments.peers, reach };
     let talks = context.output.talks();
     let mut notice = |notice: ServeNotice| {
         if let (true, ServeNotice::Taken { place, error }) = (talks, notice) {

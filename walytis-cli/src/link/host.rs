@@ -83,6 +83,12 @@ impl Host {
                 }
                 return Ok(());
             }
+            Request::Peers => {
+                for peer in self.node.peers().await? {
+                    self.say(Reply::Peer(peer.into())).await?;
+                }
+                return Ok(());
+            }
             Request::Group { group } => Reply::GroupDetails(GroupDetailsView::from(self.node.group(&group).await?)),
             Request::Invite { group, uses } => Reply::Code(self.node.invite(&group, uses).await?),
             Request::Join { code, name } => Reply::Group(self.join(&code, name.as_deref()).await?),

@@ -5,6 +5,7 @@ use serde_bytes::ByteBuf;
 
 use super::chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
 use super::delivery_host::{LetterChange, LetterView, SubscriptionView};
+use super::peer_views::PeerView;
 use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, ProgressView, StatusView};
 
 /// What a command asks for.
@@ -16,6 +17,8 @@ pub(crate) enum Request {
     Check,
     /// [`Reply::Status`].
     Status,
+    /// A [`Reply::Peer`] each.
+    Peers,
     /// [`Reply::Group`].
     NewGroup { name: String },
     /// A [`Reply::Group`] each.
@@ -82,6 +85,8 @@ pub(crate) enum Reply {
     Checked { chains: u64, blocks: u64, contents: u64, problems: Vec<String> },
     /// How the node is.
     Status(StatusView),
+    /// A peer.
+    Peer(PeerView),
     /// A group.
     Group(GroupView),
     /// All about a group.

@@ -10,6 +10,7 @@ mod frames;
 mod host;
 mod messages;
 mod open;
+mod peer_views;
 #[cfg(unix)]
 mod socket;
 mod views;
@@ -25,6 +26,7 @@ pub(crate) use delivery_host::{LetterChange, LetterView};
 pub(crate) use host::answer;
 pub(crate) use messages::{Reply, Request};
 pub(crate) use open::{Access, Reach, open, open_home, open_if_served, open_served, take_commands};
+pub(crate) use peer_views::PeerView;
 #[cfg(test)]
 pub(crate) use views::ContentView;
 pub(crate) use views::{EntryView, GroupDetailsView, GroupView, IdentityView, StatusView};

@@ -9,6 +9,7 @@ use walytis_node::{Home, Node, ServeOptions, Unlock};
 use crate::context::Context;
 use crate::home::{HomeFolder, HomeLock, InUse, WAIT};
 use crate::progress::Progress;
+use crate::reach_arguments::by_code;
 
 use super::messages::Request;
 use super::{Link, QUEUE, answer};
@@ -175,7 +176,10 @@ async fn start(context: &mut Context, reach: Reach, unlock: Arc<Unlock>) -> anyh
     drop(opening);
     Ok(match reach {
         Reach::Store => home.offline()?,
-        Reach::Network => context.stop.or(async { Ok(home.serve(ServeOptions::default()).await?) }).await?,
+        Reach::Network => {
+            let options = ServeOptions { reach: by_code(), ..ServeOptions::default() };
+            context.stop.or(async { Ok(home.serve(options).await?) }).await?
+        }
     })
 }
 

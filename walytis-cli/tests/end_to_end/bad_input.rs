@@ -38,8 +38,8 @@ fn a_command_that_cannot_be_carried_out_says_why() {
     check(&["post", "g", "--topic", &topic], b"x", "topic 1 has 257 bytes: a topic has at most 256");
     check(&["group", "join", "hello"], b"", "not an invitation code");
     check(&["group", "join", "walytis1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"], b"", "damaged");
-    check(&["serve", "--listen", "/ip4/127.0.0.1/x25/1"], b"", "/ip4/127.0.0.1/x25/1");
-    check(&["serve", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", "/memory/1"], b"", "/memory/1");
+    check(&["serve", "--no-mdns", "--listen", "/ip4/127.0.0.1/x25/1"], b"", "/ip4/127.0.0.1/x25/1");
+    check(&["serve", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", "/memory/1"], b"", "/memory/1");
     check(&["init"], b"", "holds a home already");
 }
 
@@ -259,6 +259,7 @@ fn a_peer_that_is_not_there_is_told_once() {
     let home = place.home("a");
     // Nobody can connect to port 1 here, or if somebody can, it is not a node.
     let peer = "/ip4/127.0.0.1/tcp/1";
-    let mut serving = Running::start(home.command(&["serve", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", peer]));
+    let mut serving =
+        Running::start(home.command(&["serve", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--peer", peer]));
     serving.error_with(&format!("Cannot reach {peer} yet ("));
 }

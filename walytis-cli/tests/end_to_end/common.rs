@@ -78,7 +78,7 @@ impl Home {
 
     /// Serves the home, and gives the process once it accepts connections at so many addresses.
     pub(crate) fn serve(&self, arguments: &[&str], addresses: usize) -> Running {
-        let mut running = Running::start(self.command(&[&["serve"], arguments].concat()));
+        let mut running = Running::start(self.command(&[&["serve", "--no-mdns", "--no-relay"], arguments].concat()));
         for _ in 0..addresses {
             let address = running.line();
             assert!(address.starts_with("/ip4/127.0.0.1/") && address.contains("/p2p/12D3KooW"), "{address}");

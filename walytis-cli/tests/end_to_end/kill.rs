@@ -155,7 +155,7 @@ fn kill_node(home: &Home, run: usize, moment: Moment) -> Vec<String> {
     let (count, extra) = match moment {
         Moment::Ids { count, extra } => (count, extra),
         Moment::Opening { looks, .. } => {
-            let mut serving = Running::start(home.command(&["serve"]));
+            let mut serving = Running::start(home.command(&["serve", "--no-mdns", "--no-relay"]));
             look(&mut serving, looks);
             drop(serving.kill());
             return Vec::new();

@@ -31,7 +31,14 @@ fn json_has_the_named_fields() {
     let shown = &json(&home.ok(&["--json", "group", "show", "g"]))[0];
     assert_eq!((&shown["did"], &shown["members"][0]["did"]), (&group["did"], &id["user"]));
     assert_eq!(shown["members"][0]["devices"][0]["peer"], id["peer"]);
-    let mut serving = Running::start(home.command(&["--json", "serve", "--listen", "/ip4/127.0.0.1/tcp/0"]));
+    let mut serving = Running::start(home.command(&[
+        "--json",
+        "serve",
+        "--no-mdns",
+        "--no-relay",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ]));
     let listening = &json(&serving.line())[0];
     assert!(text(listening, "listening").ends_with(text(id, "peer")));
     assert_eq!(json(&home.ok(&["--json", "status"]))[0]["addresses"][0], listening["listening"]);
@@ -129,7 +136,7 @@ fn help_teaches_and_shells_are_completed() {
     help.arg("--help");
     let help = run(help, b"").ok();
     assert!(help.contains("Examples:") && help.contains("walytis demo"));
-    for command in ["init", "id", "status", "group", "post", "read", "serve", "check", "demo", "completions"] {
+    for command in ["init", "id", "status", "peers", "group", "post", "read", "serve", "check", "demo", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}");
         let mut one = walytis();
         one.args(["help", command]);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::limits::{Budget, CHAINS_MAX, WORK_BURST};
 use super::message::{ADDRESSES_MAX, mark, marks};
-use super::{ChainEffect, ChainTimer, Desk, Peer, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, ChainId, Dialer, Hash, PeerId, Target};
+use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
+use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target};
 
 /// The first pause before a peer is dialled again; it doubles up to [`REDIAL_MS_MAX`].
 const REDIAL_MS: u64 = 500;
@@ -15,6 +15,14 @@ const REDIAL_MS_MAX: u64 = 60_000;
 /// How many peers of a chain are dialled when the network is there: those seen last. More are only heard.
 const DIALLED_MAX: usize = 8;
 
+/// After how many tries in vain the network is asked whether a peer is elsewhere by now.
+const TRIES_BEFORE_FINDING: u32 = 2;
+/// How many strangers that are near are dialled at once; one more each minute. They may follow what we follow, and cost
+/// a connection of half a minute if they do not.
+const STRANGERS_BURST: u64 = 16 * STRANGER_COST;
+const STRANGER_COST: u64 = 60;
+const STRANGERS_PER_SECOND: u64 = 1;
+
 /// Who is dialled again, and when.
 #[derive(Default)]
 pub(super) struct Dials {
@@ -22,6 +30,8 @@ pub(super) struct Dials {
     attempts: u64,
     /// Addresses that a person gave, and the peer that was found there last.
     given: BTreeMap<Address, Option<PeerId>>,
+    /// How many strangers may still be dialled.
+    strangers: Option<Budget>,
 }
 
 impl PublicChains {
@@ -54,7 +64,7 @@ impl PublicChains {
     /// The addresses that this node tells: those that only this machine can reach come last, where the list is cut.
     pub(super) fn own_addresses(&self) -> Vec<Address> {
         let mut addresses = self.listening.clone();
-        addresses.sort_by_key(|address| address.as_str().contains("/127.0.0.1/") || address.as_str().contains("/::1/"));
+        Address::most_useful_first(&mut addresses);
         addresses.truncate(ADDRESSES_MAX);
         addresses
     }
@@ -118,8 +128,48 @@ impl PublicChains {
             self.dials.targets.remove(&target);
             return;
         }
+        let tries = self.dials.targets.get(&target).map_or(0, |(tries, _)| *tries);
+        if let (Target::Peer(peer), TRIES_BEFORE_FINDING..) = (&target, tries) {
+            desk.out.push(ChainEffect::Find(*peer));
+        }
         desk.out.extend(addresses.into_iter().map(ChainEffect::Dial));
         self.dial_later(desk, target);
+    }
+
+    /// Somebody says that a peer is at an address. It is dialled if it shares a chain or is an inviter, and so are some
+    /// others, if there is a chain that they might follow. Nothing is remembered of it before the peer has answered there:
+    /// whoever says so could otherwise have us forget where it is.
+    pub fn discovered(&mut self, desk: &mut Desk<'_>, address: &Address) {
+        let Some(peer) = address.peer().filter(|peer| *peer != self.me && !self.peers.contains_key(peer)) else {
+            return;
+        };
+        let known = self.joins.values().any(|join| join.invites(peer))
+            || self.chains.values().any(|chain| chain.peers.iter().any(|known| known.peer == peer));
+        let might_share = |chain: &Followed| chain.standing != Standing::Leaving && chain.rules.lets_in(peer);
+        if !known && !self.chains.values().any(might_share) {
+            return;
+        }
+        let now = desk.now;
+        let strangers = self.dials.strangers.get_or_insert_with(|| Budget::full(STRANGERS_BURST, now));
+        if known || strangers.spend(STRANGER_COST, STRANGERS_BURST, STRANGERS_PER_SECOND, now) {
+            desk.out.push(ChainEffect::Dial(address.clone()));
+        }
+    }
+
+    /// What is remembered of peers.
+    #[must_use]
+    pub fn known_peers(&self) -> Vec<KnownPeer> {
+        let mut peers: BTreeMap<PeerId, KnownPeer> = BTreeMap::new();
+        for known in self.chains.values().flat_map(|chain| &chain.peers) {
+            let entry = peers.entry(known.peer).or_insert_with(|| KnownPeer::new(known.peer));
+            let (seen, addresses) = (Some(known.last_seen_ms), known.addresses.clone());
+            entry.merge(KnownPeer { last_seen_ms: seen, addresses, ..KnownPeer::new(known.peer) });
+        }
+        for (peer, known) in &mut peers {
+            known.connected = self.peers.get(peer).is_some_and(|connected| !connected.shared.is_empty());
+            known.given = self.dials.given.values().any(|found| found.as_ref() == Some(peer));
+        }
+        peers.into_values().collect()
     }
 
     /// Dialling an address did not work.

@@ -247,6 +247,8 @@ pub enum ChainEffect {
     },
     /// Dial an address.
     Dial(Address),
+    /// Look for addresses of a peer, if the network can.
+    Find(PeerId),
     /// Give the timer back after so many milliseconds.
     Timer {
         /// How long.

@@ -162,6 +162,14 @@ impl Budget {
         self.left >= burst
     }
 
+    /// Takes so much, if it is there.
+    pub(super) fn spend(&mut self, amount: u64, burst: u64, per_second: u64, now: Timestamp) -> bool {
+        self.refill(burst, per_second, now);
+        let left = self.left.checked_sub(amount);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+
     /// Takes from what is left, down to nothing.
     pub(super) fn take(&mut self, amount: u64) {
         self.left = self.left.saturating_sub(amount);

@@ -1,15 +1,19 @@
 //! What hostile peers and authors send.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
+use walytis_core::engine::{Command, Effect, Event};
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, PublicMessage, Sharing};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
-    AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, HybridSecret, ORPHAN_BYTES_PER_PEER_MAX, Place,
-    RawBlock, Timestamp, VerifiedBlock, chains,
+    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Engine, Hash, Header, HybridSecret,
+    ORPHAN_BYTES_PER_PEER_MAX, PeerId, Place, RawBlock, Store, Ticket, Timestamp, VerifiedBlock, chains,
 };
 
-use crate::net::Net;
+use crate::net::{Memory, Net};
 
 pub(crate) fn author(seed: u8) -> AuthorSecret {
     AuthorSecret::from_seed(&[seed; 32])
@@ -357,4 +361,40 @@ fn an_invitation_does_not_publish_a_chain_of_another_kind() {
     let joined = net.join(0, &code);
     assert!(matches!(joined, Err(walytis_core::public::PublicError::NotPublic)), "{joined:?}");
     assert!(matches!(net.call(0, ChainCommand::Chains), Ok(ChainAnswer::Chains(chains)) if chains.is_empty()));
+}
+
+#[test]
+fn strangers_that_are_said_to_be_near_are_dialled_a_few_at_a_time() {
+    let store: Arc<dyn Store> = Arc::new(Memory::default());
+    let mut rng = ChaCha20Rng::seed_from_u64(72);
+    Engine::create(&store, &mut rng).unwrap();
+    let mut engine = Engine::open(Arc::clone(&store), Timestamp(0), Box::new(rng)).unwrap();
+    let mut dialled = |now: u64, events: Vec<Event>| {
+        let (mut queue, mut dials) = (VecDeque::from(events), 0);
+        while let Some(event) = queue.pop_front() {
+            let mut out = Vec::new();
+            engine.handle(Timestamp(now), event, &mut out);
+            for effect in out {
+                match effect {
+                    Effect::Commit { number, batch } => {
+                        store.commit(&batch).unwrap();
+                        queue.push_back(Event::Committed(number));
+                    }
+                    Effect::Dial(_) => dials += 1,
+                    _ => {}
+                }
+            }
+        }
+        dials
+    };
+    let near = |from: u8| -> Vec<Event> {
+        let address = |peer: u8| Address::new(format!("/memory/1/p2p/{}", PeerId([peer; 32]))).unwrap();
+        (from..from + 50).map(|peer| Event::Discovered(address(peer))).collect()
+    };
+    assert_eq!(dialled(0, near(0)), 0, "nothing is followed");
+    let new = Command::Chain(ChainCommand::New { name: "c".into() });
+    dialled(0, vec![Event::Online, Event::Command { ticket: Ticket(1), command: new }]);
+    assert_eq!(dialled(0, near(0)), 16);
+    assert_eq!(dialled(59_000, near(50)), 0);
+    assert_eq!(dialled(600_000, near(100)), 10, "one a minute");
 }

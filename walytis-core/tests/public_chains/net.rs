@@ -324,6 +324,8 @@ impl Net {
                 }
             }
             Effect::Dial(address) => self.dial(node, &address),
+            // Nobody can be asked here.
+            Effect::Find(_) => {}
             Effect::Timer { after_ms, timer } => self.push(after_ms, node, Happening::Event(Event::Timer(timer))),
             Effect::Reply { ticket, answer } => drop(self.nodes[node].answers.insert(ticket, answer)),
             Effect::Delivered { subscription, delivery: Delivery::Chain(entry) } => {

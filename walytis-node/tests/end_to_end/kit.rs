@@ -41,7 +41,7 @@ impl TestHome {
 
     pub(crate) async fn serve_at(&self, listen: &[&str]) -> Node {
         let listen = listen.iter().map(|address| Address::new(*address).unwrap()).collect();
-        within(self.open().serve(ServeOptions { listen, connect: Vec::new() })).await.unwrap()
+        within(self.open().serve(ServeOptions { listen, ..ServeOptions::default() })).await.unwrap()
     }
 
     /// A node that listens where it did before.

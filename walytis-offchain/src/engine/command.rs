@@ -1,6 +1,6 @@
 //! What applications ask for.
 
-use walytis_core::{BlockId, BlockKind, ChainError, ChainId, chains, planted};
+use walytis_core::{Address, BlockId, BlockKind, ChainError, ChainId, chains, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
     Role, keyring,
@@ -98,6 +98,7 @@ impl Engine {
                 groups: self.summaries()?,
                 chains: self.public.all(&self.parts.view)?,
             })),
+            Command::Peers => Ok(Answer::Peers(self.known_peers())),
             Command::Connect { address } => {
                 self.connect_to(address);
                 Ok(Answer::Done)
@@ -199,7 +200,7 @@ impl Engine {
             return Err(EngineError::NoAddresses);
         }
         // Addresses that only this machine can reach come last, where the list is cut.
-        addresses.sort_by_key(|address| address.as_str().contains("/127.0.0.1/") || address.as_str().contains("/::1/"));
+        Address::most_useful_first(&mut addresses);
         addresses.truncate(ADDRESSES_MAX);
         let secret = InvitationSecret::generate(&mut *self.parts.rng);
         let open = OpenInvitation { invitation: secret.id().0, role: Role::Write, uses, expires_at_ms: None };

@@ -1,7 +1,9 @@
 //! Reaching members: dialling, dialling again, and what peers say about where they are.
 
+use std::collections::BTreeMap;
+
 use rand_core::Rng as _;
-use walytis_core::{Address, Dialer, PeerId};
+use walytis_core::{Address, Dialer, KnownPeer, PeerId};
 
 use super::event::{Effect, EngineError, Target, Timer};
 use super::peer::Peer;
@@ -19,6 +21,9 @@ const STRANGER_MS: u64 = 30_000;
 const REFUSED_MS: u64 = 2_000;
 /// How long a peer that misbehaved is not spoken to.
 const FORGIVE_MS: u64 = 60_000;
+
+/// After how many tries in vain the network is asked whether a member is elsewhere by now.
+const TRIES_BEFORE_FINDING: u32 = 2;
 
 /// How an address or a member is dialled again.
 pub(super) struct Redial {
@@ -55,7 +60,9 @@ impl Engine {
         for address in self.book.addresses(&peer) {
             self.outgoing.push(Effect::Dial(address.clone()));
         }
-        if !self.book.addresses(&peer).is_empty() {
+        if self.book.addresses(&peer).is_empty() {
+            self.outgoing.push(Effect::Find(peer));
+        } else {
             self.dial_later(Target::Peer(peer));
         }
     }
@@ -95,6 +102,9 @@ impl Engine {
         }
         match &target {
             Target::Peer(peer) => {
+                if self.dials.get(&target).is_some_and(|redial| redial.tries >= TRIES_BEFORE_FINDING) {
+                    self.outgoing.push(Effect::Find(*peer));
+                }
                 let addresses = self.book.addresses(peer).to_vec();
                 self.outgoing.extend(addresses.into_iter().map(Effect::Dial));
             }
@@ -102,6 +112,36 @@ impl Engine {
         }
         self.dial_later(target);
         Ok(())
+    }
+
+    /// Somebody says that a peer is at an address. Members and inviters are dialled; whether others are is up to public
+    /// chains. It is not remembered before the peer has answered there: whoever says so could otherwise have us forget
+    /// where a member is.
+    pub(super) fn discovered(&mut self, address: Address) -> Result<(), EngineError> {
+        let Some(peer) = address.peer().filter(|peer| *peer != self.device.peer()) else { return Ok(()) };
+        if self.peers.contains_key(&peer) || self.shunned.contains(&peer) {
+            return Ok(());
+        }
+        if self.is_member(peer)? || self.joins.values().any(|join| join.invites(peer)) {
+            self.outgoing.push(Effect::Dial(address));
+            return Ok(());
+        }
+        self.public_discovered(&address)
+    }
+
+    /// What is remembered of peers with which something is shared.
+    pub(super) fn known_peers(&self) -> Vec<KnownPeer> {
+        let mut peers: BTreeMap<PeerId, KnownPeer> = self.book.all().map(|known| (known.peer, known)).collect();
+        for (peer, _) in self.peers.iter().filter(|(_, peer)| peer.open.is_some()) {
+            peers.entry(*peer).or_insert_with(|| KnownPeer::new(*peer)).connected = true;
+        }
+        for known in self.public.known_peers() {
+            peers.entry(known.peer).or_insert_with(|| KnownPeer::new(known.peer)).merge(known);
+        }
+        for (peer, known) in &mut peers {
+            known.given |= self.given.values().any(|found| found.as_ref() == Some(peer));
+        }
+        peers.into_values().collect()
     }
 
     /// Members are dialled again by their timers; only a join may end here.
@@ -147,7 +187,10 @@ impl Engine {
     }
 
     pub(super) fn hello(&self) -> Message {
-        Message::Hello { addresses: self.listening.iter().take(ADDRESSES_MAX).cloned().collect() }
+        let mut addresses = self.listening.clone();
+        Address::most_useful_first(&mut addresses);
+        addresses.truncate(ADDRESSES_MAX);
+        Message::Hello { addresses }
     }
 
     pub(super) fn connected(

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainSummary, ChainTimer, PublicError};
-use walytis_core::{Address, BlockId, ChainError, ChainId, PeerId, Protocol, StoreError};
+use walytis_core::{Address, BlockId, ChainError, ChainId, KnownPeer, PeerId, Protocol, StoreError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
 
 use crate::content::ContentError;
@@ -106,6 +106,8 @@ pub enum Command {
     Chain(ChainCommand),
     /// Says how the node is. Answered by [`Answer::Status`].
     Status,
+    /// Says what is remembered of peers. Answered by [`Answer::Peers`].
+    Peers,
     /// Connects to an address now, and again whenever the connection is lost. Answered by [`Answer::Done`].
     Connect {
         /// The address.
@@ -129,6 +131,7 @@ impl fmt::Debug for Command {
             Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
             Self::Chain(command) => write!(f, "Chain({command:?})"),
             Self::Status => f.write_str("Status"),
+            Self::Peers => f.write_str("Peers"),
             Self::Connect { address } => write!(f, "Connect({address})"),
         }
     }
@@ -317,6 +320,8 @@ pub enum Answer {
     },
     /// How the node is.
     Status(Status),
+    /// What is remembered of peers.
+    Peers(Vec<KnownPeer>),
     /// About public chains.
     Chain(ChainAnswer),
     /// It is done.
@@ -335,6 +340,7 @@ impl fmt::Debug for Answer {
             Self::Page(page) => write!(f, "Page({page:?})"),
             Self::Subscribed { from } => write!(f, "Subscribed({from})"),
             Self::Status(status) => write!(f, "Status({status:?})"),
+            Self::Peers(peers) => write!(f, "Peers({peers:?})"),
             Self::Chain(answer) => write!(f, "Chain({answer:?})"),
             Self::Done => f.write_str("Done"),
         }

@@ -476,12 +476,15 @@ impl Engine {
     }
 
     /// Sends a new block of ours, whole, to every member that is there, with what `beside` has for its device.
-    pub(super) fn push_block(
+    pub(super) fn push_block<F>(
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
-        beside: &dyn Fn(&Pending, &Device) -> Result<Option<Attachment>, EngineError>,
-    ) -> Result<(), EngineError> {
+        beside: F,
+    ) -> Result<(), EngineError>
+    where
+        F: Fn(&Pending, &Device) -> Result<Option<Attachment>, EngineError>,
+    {
         let open: Vec<PeerId> =
             self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
         if open.is_empty() {

@@ -296,6 +296,7 @@ impl Engine {
                 self.dial_failed(&address)?;
                 self.public_dial_failed(&address)
             }
+            Event::Discovered(address) => self.discovered(address),
             Event::Command { ticket, command } => self.command(ticket, command),
             Event::Committed(number) => {
                 self.parts.view.committed(number);

@@ -26,6 +26,7 @@ impl Engine {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
                 ChainEffect::Dial(address) => Effect::Dial(address),
+                ChainEffect::Find(peer) => Effect::Find(peer),
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Public(timer) },
                 ChainEffect::Reply { ticket, answer } => {
                     Effect::Reply { ticket, answer: answer.map(Answer::Chain).map_err(EngineError::from) }
@@ -104,6 +105,13 @@ impl Engine {
 
     pub(super) fn public_disconnected(&mut self, peer: PeerId) -> Result<(), EngineError> {
         self.with_public(|public, desk| public.disconnected(desk, peer))
+    }
+
+    pub(super) fn public_discovered(&mut self, address: &Address) -> Result<(), EngineError> {
+        self.with_public(|public, desk| {
+            public.discovered(desk, address);
+            Ok(())
+        })
     }
 
     pub(super) fn public_dial_failed(&mut self, address: &Address) -> Result<(), EngineError> {

@@ -62,15 +62,15 @@ impl Engine {
                 let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(()) };
                 let Some(content) = records::content(&self.parts.view, id, &body)? else { return Ok(()) };
                 let sealed = self.seal(chain, id, body.epoch, &content)?;
-                self.push_block(chain, stored, &|_, _| Ok(sealed.clone()))
+                self.push_block(chain, stored, |_, _| Ok(sealed.clone()))
             }
             _ => match Operation::decode(stored.block.content()) {
-                Ok(Operation::BeginEpoch(begin)) => self.push_block(chain, stored, &|view, device| {
+                Ok(Operation::BeginEpoch(begin)) => self.push_block(chain, stored, |view, device| {
                     let Some(leaf) = &device.leaf else { return Ok(None) };
                     let given = own_wrap(view, id, &begin, &leaf.id())?;
                     Ok(given.map(|given| Attachment::Wrap(given.encode().into())))
                 }),
-                _ => self.push_block(chain, stored, &|_, _| Ok(None)),
+                _ => self.push_block(chain, stored, |_, _| Ok(None)),
             },
         }
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,15 @@ pub(super) struct Host {
 struct Serving {
     child: Child,
     addresses: Vec<String>,
+    /// What it prints behind them.
+    told: Mutex<mpsc::Receiver<String>>,
+}
+
+impl Serving {
+    /// Waits for the next address that it prints.
+    fn next_address(&self) -> Option<String> {
+        self.told.lock().ok()?.recv_timeout(COMMAND).ok()
+    }
 }
 
 impl Host {
@@ -83,12 +92,20 @@ impl Host {
         self.ok(&["group", "join", code, "--as", GROUP], "").map(drop)
     }
 
-    /// Serves until it is killed. The addresses to listen at are given the first time and remembered.
+    /// Serves until it is killed. The addresses to listen at are given the first time and remembered. Hosts find each
+    /// other by what they were told alone.
     pub(super) fn serve(&mut self, listen: &[String], peers: &[String]) -> Result<()> {
+        let mut more = vec!["--no-mdns"];
+        peers.iter().for_each(|peer| more.extend(["--peer", peer.as_str()]));
+        self.serve_with(listen, &more)
+    }
+
+    /// Serves until it is killed, with these options.
+    pub(super) fn serve_with(&mut self, listen: &[String], more: &[&str]) -> Result<()> {
         self.kill()?;
         let mut arguments = vec!["serve"];
         listen.iter().for_each(|address| arguments.extend(["--listen", address.as_str()]));
-        peers.iter().for_each(|peer| arguments.extend(["--peer", peer.as_str()]));
+        arguments.extend_from_slice(more);
         let remarks = std::fs::File::options().create(true).append(true).open(self.remarks())?;
         let mut command = self.command(&arguments);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(remarks).spawn()?;
@@ -98,11 +115,11 @@ impl Host {
         thread::spawn(move || {
             BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)))
         });
-        let mut serving = Serving { child, addresses: Vec::new() };
+        let mut serving = Serving { child, addresses: Vec::new(), told: Mutex::new(told) };
         for _ in 0..if listen.is_empty() { 1 } else { listen.len() } {
-            match told.recv_timeout(COMMAND) {
-                Ok(address) => serving.addresses.push(address),
-                Err(_) => {
+            match serving.next_address() {
+                Some(address) => serving.addresses.push(address),
+                None => {
                     drop(serving.child.kill());
                     drop(serving.child.wait());
                     bail!("{} does not serve: {}", self.name, self.last_remark());
@@ -128,6 +145,30 @@ impl Host {
             bail!("the node of {} ended by itself ({status}): {}", self.name, self.last_remark());
         }
         Ok(true)
+    }
+
+    /// Waits for an address that leads through a relay.
+    pub(super) fn relayed_address(&self) -> Result<String> {
+        let serving = self.serving.as_ref().context("it does not serve")?;
+        loop {
+            let address = serving.next_address().with_context(|| format!("{} gets no place at a relay", self.name))?;
+            if address.contains("/p2p-circuit/") {
+                return Ok(address);
+            }
+        }
+    }
+
+    /// How it reaches its connected peers: for each `way` and `found`, as `walytis peers --json` says.
+    pub(super) fn ways(&self) -> Result<Vec<String>> {
+        let mut ways = Vec::new();
+        for line in self.ok(&["--json", "peers"], "")?.lines() {
+            let peer: serde_json::Value = serde_json::from_str(line)?;
+            if peer["connected"] == true {
+                let part = |name: &str| peer[name].as_str().unwrap_or("-").to_owned();
+                ways.push(format!("{} ({})", part("way"), part("found")));
+            }
+        }
+        Ok(ways)
     }
 
     /// Where it accepts connections, in full.

@@ -3,6 +3,7 @@
 mod host;
 mod ledger;
 mod network;
+mod reach;
 mod relay;
 mod run;
 mod sandbox;
@@ -20,6 +21,8 @@ use clap::value_parser;
 /// go down, become one-way, slow, lossy and late; hosts are killed, join late and start again. After each scenario every
 /// host has to list exactly the same, nothing lost that was acknowledged, and `walytis check` has to pass on all.
 ///
+/// Then others find each other: by mDNS, through a node that relays, and by hole punching from behind routers.
+///
 /// It prints a line for each scenario: how long it took from the end of the trouble (or of the posts) until the last
 /// host listed all. It begins with what this machine lacks, and what cannot be done without that is printed as such.
 ///
@@ -27,7 +30,8 @@ use clap::value_parser;
 /// it. It installs nothing. Traffic stays inside the namespaces; those, the processes and the homes (in memory) go when
 /// the command ends, however it ends. It takes about five minutes, and is no part of the gate.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask hosts\n  cargo xtask hosts --lines 20 --json > today.jsonl")]
+#[command(after_help = "Examples:\n  cargo xtask hosts\n  cargo xtask hosts --lines 20 --json > today.jsonl\n  \
+    cargo xtask hosts --part reach")]
 pub(crate) struct Arguments {
     /// Print each scenario as a JSON object
     #[arg(long)]
@@ -44,9 +48,23 @@ pub(crate) struct Arguments {
     /// Use this `walytis` instead of building a release
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Which scenarios to run
+    #[arg(long, value_enum, default_value_t = Part::All)]
+    part: Part,
     /// Run inside the namespaces: the command calls itself so
     #[arg(long, hide = true, requires = "binary")]
     inside: bool,
+}
+
+/// The scenarios of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Those below, one after the other
+    All,
+    /// Links that fail, hosts that are killed
+    Links,
+    /// Hosts that find each other: on a local network, through a relay, from behind routers
+    Reach,
 }
 
 impl Arguments {

@@ -153,6 +153,64 @@ pub(super) fn add(name: &str, address: Ipv4Addr, place: Place) -> Result<()> {
     run(&format!("ip -n {name} link set eth0 up"))
 }
 
+/// Gives a host another address in place of its own.
+pub(super) fn readdress(name: &str, from: Ipv4Addr, to: Ipv4Addr) -> Result<()> {
+    run(&format!("ip -n {name} address del {from}/24 dev eth0"))?;
+    run(&format!("ip -n {name} address add {to}/24 dev eth0"))
+}
+
+/// Makes a host that only `through` is a neighbour of, over a link of its own, and lets it reach one address there beside
+/// the link's. Nothing is passed on between the two links of `through`.
+pub(super) fn add_behind(name: &str, address: Ipv4Addr, through: &str, near: Ipv4Addr, public: Ipv4Addr) -> Result<()> {
+    run(&format!("ip netns add {name}"))?;
+    run(&format!("ip link add eth0 netns {name} type veth peer name to-{name} netns {through}"))?;
+    run(&format!("ip -n {through} address add {near}/24 dev to-{name}"))?;
+    run(&format!("ip -n {through} link set to-{name} up"))?;
+    run(&format!("ip -n {name} link set lo up"))?;
+    run(&format!("ip -n {name} address add {address}/24 dev eth0"))?;
+    run(&format!("ip -n {name} link set eth0 up"))?;
+    run(&format!("ip -n {name} route add {public}/32 dev eth0"))?;
+    execute(
+        Command::new("ip").args(["netns", "exec", through, "sh", "-c"]).arg("echo 0 > /proc/sys/net/ipv4/ip_forward"),
+    )
+}
+
+/// Makes the link of `inside` to the bridge that of a router, which hides what is behind it: a new namespace between the
+/// two, that translates addresses. `Ok(false)` if this machine cannot.
+pub(super) fn add_router(
+    router: &str,
+    outside: Ipv4Addr,
+    name: &str,
+    inside: Ipv4Addr,
+    near: Ipv4Addr,
+) -> Result<bool> {
+    add(router, outside, Place::Bridge)?;
+    run(&format!("ip netns add {name}"))?;
+    run(&format!("ip link add eth0 netns {name} type veth peer name to-{name} netns {router}"))?;
+    run(&format!("ip -n {router} address add {near}/24 dev to-{name}"))?;
+    run(&format!("ip -n {router} link set to-{name} up"))?;
+    run(&format!("ip -n {name} link set lo up"))?;
+    run(&format!("ip -n {name} address add {inside}/24 dev eth0"))?;
+    run(&format!("ip -n {name} link set eth0 up"))?;
+    run(&format!("ip -n {name} route add default via {near}"))?;
+    let exec = |line: &str| execute(Command::new("ip").args(["netns", "exec", router, "sh", "-c"]).arg(line));
+    exec("echo 1 > /proc/sys/net/ipv4/ip_forward")?;
+    // Nothing comes in but answers.
+    let rules = "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100 ; }; \
+                 add rule ip nat out oifname eth0 masquerade; add table inet wall; \
+                 add chain inet wall pass { type filter hook forward priority 0 ; policy drop ; }; \
+                 add chain inet wall input { type filter hook input priority 0 ; }; \
+                 add rule inet wall input iifname eth0 ct state new drop; \
+                 add rule inet wall pass ct state established,related accept; \
+                 add rule inet wall pass oifname eth0 accept";
+    Ok(execute(Command::new("ip").args(["netns", "exec", router, "nft"]).arg(rules)).is_ok())
+}
+
+/// Whether a host has no way to an address.
+pub(super) fn has_no_route(name: &str, to: Ipv4Addr) -> bool {
+    run(&format!("ip -n {name} route get {to}")).is_err()
+}
+
 /// Pulls a host's cable, or puts it back.
 pub(super) fn set_link(host: &str, state: &str) -> Result<()> {
     run(&format!("ip link set to-{host} {state}"))

@@ -98,6 +98,14 @@ impl<'a> Run<'a> {
         Ok(std::io::stdout().flush()?)
     }
 
+    /// Ends all hosts: what follows has others, and another group.
+    pub(super) fn start_over(&mut self) -> Result<()> {
+        self.hosts.iter_mut().try_for_each(Host::kill)?;
+        self.hosts.clear();
+        self.ledger = Ledger::default();
+        Ok(())
+    }
+
     /// Whether all went well.
     pub(super) fn conclude(&self) -> Result<()> {
         let count = |result| self.reports.iter().filter(|report| report.result == result).count();

@@ -45,6 +45,8 @@ pub(super) fn enter(arguments: &Arguments) -> Result<()> {
     command.arg(std::env::current_exe()?).args(["hosts", "--inside", "--binary"]).arg(binary);
     command.arg("--seed").arg(arguments.seed.to_string()).arg("--lines").arg(arguments.lines.to_string());
     command.arg("--limit-s").arg(arguments.limit_s.to_string()).args(arguments.json.then_some("--json"));
+    let part = clap::ValueEnum::to_possible_value(&arguments.part);
+    command.args(part.iter().flat_map(|part| ["--part", part.get_name()]));
     // Ctrl-C is for us alone; what is inside ends because we do.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

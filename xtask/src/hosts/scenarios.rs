@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Arguments;
 use super::host::{Host, Place, key_file};
 use super::network::{self, Deaf, Means};
 use super::relay::{Deeds, Weather};
 use super::run::{Played, Run};
+use super::{Arguments, Part, reach};
 
 /// The hosts on the bridge from the beginning.
 const FOUNDERS: [&str; 4] = ["a", "b", "c", "d"];
@@ -30,7 +30,7 @@ const DOWN: Duration = Duration::from_secs(20);
 const DOWN_LONG: Duration = Duration::from_secs(120);
 
 /// Lines that each side posts in a scenario that is about something else than many lines.
-const FEW: u32 = 50;
+pub(super) const FEW: u32 = 50;
 
 /// Nearly the most that a content has.
 const LARGE: usize = 1_000_000;
@@ -49,6 +49,18 @@ pub(super) fn run(arguments: &Arguments, binary: &Path) -> Result<()> {
         println!("This machine lacks: {means}\n");
     }
     let mut run = Run::new(arguments, binary, means);
+    if arguments.part != Part::Reach {
+        failing_links(&mut run)?;
+    }
+    if arguments.part != Part::Links {
+        run.play("mDNS: both moved", reach::moved)?;
+        run.play("only a walytis relay between", reach::relayed)?;
+        run.play("hole punching, two routers", reach::hole_punched)?;
+    }
+    run.conclude()
+}
+
+fn failing_links(run: &mut Run<'_>) -> Result<()> {
     run.play("a group of four", found)?;
     run.play("all up, everybody posts", all_up)?;
     run.play("a link down for 20 s", link_down)?;
@@ -62,11 +74,10 @@ pub(super) fn run(arguments: &Arguments, binary: &Path) -> Result<()> {
     run.play("TCP: late, slow, cut", cut_connections)?;
     run.play("kill -9 while it posts", killed)?;
     run.play("late joiner", late_joiner)?;
-    run.play("kill -9 of all", restart_all)?;
-    run.conclude()
+    run.play("kill -9 of all", restart_all)
 }
 
-fn add(run: &mut Run<'_>, name: &'static str, address: Ipv4Addr, place: Place) -> Result<()> {
+pub(super) fn add(run: &mut Run<'_>, name: &'static str, address: Ipv4Addr, place: Place) -> Result<()> {
     network::add(name, address, place)?;
     let host = Host::new(name, address, run.binary);
     host.init()?;

@@ -35,6 +35,8 @@ impl PublicChains {
             SyncMessage::Heads { heads, .. } => self.heads_told(desk, peer, chain, heads),
             SyncMessage::Pull { have, .. } => self.serve(desk, peer, chain, &have),
             SyncMessage::More { .. } => self.serve_more(desk, peer, chain),
+            SyncMessage::Compare { heads, compare, .. } => self.compare_with(desk, peer, chain, (&heads, &compare)),
+            SyncMessage::Differ { differ, .. } => self.differs(desk, peer, chain, &differ),
             SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
             SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, block),
             // The decoder lets neither through.
@@ -122,17 +124,36 @@ impl PublicChains {
     fn ahead(&self, desk: &Desk<'_>, chain: ChainId, but: Option<PeerId>) -> Result<Option<PeerId>, PublicError> {
         let mut from: Option<(u64, PeerId)> = None;
         for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
-            for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
-                if !chains::contains(desk.view, *head)? && !self.orphans.is_held(*head) {
-                    let turn = (known.pulled, *peer);
-                    from = Some(from.map_or(turn, |first| first.min(turn)));
-                }
+            if self.has_more(desk, chain, *peer)? {
+                let turn = (known.pulled, *peer);
+                from = Some(from.map_or(turn, |first| first.min(turn)));
             }
         }
         Ok(from.map(|(_, peer)| peer))
     }
 
+    /// Whether a peer told of heads that are not here.
+    pub(super) fn has_more(&self, desk: &Desk<'_>, chain: ChainId, peer: PeerId) -> Result<bool, PublicError> {
+        let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain));
+        for head in told.map(Vec::as_slice).unwrap_or_default() {
+            if !chains::contains(desk.view, *head)? && !self.orphans.is_held(*head) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn pull(&mut self, desk: &mut Desk<'_>, chain: ChainId, peer: PeerId) -> Result<(), PublicError> {
+        if self.compare(desk, chain, peer)? { Ok(()) } else { self.pull_above_sample(desk, chain, peer) }
+    }
+
+    /// Asks for what is above some blocks that are here: for everything, if there are none.
+    pub(super) fn pull_above_sample(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        peer: PeerId,
+    ) -> Result<(), PublicError> {
         let mut have = chains::sample(desk.view, chain, SAMPLE)?;
         // What it told of and is here: neither that nor what is below has to come.
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
@@ -281,6 +302,9 @@ impl PublicChains {
         let ended = left == 0 || sent == 0 || known > before;
         if ended {
             self.pulls.remove(&chain);
+            if left == 0 && self.compared(desk, chain, (peer, first), gained)? {
+                return Ok(());
+            }
             // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
             if !gained
                 && !self.waiting.contains(&chain)
@@ -327,6 +351,17 @@ impl PublicChains {
             return Ok(());
         }
         let ranges = sync::ranges_to_send(desk.view, chain, have)?;
+        self.serve_ranges(desk, peer, chain, ranges)
+    }
+
+    pub(super) fn serve_ranges(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        ranges: VecDeque<(u64, u64)>,
+    ) -> Result<(), PublicError> {
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
         known.work.take(sync::blocks_in(&ranges));
         known.transfers.insert(chain, ranges);
         self.serve_more(desk, peer, chain)

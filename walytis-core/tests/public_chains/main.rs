@@ -7,6 +7,7 @@
     reason = "helpers that cannot go on fail their tests"
 )]
 
+mod catching_up;
 mod following;
 mod hostile;
 mod net;

@@ -80,4 +80,6 @@ decoders! {
     stored_row: 2_000,
     public_message: REFUSED,
     chain_code: REFUSED,
+    compare: REFUSED,
+    differ: REFUSED,
 }

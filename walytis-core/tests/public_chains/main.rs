@@ -10,5 +10,6 @@
 mod catching_up;
 mod following;
 mod hostile;
+mod index;
 mod net;
 mod rules;

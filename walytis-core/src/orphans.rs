@@ -1,6 +1,6 @@
 //! Blocks that wait for their parents: bounded, with a quota for each peer.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{BlockId, PeerId};
 
@@ -11,12 +11,16 @@ struct Orphan<T> {
     block: T,
     bytes: usize,
     missing: BTreeSet<BlockId>,
+    /// Its place in its share's order.
+    number: u64,
 }
 
 /// Blocks that wait for others, by the peer that sent them. A peer fills its own quota only, so none can push out what
 /// another sent, but where a bound for all is reached: then whoever has sent most makes room.
 ///
-/// A block may also wait for itself: it is held until somebody names it, and [`Orphans::take_held`] takes it out.
+/// A block may also wait for itself: it is held until somebody names it, and [`Orphans::release`] frees it. What waits for
+/// nothing any more is free: it stays in the pool, and counts there, until [`Orphans::next_free`] takes it out. So who
+/// takes blocks in decides how many at once.
 ///
 /// **Invariant:** the pool holds at most [`ORPHAN_BYTES_PER_PEER_MAX`] for each connected peer; [`Orphans::forget`] ends
 /// a peer's share.
@@ -24,14 +28,25 @@ pub struct Orphans<T> {
     peers: BTreeMap<PeerId, Share<T>>,
     /// Who waits for a block.
     awaited: BTreeMap<BlockId, BTreeSet<(PeerId, BlockId)>>,
+    /// Blocks that wait for nothing any more.
+    free: BTreeSet<(PeerId, BlockId)>,
+    /// The number of the next block.
+    next: u64,
     bytes: usize,
     bytes_max: usize,
 }
 
 struct Share<T> {
     blocks: BTreeMap<BlockId, Orphan<T>>,
-    order: VecDeque<BlockId>,
+    /// By number: the oldest first.
+    order: BTreeMap<u64, BlockId>,
     bytes: usize,
+}
+
+impl<T> Default for Share<T> {
+    fn default() -> Self {
+        Self { blocks: BTreeMap::new(), order: BTreeMap::new(), bytes: 0 }
+    }
 }
 
 impl<T> Default for Orphans<T> {
@@ -44,7 +59,7 @@ impl<T> Orphans<T> {
     /// A pool that holds at most so many bytes of all peers together.
     #[must_use]
     pub const fn bounded(bytes_max: usize) -> Self {
-        Self { peers: BTreeMap::new(), awaited: BTreeMap::new(), bytes: 0, bytes_max }
+        Self { peers: BTreeMap::new(), awaited: BTreeMap::new(), free: BTreeSet::new(), next: 0, bytes: 0, bytes_max }
     }
 
     /// Lets a block wait for `missing`. Evicts the peer's oldest ones when its quota is full; a block that alone
@@ -53,12 +68,7 @@ impl<T> Orphans<T> {
         if bytes > ORPHAN_BYTES_PER_PEER_MAX || bytes > self.bytes_max {
             return 1;
         }
-        let share = self.peers.entry(peer).or_insert_with(|| Share {
-            blocks: BTreeMap::new(),
-            order: VecDeque::new(),
-            bytes: 0,
-        });
-        if share.blocks.contains_key(&id) {
+        if self.peers.get(&peer).is_some_and(|share| share.blocks.contains_key(&id)) {
             return 0;
         }
         let mut evicted = 0_usize;
@@ -74,17 +84,19 @@ impl<T> Orphans<T> {
             self.awaited.entry(*awaited).or_default().insert((peer, id));
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        if let Some(share) = self.peers.get_mut(&peer) {
-            share.bytes = share.bytes.saturating_add(bytes);
-            share.order.push_back(id);
-            share.blocks.insert(id, Orphan { block, bytes, missing });
-        }
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        // Evicting may have ended its share.
+        let share = self.peers.entry(peer).or_default();
+        share.bytes = share.bytes.saturating_add(bytes);
+        share.order.insert(number, id);
+        share.blocks.insert(id, Orphan { block, bytes, missing, number });
         evicted
     }
 
     /// Drops a peer's oldest block. Returns how many that were.
     fn evict(&mut self, peer: PeerId) -> usize {
-        let oldest = self.peers.get(&peer).and_then(|share| share.order.front().copied());
+        let oldest = self.peers.get(&peer).and_then(|share| share.order.values().next().copied());
         oldest.map_or(0, |oldest| usize::from(self.take(peer, oldest).is_some()))
     }
 
@@ -93,11 +105,11 @@ impl<T> Orphans<T> {
         let share = self.peers.get_mut(&peer)?;
         let orphan = share.blocks.remove(&id)?;
         share.bytes = share.bytes.saturating_sub(orphan.bytes);
-        if share.order.front() == Some(&id) {
-            share.order.pop_front();
-        } else {
-            share.order.retain(|waiting| *waiting != id);
+        share.order.remove(&orphan.number);
+        if share.blocks.is_empty() {
+            self.peers.remove(&peer);
         }
+        self.free.remove(&(peer, id));
         self.bytes = self.bytes.saturating_sub(orphan.bytes);
         for awaited in &orphan.missing {
             self.no_longer_awaits(*awaited, (peer, id));
@@ -114,20 +126,59 @@ impl<T> Orphans<T> {
         }
     }
 
-    /// Notes that a block is in the set now, and takes out the orphans that waited for nothing else.
-    pub fn arrived(&mut self, id: BlockId) -> Vec<(PeerId, T)> {
-        let mut free = Vec::new();
-        for (peer, orphan_id) in self.awaited.remove(&id).unwrap_or_default() {
-            let orphan = self.peers.get_mut(&peer).and_then(|share| share.blocks.get_mut(&orphan_id));
-            let Some(orphan) = orphan else { continue };
-            orphan.missing.remove(&id);
-            if orphan.missing.is_empty()
-                && let Some(block) = self.take(peer, orphan_id)
-            {
-                free.push((peer, block));
-            }
+    /// Notes that a block is in the set now: those that waited for nothing else are free.
+    pub fn arrived(&mut self, id: BlockId) {
+        for who in self.awaited.remove(&id).unwrap_or_default() {
+            self.awaits_no_longer(who, id);
         }
-        free
+    }
+
+    /// Frees a block that waits for itself. Returns whether there is one.
+    pub fn release(&mut self, id: BlockId) -> bool {
+        let held = self.awaited.get(&id).and_then(|waiting| waiting.iter().find(|(_, other)| *other == id).copied());
+        let Some(held) = held else { return false };
+        self.no_longer_awaits(id, held);
+        self.awaits_no_longer(held, id);
+        true
+    }
+
+    /// Frees the blocks that wait for themselves of which this holds.
+    pub fn release_those(&mut self, mut holds: impl FnMut(&T) -> bool) {
+        let all = self.peers.values().flat_map(|share| &share.blocks);
+        let held = all.filter(|(id, orphan)| orphan.missing.contains(id) && holds(&orphan.block));
+        for id in held.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.release(id);
+        }
+    }
+
+    /// A waiting block lacks one less.
+    fn awaits_no_longer(&mut self, who: (PeerId, BlockId), id: BlockId) {
+        let orphan = self.peers.get_mut(&who.0).and_then(|share| share.blocks.get_mut(&who.1));
+        let Some(orphan) = orphan else { return };
+        orphan.missing.remove(&id);
+        if orphan.missing.is_empty() {
+            self.free.insert(who);
+        }
+    }
+
+    /// Takes out a block that waits for nothing any more.
+    pub fn next_free(&mut self) -> Option<(PeerId, T)> {
+        let (peer, id) = self.free.pop_first()?;
+        self.take(peer, id).map(|block| (peer, block))
+    }
+
+    /// Whether a block waits for nothing any more.
+    #[must_use]
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Whether one of the blocks that a peer sent, and that lack others, is one of which this holds.
+    pub fn some_waits(&self, peer: PeerId, mut holds: impl FnMut(&T) -> bool) -> bool {
+        let waits = |(id, orphan): (&BlockId, &Orphan<T>)| {
+            !orphan.missing.is_empty() && !orphan.missing.contains(id) && holds(&orphan.block)
+        };
+        self.peers.get(&peer).is_some_and(|share| share.blocks.iter().any(waits))
     }
 
     /// Whether a block waits for this one, other than itself.
@@ -136,16 +187,16 @@ impl<T> Orphans<T> {
         self.awaited.get(&id).is_some_and(|waiting| waiting.iter().any(|(_, other)| *other != id))
     }
 
+    /// Whether a block is in the pool, whatever it waits for.
+    #[must_use]
+    pub fn contains(&self, id: BlockId) -> bool {
+        self.peers.values().any(|share| share.blocks.contains_key(&id))
+    }
+
     /// Whether a block waits for itself alone.
     #[must_use]
     pub fn is_held(&self, id: BlockId) -> bool {
         self.awaited.get(&id).is_some_and(|waiting| waiting.iter().any(|(_, other)| *other == id))
-    }
-
-    /// Takes out a block that waits for itself.
-    pub fn take_held(&mut self, id: BlockId) -> Option<(PeerId, T)> {
-        let peer = self.awaited.get(&id)?.iter().find(|(_, other)| *other == id).map(|(peer, _)| *peer)?;
-        self.take(peer, id).map(|block| (peer, block))
     }
 
     /// Drops everything that a peer sent.
@@ -153,9 +204,20 @@ impl<T> Orphans<T> {
         let Some(share) = self.peers.remove(&peer) else { return };
         self.bytes = self.bytes.saturating_sub(share.bytes);
         for (id, orphan) in share.blocks {
+            self.free.remove(&(peer, id));
             for awaited in orphan.missing {
                 self.no_longer_awaits(awaited, (peer, id));
             }
+        }
+    }
+
+    /// Drops the blocks of which this holds.
+    pub fn drop_those(&mut self, mut holds: impl FnMut(&T) -> bool) {
+        let all =
+            self.peers.iter().flat_map(|(peer, share)| share.blocks.iter().map(|(id, orphan)| (*peer, *id, orphan)));
+        let those = all.filter(|(_, _, orphan)| holds(&orphan.block));
+        for (peer, id) in those.map(|(peer, id, _)| (peer, id)).collect::<Vec<_>>() {
+            self.take(peer, id);
         }
     }
 
@@ -193,9 +255,10 @@ mod tests {
             evicted += pool.add(flooder, BlockId([number; 32]), 1, ORPHAN_BYTES_PER_PEER_MAX / 50, missing.clone());
         }
         assert_eq!((pool.len(), evicted), (51, 150));
-        let free = pool.arrived(BlockId([9; 32]));
+        pool.arrived(BlockId([9; 32]));
+        let free = all_free(&mut pool);
         assert_eq!(free.len(), 51);
-        assert!(free.contains(&(honest, 0)) && pool.is_empty());
+        assert!(free.contains(&(honest, 0)) && pool.is_empty() && pool.bytes() == 0);
         assert_eq!(pool.add(flooder, BlockId([7; 32]), 1, ORPHAN_BYTES_PER_PEER_MAX + 1, missing), 1);
     }
 
@@ -210,7 +273,9 @@ mod tests {
         assert_eq!((pool.len(), pool.bytes(), evicted), (10, 1_000, 11));
         pool.forget(many);
         assert_eq!((pool.len(), pool.bytes()), (1, 100));
-        assert_eq!(pool.arrived(BlockId([9; 32])), [(few, 0)]);
+        pool.arrived(BlockId([9; 32]));
+        assert!(pool.has_free() && pool.bytes() == 100, "what is free still counts");
+        assert_eq!(all_free(&mut pool), [(few, 0)]);
     }
 
     #[test]
@@ -221,9 +286,33 @@ mod tests {
         assert!(pool.is_held(held) && !pool.is_awaited(held));
         pool.add(peer, child, "child", 10, BTreeSet::from([held]));
         assert!(pool.is_awaited(held) && !pool.is_held(child));
-        assert_eq!(pool.take_held(held), Some((peer, "held")));
-        assert_eq!(pool.take_held(held), None);
-        assert_eq!(pool.arrived(held), [(peer, "child")]);
+        assert!(pool.some_waits(peer, |block| *block == "child") && !pool.some_waits(peer, |block| *block == "held"));
+        assert!(pool.release(held) && !pool.release(held));
+        assert_eq!(all_free(&mut pool), [(peer, "held")]);
+        pool.arrived(held);
+        assert_eq!(all_free(&mut pool), [(peer, "child")]);
         assert!(pool.is_empty() && pool.bytes() == 0);
+    }
+
+    #[test]
+    fn what_is_dropped_or_forgotten_is_neither_free_nor_awaited() {
+        let (a, b, parent) = (PeerId([1; 32]), PeerId([2; 32]), BlockId([9; 32]));
+        let mut pool = Orphans::default();
+        for (peer, number) in [(a, 1), (a, 2), (b, 3), (b, 4)] {
+            pool.add(peer, BlockId([number; 32]), number, 10, BTreeSet::from([parent]));
+        }
+        pool.add(b, BlockId([5; 32]), 5, 10, BTreeSet::from([BlockId([5; 32])]));
+        pool.arrived(parent);
+        pool.forget(a);
+        pool.drop_those(|number| *number == 3);
+        pool.release_those(|number| *number == 4);
+        assert_eq!(all_free(&mut pool), [(b, 4)]);
+        pool.release_those(|number| *number == 5);
+        assert_eq!(all_free(&mut pool), [(b, 5)]);
+        assert!(pool.is_empty() && pool.bytes() == 0 && !pool.is_awaited(parent));
+    }
+
+    fn all_free<T>(pool: &mut Orphans<T>) -> Vec<(PeerId, T)> {
+        std::iter::from_fn(|| pool.next_free()).collect()
     }
 }

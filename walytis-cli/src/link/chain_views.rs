@@ -81,7 +81,9 @@ pub(crate) struct ChainDetailsView {
     pub(crate) bytes: u64,
     /// The key under which this node writes there.
     pub(crate) author: String,
+    /// At most 256 of them.
     pub(crate) heads: Vec<String>,
+    pub(crate) head_count: u64,
     pub(crate) peers: Vec<ChainPeerView>,
     /// `anyone` or `invited`.
     pub(crate) serves: String,
@@ -120,6 +122,7 @@ impl From<ChainDetails> for ChainDetailsView {
             bytes,
             author: details.author.to_string(),
             heads: texts(&details.heads),
+            head_count: details.head_count,
             peers: peers.collect(),
             serves: if details.serves_anyone { "anyone" } else { "invited" }.to_owned(),
             blocked_peers: texts(&details.blocked_peers),

@@ -86,9 +86,14 @@ fn note_author(view: &mut Pending, location: Location, new: &ParsedBlock, known:
 
 /// The number of a chain that is not kept here yet.
 fn next_number(view: &Pending) -> Result<ChainNumber, ChainError> {
-    let last = view.scan(CHAINS, KeyRange::all().descending(), 1)?;
-    let last = last.first().and_then(|record| Some(u32::from_be_bytes(record.key.as_slice().try_into().ok()?)));
-    Ok(ChainNumber(last.map_or(0, |last| last.saturating_add(1))))
+    // The order tells of chains that were damaged when they were removed, and of which something is left.
+    let mut next = 0_u32;
+    for table in [CHAINS, ORDER] {
+        let last = view.scan(table, KeyRange::all().descending(), 1)?;
+        let number = last.first().and_then(|record| record.key.first_chunk::<4>());
+        next = next.max(number.map_or(0, |number| u32::from_be_bytes(*number).saturating_add(1)));
+    }
+    Ok(ChainNumber(next))
 }
 
 /// The generation of a block with these parents.

@@ -12,7 +12,7 @@ mod walk;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, KeyRange, ParsedBlock, Pending, RawBlock,
+    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, Header, KeyRange, ParsedBlock, Pending, RawBlock,
     StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
 };
 
@@ -283,6 +283,19 @@ pub fn block(view: &Pending, id: BlockId) -> Result<Option<StoredBlock>, ChainEr
         return Err(ChainError::Inconsistent { id, what: "its record holds another block" });
     }
     Ok(Some(stored))
+}
+
+/// Reads a block's header alone.
+///
+/// # Errors
+/// As [`block`].
+pub fn header(view: &Pending, id: BlockId) -> Result<Option<Header>, ChainError> {
+    let Some(location) = locate(view, id)? else { return Ok(None) };
+    let row = row(view, location)?.ok_or_else(|| missing_row(id))?;
+    if Header::id_of(&row.header) != id {
+        return Err(ChainError::Inconsistent { id, what: "its record holds another block" });
+    }
+    Header::decode(&row.header).map(Some).map_err(ChainError::Stored)
 }
 
 /// Reads the block at a position of a chain, counted from 0 in the order of arrival.

@@ -23,14 +23,14 @@ pub(super) enum Term<'a> {
 }
 
 impl Term<'_> {
-    const fn table(self) -> Table {
+    pub(super) const fn table(self) -> Table {
         match self {
             Self::Author(_) => AUTHORS,
             Self::Topic(_) => TOPICS,
         }
     }
 
-    fn key(self, chain: ChainNumber) -> Vec<u8> {
+    pub(super) fn key(self, chain: ChainNumber) -> Vec<u8> {
         match self {
             Self::Author(author) => author_key(chain, author),
             Self::Topic(topic) => [&chain.0.to_be_bytes()[..], blake3::hash(topic).as_bytes()].concat(),

@@ -12,6 +12,9 @@ use super::{
 /// Removes up to `limit` blocks of a chain from the set, the last to arrive first, and the chain's own row behind its
 /// genesis. Returns how many are left: 0 once nothing of the chain is there any more.
 ///
+/// A record that is damaged ends nothing: it goes, and of its entries in indexes those stay that only it could name. Its
+/// place in the order is one of them, and keeps the chain's number from being given to another.
+///
 /// What has been removed in part is no chain: it has no heads, and must not be read or added to. Whoever removes a chain
 /// writes that down in the first step, and goes on after a restart.
 ///
@@ -23,21 +26,31 @@ pub fn remove(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, C
     for _ in 0..limit {
         let Some(position) = left.checked_sub(1) else { break };
         let location = Location { chain: number, position };
-        if let Some(found) = row(view, location)? {
+        let found = match row(view, location) {
+            Ok(found) => found,
+            Err(ChainError::Store(error)) => return Err(error.into()),
+            Err(_) => None,
+        };
+        if let Some(found) = found {
             view.delete(ORDER, order_key(number, found.generation, position));
             sums::forget(view, number, found.generation);
             let id: BlockId = crate::Header::id_of(&found.header);
             view.delete(IDS, id.0);
             if let Ok(header) = crate::Header::decode(&found.header) {
-                postings::forget(view, number, Term::Author(header.author))?;
-                for topic in &header.topics {
-                    postings::forget(view, number, Term::Topic(topic))?;
+                let topics = header.topics.iter().map(|topic| Term::Topic(topic));
+                for term in topics.chain([Term::Author(header.author)]) {
+                    match postings::forget(view, number, term) {
+                        Err(ChainError::Store(error)) => return Err(error.into()),
+                        Err(_) => view.delete(term.table(), term.key(number)),
+                        Ok(()) => {}
+                    }
                 }
             }
-            view.delete(HEADS, location.key());
-            view.delete(OPERATION_HEADS, location.key());
-            view.delete(CONTENTS, location.key());
-            view.delete(BLOCKS, location.key());
+        } else if position == 0 {
+            view.delete(IDS, chain.0);
+        }
+        for table in [HEADS, OPERATION_HEADS, CONTENTS, BLOCKS] {
+            view.delete(table, location.key());
         }
         left = position;
     }

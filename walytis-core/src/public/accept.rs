@@ -6,12 +6,13 @@ use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
 use crate::sync::WireBlock;
 use crate::{
-    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, StoredBlock,
-    VerifiedBlock, chains,
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, VerifiedBlock,
+    chains,
 };
 
-/// How long a chain that is full is left alone.
-const FULL_MS: u64 = 60_000;
+/// How many blocks enter in one step behind others for which they waited: a few milliseconds. The rest follows in steps of
+/// its own.
+const FREED_MAX: u32 = 256;
 
 /// What became of a block.
 enum Taken {
@@ -19,10 +20,14 @@ enum Taken {
     New,
     /// It was there before.
     Known,
-    /// It waits for its parents, or, if none are named, for somebody to build on it.
+    /// It waits for its parents.
     Waits(BTreeSet<BlockId>),
-    /// Its author, or the chain, has had its share: it is asked for again after so many milliseconds.
+    /// It waits for somebody to build on it.
+    Held,
+    /// Its author has had its share: it is tried again after so many milliseconds.
     Later(u64),
+    /// The chain is full: nothing is asked for until there is room.
+    Full,
 }
 
 /// Why a block was not taken in: our own store's failure, or what the peer sent.
@@ -66,6 +71,7 @@ impl PublicChains {
             Err(_) => return Ok(self.condemn(desk, from)),
         };
         if chains::contains(desk.view, block.id())? || self.orphans.is_held(block.id()) {
+            self.repeats = self.repeats.saturating_add(1);
             return Ok(true);
         }
         // A signature of suite 1 needs no ancestor, so what waits for its parents is known to be its author's.
@@ -76,41 +82,120 @@ impl PublicChains {
         let Some(block) = fits.then(|| block.verify(None).ok()).flatten() else {
             return Ok(self.condemn(desk, from));
         };
-        let mut open = vec![(from, block)];
-        while let Some((sender, block)) = open.pop() {
-            let id = block.id();
-            // Asked of blocks alone whose authors are not taken for themselves: it takes a look at all that is open.
-            let author = block.header().author;
-            let taken = self.chains.get(&chain).is_none_or(|followed| followed.rules.takes(&author));
-            let ancestor = taken || open.iter().any(|(_, other)| names(other, id)) || self.orphans.is_awaited(id);
-            match self.try_take_in(desk, chain, (sender, &block), ancestor) {
-                Ok(Taken::New) => {
-                    self.fresh.push(Fresh { chain, id, from: Some(sender) });
-                    let free = self.orphans.arrived(id).into_iter().filter(|(_, (of, _))| *of == chain);
-                    open.extend(free.map(|(sender, (_, block))| (sender, block)));
-                }
-                Ok(Taken::Known) => {}
-                Ok(Taken::Later(after_ms)) => self.later(desk, from, chain, id, after_ms),
-                Ok(Taken::Waits(missing)) => {
-                    let held = self.held_below(&missing);
-                    if held.is_empty() {
-                        self.wait(desk, sender, chain, block, missing)?;
-                    } else {
-                        // Blocks that were not taken by themselves are taken now that somebody builds on them.
-                        open.push((sender, block));
-                        open.extend(held);
-                    }
-                }
-                Err(Trouble::Ours(error)) => return Err(error),
-                Err(Trouble::Theirs) => {
-                    self.condemn(desk, sender);
-                    if sender == from {
-                        return Ok(false);
-                    }
-                }
+        if !self.take(desk, from, chain, block)? {
+            return Ok(false);
+        }
+        let condemned = self.take_freed(desk)?;
+        Ok(!condemned.contains(&from))
+    }
+
+    /// Goes on with blocks that wait for nothing any more, where the last step ended.
+    pub(super) fn settle(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        self.settling = false;
+        self.take_freed(desk)?;
+        let mut chains: BTreeSet<ChainId> = self.fresh.iter().map(|fresh| fresh.chain).collect();
+        if !self.orphans.has_free() {
+            chains.append(&mut self.put_off);
+        }
+        for chain in chains {
+            self.join_complete(desk, chain, None)?;
+            self.pull_if_behind(desk, chain)?;
+        }
+        Ok(())
+    }
+
+    /// The end of a step: what was left for the next is not forgotten.
+    pub(super) fn settle_later(&mut self, desk: &mut Desk<'_>) {
+        self.freed = 0;
+        if self.orphans.has_free() && !std::mem::replace(&mut self.settling, true) {
+            desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Settle });
+        }
+    }
+
+    /// Takes in blocks that wait for nothing any more, as many as this step may. Returns who sent what does not hold.
+    fn take_freed(&mut self, desk: &mut Desk<'_>) -> Result<BTreeSet<PeerId>, PublicError> {
+        let mut condemned = BTreeSet::new();
+        while self.freed < FREED_MAX {
+            let Some((sender, (chain, block))) = self.orphans.next_free() else { break };
+            self.freed = self.freed.saturating_add(1);
+            if !self.take(desk, sender, chain, block)? {
+                condemned.insert(sender);
             }
         }
+        Ok(condemned)
+    }
+
+    /// Takes in one block, or lets it wait. Returns `false` if its sender is no honest peer; then it is told to the host.
+    fn take(
+        &mut self,
+        desk: &mut Desk<'_>,
+        from: PeerId,
+        chain: ChainId,
+        block: VerifiedBlock,
+    ) -> Result<bool, PublicError> {
+        let id = block.id();
+        match self.try_take_in(desk, chain, from, &block) {
+            Ok(Taken::New) => {
+                self.fresh.push(Fresh { chain, id, from: Some(from) });
+                self.orphans.arrived(id);
+            }
+            Ok(Taken::Known) => {}
+            Ok(Taken::Later(after_ms)) => {
+                // It stays here as long as there is room, so that it need not be fetched once more.
+                self.hold(from, chain, block, BTreeSet::from([id]));
+                self.later(desk, from, chain, id, after_ms);
+            }
+            Ok(Taken::Full) => {
+                self.owes(from, chain, id);
+                self.full.insert(chain);
+            }
+            Ok(Taken::Held) => self.hold(from, chain, block, BTreeSet::from([id])),
+            Ok(Taken::Waits(missing)) => {
+                self.hold(from, chain, block, missing.clone());
+                // Blocks that were not taken by themselves are taken now that somebody builds on them.
+                let mut unknown = false;
+                for parent in missing {
+                    unknown |= !self.orphans.release(parent);
+                }
+                if unknown {
+                    // What is missing comes with the peer's answer to a pull: it holds the block's ancestors.
+                    if let Some(peer) = self.peers.get_mut(&from) {
+                        peer.announced.insert(chain, vec![id]);
+                    }
+                    self.pull_if_behind(desk, chain)?;
+                }
+            }
+            Err(Trouble::Ours(error)) => return Err(error),
+            Err(Trouble::Theirs) => return Ok(self.condemn(desk, from)),
+        }
         Ok(true)
+    }
+
+    /// Lets a block wait for others, or, if it is among them itself, for being released.
+    fn hold(&mut self, from: PeerId, chain: ChainId, block: VerifiedBlock, missing: BTreeSet<BlockId>) {
+        let (id, bytes) = (block.id(), usize::try_from(bytes_of(&block)).unwrap_or(usize::MAX));
+        if self.orphans.add(from, id, (chain, block), bytes, missing) > 0 {
+            self.reached(ChainLimit::Orphans);
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.crowded.insert(chain);
+            }
+        }
+    }
+
+    /// An author that wrote more than its share may have some again: what waits here is tried, then what does not fit here
+    /// is fetched.
+    pub(super) fn resume(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
+        self.waiting.remove(&chain);
+        self.try_held(desk, chain)?;
+        // Not put off by an author who has had its share again: the others would wait for ever.
+        self.pull_from_who_is_ahead(desk, chain)
+    }
+
+    /// Tries the blocks of a chain that are held and whose authors are taken.
+    pub(super) fn try_held(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
+        let Some(followed) = self.chains.get(&chain) else { return Ok(()) };
+        self.orphans.release_those(|(of, block)| *of == chain && followed.rules.takes(&block.header().author));
+        self.take_freed(desk).map(|_| ())
     }
 
     fn condemn(&mut self, desk: &mut Desk<'_>, peer: PeerId) -> bool {
@@ -122,16 +207,17 @@ impl PublicChains {
         &mut self,
         desk: &mut Desk<'_>,
         chain: ChainId,
-        (from, block): (PeerId, &VerifiedBlock),
-        ancestor: bool,
+        from: PeerId,
+        block: &VerifiedBlock,
     ) -> Result<Taken, Trouble> {
         if chains::contains(desk.view, block.id())? {
             return Ok(Taken::Known);
         }
         let author = block.header().author;
         let Some(followed) = self.chains.get(&chain) else { return Ok(Taken::Known) };
-        if !ancestor && block.header().genesis.is_none() && !followed.rules.takes(&author) {
-            return Ok(Taken::Waits(BTreeSet::new()));
+        let taken = block.header().genesis.is_some() || followed.rules.takes(&author);
+        if !taken && !self.orphans.is_awaited(block.id()) && !self.is_below(chain, from) {
+            return Ok(Taken::Held);
         }
         let missing = chains::missing_parents(desk.view, block)?;
         if !missing.is_empty() {
@@ -141,7 +227,7 @@ impl PublicChains {
         let bytes = bytes_of(block);
         if followed.bytes.saturating_add(bytes) > followed.rules.limits.chain_bytes_max {
             self.reached(ChainLimit::ChainBytes);
-            return Ok(Taken::Later(FULL_MS));
+            return Ok(Taken::Full);
         }
         let pause = pause_ms(followed.rules.limits.author_blocks_per_second);
         if !joining && !self.author_may(desk, chain, block) {
@@ -151,12 +237,22 @@ impl PublicChains {
         let last = chains::previous(desk.view, chain, author)?;
         chains::insert(desk.view, block)?;
         self.inserted(desk, chain, block, Some(from));
+        let addresses = self.peers.get(&from).map(|known| known.addresses.as_slice()).unwrap_or_default();
+        if let Some(followed) = self.chains.get_mut(&chain) {
+            followed.prove(desk.view, from, addresses, desk.now);
+        }
         if let Some((last, sequence)) = last
             && block.header().sequence <= sequence
         {
             self.forked(desk, chain, block, last)?;
         }
         Ok(Taken::New)
+    }
+
+    /// Whether a peer is sending what is below a block of an author that is taken: then blocks of others come in, too,
+    /// because more of them than are held may be below. They count against their authors' shares and the peer's.
+    fn is_below(&self, chain: ChainId, from: PeerId) -> bool {
+        self.pulls.get(&chain).is_some_and(|pull| pull.peer == from && pull.below)
     }
 
     /// Counts a new block, whoever wrote it.
@@ -205,39 +301,6 @@ impl PublicChains {
         }
     }
 
-    /// Lets a block wait.
-    fn wait(
-        &mut self,
-        desk: &mut Desk<'_>,
-        from: PeerId,
-        chain: ChainId,
-        block: VerifiedBlock,
-        missing: BTreeSet<BlockId>,
-    ) -> Result<(), PublicError> {
-        let id = block.id();
-        let bytes = usize::try_from(bytes_of(&block)).unwrap_or(usize::MAX);
-        let lacks_parents = !missing.is_empty();
-        // What nothing is missing of waits for itself: it is taken out by who names it.
-        let missing = if lacks_parents { missing } else { BTreeSet::from([id]) };
-        if self.orphans.add(from, id, (chain, block), bytes, missing) > 0 {
-            self.reached(ChainLimit::Orphans);
-        }
-        if !lacks_parents {
-            return Ok(());
-        }
-        // What is missing comes with the peer's answer to a pull: it holds the block's ancestors.
-        if let Some(peer) = self.peers.get_mut(&from) {
-            peer.announced.insert(chain, vec![id]);
-        }
-        self.pull_if_behind(desk, chain)
-    }
-
-    /// Blocks among these that are held back, and now named by another.
-    fn held_below(&mut self, missing: &BTreeSet<BlockId>) -> Vec<(PeerId, VerifiedBlock)> {
-        let held = missing.iter().filter_map(|id| self.orphans.take_held(*id));
-        held.map(|(peer, (_, block))| (peer, block)).collect()
-    }
-
     /// An author has two blocks with one number: keeps both, and the evidence.
     fn forked(
         &mut self,
@@ -254,20 +317,16 @@ impl PublicChains {
         }
         let mut open = Some(last);
         while let Some(id) = open {
-            let Some(StoredBlock { block: other, .. }) = chains::block(desk.view, id)? else { break };
-            if other.header().sequence <= sequence {
-                if other.header().sequence == sequence && id != block.id() {
+            let Some(other) = chains::header(desk.view, id)? else { break };
+            if other.sequence <= sequence {
+                if other.sequence == sequence && id != block.id() {
                     let blocks = [id, block.id()];
                     followed.add_fork(desk.view, Equivocation { author, sequence, blocks });
                 }
                 break;
             }
-            open = other.header().previous;
+            open = other.previous;
         }
         Ok(())
     }
-}
-
-fn names(block: &ParsedBlock, id: BlockId) -> bool {
-    block.header().all_parents().any(|parent| parent == id)
 }

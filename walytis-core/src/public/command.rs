@@ -3,9 +3,10 @@
 use super::publish::entry;
 use super::records::{Followed, Rules};
 use super::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainPage, ChainPeer, ChainSummary, ChainTimer, Cursor, Desk,
-    Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainPage, ChainPeer, ChainSummary, ChainTimer,
+    Cursor, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep,
 };
+use crate::chains::query::{self, Order, Query, Span};
 use crate::{AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, Pending, Place, Ticket, chains};
 
 /// The longest local name, in characters.
@@ -98,7 +99,10 @@ impl PublicChains {
                 self.revoke(chain, invitation).map(|()| ChainAnswer::Done)
             }
             ChainCommand::Rule { chain, rule } => {
-                let chain = self.find_followed(&chain)?;
+                let chain = self.find(&chain)?;
+                if self.sweeps.contains_key(&chain) {
+                    return Err(PublicError::Leaving);
+                }
                 self.rule(desk, chain, rule).map(|()| ChainAnswer::Done)
             }
             ChainCommand::Join { .. } | ChainCommand::Delete { .. } => Ok(ChainAnswer::Done),
@@ -218,11 +222,14 @@ impl PublicChains {
             })
             .collect();
         peers.sort_by_key(|peer| std::cmp::Reverse((peer.connected, peer.last_seen_ms)));
+        let mut heads = chains::latest_heads(view, chain, crate::sync::IDS_MAX)?;
+        heads.sort_unstable();
         let rules = &followed.rules;
         Ok(ChainDetails {
             summary: self.summary(view, chain)?,
             author: followed.author.public(),
-            heads: chains::heads(view, chain)?,
+            heads,
+            head_count: chains::head_count(view, chain)?,
             peers,
             serves_anyone: !rules.only_invited,
             blocked_peers: rules.blocked_peers.clone(),
@@ -238,10 +245,11 @@ impl PublicChains {
 
     fn rule(&mut self, desk: &mut Desk<'_>, chain: ChainId, rule: Rule) -> Result<(), PublicError> {
         let followed = self.chains.get_mut(&chain).ok_or(PublicError::NotPublic)?;
-        followed.rules.change(rule)?;
+        let mut rules = followed.rules.clone();
+        rules.change(rule)?;
+        followed.rules = rules.clone();
         followed.touch();
         // Whoever is not let in any more is told nothing further; who is now, is greeted.
-        let rules = followed.rules.clone();
         for (peer, known) in &mut self.peers {
             if !rules.lets_in(*peer) && known.shared.remove(&chain) {
                 known.announced.remove(&chain);
@@ -250,8 +258,15 @@ impl PublicChains {
         }
         self.pulls.retain(|of, pull| *of != chain || rules.lets_in(pull.peer));
         self.authors.retain(|(of, _), _| *of != chain);
+        // What was held back, or passed over, may be welcome now.
+        self.full.remove(&chain);
+        self.waiting.remove(&chain);
+        self.try_held(desk, chain)?;
         self.stalled.insert(chain);
         self.greet_all(desk);
+        for peer in self.peers_of(chain) {
+            self.tell_heads(desk, peer, chain)?;
+        }
         Ok(())
     }
 
@@ -264,31 +279,26 @@ impl PublicChains {
         topic: Option<&[u8]>,
     ) -> Result<ChainPage, PublicError> {
         let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        let positions = match below {
+            Some(0) => return Ok(ChainPage { entries: Vec::new(), next: None }),
+            below => Span { from: 0, to: below.map_or(u64::MAX, |below| below.saturating_sub(1)) },
+        };
+        let topics = topic.map(<[u8]>::to_vec).into_iter().collect();
+        let query = Query { order: Order::Listing, positions, topics, ..Query::default() };
+        let from = after.map(|cursor| query::Cursor::behind(cursor.generation, cursor.id));
+        let page = query::page(view, chain, &query, from, PAGE_ENTRIES)?;
         let mut entries = Vec::new();
         let mut bytes = 0_usize;
-        let mut last = after;
-        let from = after.map_or(0, |cursor| cursor.generation);
-        let (blocks, next) = chains::in_order(view, chain, from, PAGE_ENTRIES)?;
-        for stored in blocks {
-            let cursor = Cursor { generation: stored.generation, id: stored.block.id() };
-            if after.is_some_and(|after| cursor <= after) {
-                continue;
-            }
+        for stored in page.blocks {
             if bytes >= PAGE_BYTES {
-                return Ok(ChainPage { entries, next: last });
+                return Ok(ChainPage { next: entries.last().map(cursor_of), entries });
             }
-            last = Some(cursor);
-            if below.is_some_and(|below| stored.position >= below) {
-                continue;
-            }
-            let Some(entry) = entry(&stored).filter(|entry| followed.shows(&entry.author)) else { continue };
-            if topic.is_none_or(|topic| entry.topics.iter().any(|known| known == topic)) {
+            if let Some(entry) = entry(&stored).filter(|entry| followed.shows(&entry.author)) {
                 bytes = bytes.saturating_add(entry.content.len());
                 entries.push(entry);
             }
         }
-        // Every id is above this one, so the next page begins with the generation's first block.
-        let next = next.map(|generation| Cursor { generation, id: BlockId([0; 32]) });
+        let next = page.next.and_then(query::Cursor::place).map(|(generation, id)| Cursor { generation, id });
         Ok(ChainPage { entries, next })
     }
 
@@ -336,10 +346,14 @@ impl PublicChains {
             known.announced.remove(&chain);
             known.transfers.remove(&chain);
             known.bytes.remove(&chain);
+            known.crowded.remove(&chain);
         }
         self.pulls.remove(&chain);
         self.stalled.remove(&chain);
         self.waiting.remove(&chain);
+        self.full.remove(&chain);
+        self.put_off.remove(&chain);
+        self.orphans.drop_those(|(of, _)| *of == chain);
         self.newer.remove(&chain);
         self.announcing.retain(|(_, of)| *of != chain);
         self.subscriptions.retain(|_, of| *of != chain);
@@ -362,6 +376,10 @@ impl PublicChains {
         }
         Ok(())
     }
+}
+
+const fn cursor_of(entry: &ChainEntry) -> Cursor {
+    Cursor { generation: entry.generation, id: entry.id }
 }
 
 impl Followed {
@@ -403,7 +421,7 @@ impl Rules {
                     list.retain(|other| *other != author);
                 }
             }
-            Rule::Limits(limits) => self.limits = limits,
+            Rule::Limits(limits) => self.limits = limits.sane(),
         }
         Ok(())
     }

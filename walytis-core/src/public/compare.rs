@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::limits::{WORK_BURST, WORK_PER_SECOND};
-use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Pull};
+use super::{ChainEffect, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Pull};
 use crate::reconcile::{Asking, Bound, Compare, Differ, Key, Next, Reply, Salt, reply};
 use crate::sync::{self, COMPARED_HEADS_MAX, PULL_MS, SyncMessage};
 use crate::{BlockId, ChainId, PeerId, chains};
@@ -26,6 +25,8 @@ pub(super) struct Comparing {
     times: u32,
     /// Whether those before it in this pull brought anything.
     gained: bool,
+    /// See [`Pull`].
+    below: bool,
     asking: Asking,
 }
 
@@ -37,7 +38,8 @@ impl PublicChains {
             heads.clear();
         }
         let first = self.exchanges.wrapping_add(1);
-        self.compare_from(desk, chain, (peer, first), (Bound::START, 1, false), heads)
+        let below = self.lacks_room_for_below(chain, peer);
+        self.compare_from(desk, chain, (peer, first), (Bound::START, 1, false, below), heads)
     }
 
     fn compare_from(
@@ -45,14 +47,14 @@ impl PublicChains {
         desk: &mut Desk<'_>,
         chain: ChainId,
         (peer, first): (PeerId, u64),
-        (from, times, gained): (Bound, u32, bool),
+        (from, times, gained, below): (Bound, u32, bool, bool),
         heads: Vec<BlockId>,
     ) -> Result<bool, PublicError> {
         let mut salt = Salt([0; 8]);
         desk.rng.fill_bytes(&mut salt.0);
         let Some(mut index) = chains::ChainIndex::open(desk.view, chain)? else { return Ok(false) };
         let Some((asking, compare)) = Asking::begin(&mut index, chain, salt, from)? else { return Ok(false) };
-        self.comparing.insert(chain, Comparing { peer, first, from, times, gained, asking });
+        self.comparing.insert(chain, Comparing { peer, first, from, times, gained, below, asking });
         self.tell_compare(desk, chain, (peer, first), heads, compare);
         Ok(true)
     }
@@ -71,8 +73,10 @@ impl PublicChains {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.pulled = exchange;
         }
-        let gained = self.comparing.get(&chain).is_some_and(|comparing| comparing.gained);
-        self.pulls.insert(chain, Pull { peer, exchange, first, waits: 0, gained, known: 0, paused: false });
+        let comparing = self.comparing.get(&chain);
+        let (gained, below) = comparing.map_or((false, false), |comparing| (comparing.gained, comparing.below));
+        let pull = Pull { peer, exchange, first, waits: 0, gained, known: 0, paused: false, below };
+        self.pulls.insert(chain, pull);
         desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::Pull { chain, exchange } });
         // A pull has one turn, however often it compares.
         if exchange == first {
@@ -133,7 +137,7 @@ impl PublicChains {
         let times = comparing.times.saturating_add(1);
         let rest = comparing.asking.rest().filter(|rest| comparing.from < *rest && times <= COMPARISONS_MAX);
         if let Some(from) = rest
-            && self.compare_from(desk, chain, (peer, first), (from, times, gained), Vec::new())?
+            && self.compare_from(desk, chain, (peer, first), (from, times, gained, comparing.below), Vec::new())?
         {
             return Ok(true);
         }
@@ -158,9 +162,7 @@ impl PublicChains {
         chain: ChainId,
         (heads, compare): (&[BlockId], &Compare),
     ) -> Result<(), PublicError> {
-        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        if !known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now) {
-            self.reached(ChainLimit::Work);
+        if !self.may_ask(desk, peer, heads.len().saturating_add(compare.told.len())) {
             return Ok(());
         }
         let mut all_known = !heads.is_empty();
@@ -176,7 +178,10 @@ impl PublicChains {
             return self.serve_ranges(desk, peer, chain, VecDeque::new());
         };
         let answer = reply(&mut index, &Key::new(chain, compare.salt), compare)?;
-        known.work.take(u64::try_from(index.looked_at()).unwrap_or(u64::MAX));
+        let looks = u64::try_from(index.looked_at()).unwrap_or(u64::MAX);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.work.take(looks);
+        }
         match answer {
             Reply::Send(positions) => self.serve_ranges(desk, peer, chain, sync::ranges_of(positions)),
             Reply::Differ(differ) => {

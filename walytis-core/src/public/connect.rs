@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::limits::{Budget, CHAINS_MAX, WORK_BURST};
 use super::message::{ADDRESSES_MAX, mark, marks};
-use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Peer, PublicChains, PublicError, PublicMessage, Standing};
+use super::{ChainEffect, ChainTimer, Desk, Peer, PublicChains, PublicError, PublicMessage, Standing};
 use crate::{Address, ChainId, Dialer, Hash, PeerId, Target};
 
 /// The first pause before a peer is dialled again; it doubles up to [`REDIAL_MS_MAX`].
@@ -148,6 +148,7 @@ impl PublicChains {
             bytes: BTreeMap::new(),
             work: Budget::full(WORK_BURST, desk.now),
             strays: 0,
+            crowded: BTreeSet::new(),
             addresses: reached.filter(|address| address.peer() == Some(peer)).cloned().into_iter().collect(),
         };
         self.peers.insert(peer, known);
@@ -173,13 +174,10 @@ impl PublicChains {
     }
 
     pub(super) fn greeted(&mut self, desk: &mut Desk<'_>, peer: PeerId, told: &[Hash]) -> Result<(), PublicError> {
-        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        if !known.work.has_some(WORK_BURST, super::limits::WORK_PER_SECOND, desk.now) {
-            self.reached(ChainLimit::Work);
+        // Each mark costs a hash for each chain of ours at most once: told ones are looked up.
+        if !self.may_ask(desk, peer, CHAINS_MAX) {
             return Ok(());
         }
-        // Each mark costs a hash for each chain of ours at most once: told ones are looked up.
-        known.work.take(u64::try_from(CHAINS_MAX).unwrap_or(u64::MAX));
         let ours: Vec<ChainId> = self.chains.keys().copied().collect();
         for chain in ours {
             let lets_in = self
@@ -222,6 +220,10 @@ impl PublicChains {
     }
 
     pub(super) fn addresses_told(&mut self, desk: &mut Desk<'_>, peer: PeerId, addresses: Vec<Address>) {
+        // A row of each chain that is shared is written.
+        if !self.may_ask(desk, peer, CHAINS_MAX) {
+            return;
+        }
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.addresses = addresses.into_iter().filter(|address| address.peer() == Some(peer)).collect();
         let (shared, addresses) = (known.shared.clone(), known.addresses.clone());
@@ -290,6 +292,7 @@ impl PublicChains {
             known.shared.clear();
             known.announced.clear();
             known.transfers.clear();
+            known.crowded.clear();
         }
         self.orphans.forget(peer);
         self.announcing.retain(|(to, _)| *to != peer);

@@ -214,6 +214,8 @@ pub enum ChainTimer {
         /// The chain.
         chain: ChainId,
     },
+    /// Blocks that wait for nothing any more are taken in.
+    Settle,
     /// A join has gone on for long without a sign of life.
     Join {
         /// The chain.
@@ -370,8 +372,10 @@ pub struct ChainDetails {
     pub summary: ChainSummary,
     /// The key under which this node writes there.
     pub author: AuthorKey,
-    /// The heads.
+    /// The heads, ascending; if there are more than 256, those that arrived last.
     pub heads: Vec<BlockId>,
+    /// How many heads there are.
+    pub head_count: u64,
     /// The peers that are remembered, the last seen first.
     pub peers: Vec<ChainPeer>,
     /// Whether whoever knows the id is served, or only who was invited.
@@ -498,6 +502,11 @@ pub enum PublicError {
     /// An inviter said no.
     #[error("not admitted: {0}")]
     Refused(JoinRefusal),
+    /// The chain has more bytes than it may here.
+    #[error(
+        "this chain is larger than the {0} bytes that it may have here: raise its limit with `chain rules`, then join again"
+    )]
+    Full(u64),
     /// The inviter went away.
     #[error("the inviter went away before everything had arrived: run the same command again")]
     Interrupted,

@@ -46,16 +46,27 @@ impl PublicChains {
 
     /// Answers what is about a chain that is not followed here, or on which the peer is not let in, and does not say which
     /// of the two. An honest peer then says no more of it: it has not heard yet that the chain was deleted, or that it is
-    /// blocked.
+    /// blocked. What is on its way meanwhile may be much, so that is no sign of bad faith; but only some of it is answered.
     fn stray(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.strays = known.strays.saturating_add(1);
         if known.strays > STRAYS_MAX {
             self.reached(ChainLimit::Strays);
-            self.misbehaved(desk, peer);
         } else {
             self.tell(desk, peer, &PublicMessage::Refused { chain, reason: JoinRefusal::Unknown });
         }
+    }
+
+    /// Whether a peer has something left of its share of work, of which this takes so many looks.
+    pub(super) fn may_ask(&mut self, desk: &Desk<'_>, peer: PeerId, looks: usize) -> bool {
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        let may = known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now);
+        if may {
+            known.work.take(u64::try_from(looks).unwrap_or(u64::MAX));
+        } else {
+            self.reached(ChainLimit::Work);
+        }
+        may
     }
 
     fn heads_told(
@@ -65,6 +76,9 @@ impl PublicChains {
         chain: ChainId,
         heads: Vec<BlockId>,
     ) -> Result<(), PublicError> {
+        if !self.may_ask(desk, peer, heads.len()) {
+            return Ok(());
+        }
         let mut ours = chains::latest_heads(desk.view, chain, IDS_MAX.saturating_add(1))?;
         ours.sort_unstable();
         let mut all_known = true;
@@ -110,7 +124,20 @@ impl PublicChains {
 
     /// Starts an exchange with a peer that told of heads that are not here, unless one is under way.
     pub(super) fn pull_if_behind(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
-        if self.pulls.contains_key(&chain) || self.waiting.contains(&chain) {
+        if self.waiting.contains(&chain) {
+            return Ok(());
+        }
+        self.pull_from_who_is_ahead(desk, chain)
+    }
+
+    /// As [`PublicChains::pull_if_behind`], even while some author is made to wait.
+    pub(super) fn pull_from_who_is_ahead(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
+        if self.pulls.contains_key(&chain) || self.full.contains(&chain) {
+            return Ok(());
+        }
+        // What is asked for now may be here already.
+        if self.orphans.has_free() {
+            self.put_off.insert(chain);
             return Ok(());
         }
         match self.ahead(desk, chain, None)? {
@@ -134,9 +161,12 @@ impl PublicChains {
 
     /// Whether a peer told of heads that are not here.
     pub(super) fn has_more(&self, desk: &Desk<'_>, chain: ChainId, peer: PeerId) -> Result<bool, PublicError> {
+        // What waits behind an author that has had its share need not come once more.
+        let waits =
+            |id| if self.waiting.contains(&chain) { self.orphans.contains(id) } else { self.orphans.is_held(id) };
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain));
         for head in told.map(Vec::as_slice).unwrap_or_default() {
-            if !chains::contains(desk.view, *head)? && !self.orphans.is_held(*head) {
+            if !chains::contains(desk.view, *head)? && !waits(*head) {
                 return Ok(true);
             }
         }
@@ -164,10 +194,21 @@ impl PublicChains {
         }
         self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Pull { chain, have }));
         let first = self.exchanges.wrapping_add(1);
-        let pull = Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0, paused: false };
+        let below = self.lacks_room_for_below(chain, peer);
+        let pull = Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0, paused: false, below };
         self.await_portion(desk, chain, pull);
         desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::PullTurn { chain, first } });
         Ok(())
+    }
+
+    /// Whether a peer sent a block by an author that is taken, and more blocks below it than are held.
+    pub(super) fn lacks_room_for_below(&self, chain: ChainId, peer: PeerId) -> bool {
+        let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
+        let rules = self.chains.get(&chain).map(|followed| &followed.rules);
+        crowded
+            && rules.is_some_and(|rules| {
+                self.orphans.some_waits(peer, |(of, block)| *of == chain && rules.takes(&block.header().author))
+            })
     }
 
     fn await_portion(&mut self, desk: &mut Desk<'_>, chain: ChainId, mut pull: Pull) {
@@ -200,9 +241,9 @@ impl PublicChains {
         let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.exchange == exchange && pull.peer == peer) else {
             return;
         };
-        let (first, gained, known) = (pull.first, pull.gained, pull.known);
+        let (first, gained, known, below) = (pull.first, pull.gained, pull.known, pull.below);
         let paused = !self.may_send(desk, peer, chain);
-        self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused });
+        self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused, below });
     }
 
     pub(super) fn pull_timed_out(
@@ -272,8 +313,9 @@ impl PublicChains {
         let asked = |pull: &&Pull| pull.peer == peer && !pull.paused;
         let Some(pull) = self.pulls.get(&chain).filter(asked) else { return Ok(()) };
         let (gained, known, first, exchange) = (pull.gained, pull.known, pull.first, pull.exchange);
+        let below = pull.below;
         let sent = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
-        let before = chains::length(desk.view, chain)?;
+        let (before, repeats) = (chains::length(desk.view, chain)?, self.repeats);
         self.may_send(desk, peer, chain);
         self.has_sent(peer, chain, blocks.iter().map(WireBlock::bytes).sum());
         if left > 0 && sent > 0 {
@@ -282,9 +324,7 @@ impl PublicChains {
                 self.reached(ChainLimit::PeerBytes);
             }
             // The next portion travels while this one is verified.
-            self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused });
-        } else {
-            self.pulls.remove(&chain);
+            self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused, below });
         }
         for block in blocks {
             if !self.take_in(desk, peer, chain, block)? {
@@ -296,21 +336,37 @@ impl PublicChains {
         self.join_progressed(desk, chain, left)?;
         let new = chains::length(desk.view, chain)?.saturating_sub(before);
         let gained = gained || new > 0;
-        let known = known.saturating_add(sent.saturating_sub(new));
+        let known = known.saturating_add(self.repeats.saturating_sub(repeats));
         // Each block comes once, so more that were here already than there are at all is a peer that keeps the others
         // from being asked.
-        let ended = left == 0 || sent == 0 || known > before;
+        let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
+        let waits = self.waiting.contains(&chain);
+        // Nothing more is fetched that there is no room for.
+        let ended = left == 0 || sent == 0 || known > before || self.full.contains(&chain) || (waits && crowded);
         if ended {
             self.pulls.remove(&chain);
-            if left == 0 && self.compared(desk, chain, (peer, first), gained)? {
+            // What came may be free and not taken in yet: then the pull that follows sees to the rest.
+            if left == 0
+                && !self.orphans.has_free()
+                && !self.full.contains(&chain)
+                && self.compared(desk, chain, (peer, first), gained)?
+            {
                 return Ok(());
             }
-            // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
-            if !gained
-                && !self.waiting.contains(&chain)
-                && let Some(known) = self.peers.get_mut(&peer)
-            {
-                known.announced.remove(&chain);
+            // One that made room by taking what is below, and one during which an author had to wait: it begins anew.
+            let room = below || waits;
+            let again = waits || (crowded && !below);
+            if let Some(known) = self.peers.get_mut(&peer) {
+                // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
+                if !gained && !again {
+                    known.announced.remove(&chain);
+                }
+                if room {
+                    known.crowded.remove(&chain);
+                }
+            }
+            if self.full.contains(&chain) {
+                self.join_is_full(desk, chain);
             }
             self.join_complete(desk, chain, Some(peer))?;
             self.pull_if_behind(desk, chain)?;
@@ -345,9 +401,7 @@ impl PublicChains {
         chain: ChainId,
         have: &[BlockId],
     ) -> Result<(), PublicError> {
-        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        if !known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now) {
-            self.reached(ChainLimit::Work);
+        if !self.may_ask(desk, peer, have.len()) {
             return Ok(());
         }
         let ranges = sync::ranges_to_send(desk.view, chain, have)?;

@@ -3,10 +3,10 @@
 use zeroize::{Zeroize, Zeroizing};
 
 use super::code::{ChainCode, ChainInviter};
-use super::limits::{LISTED_MAX, WORK_BURST, WORK_PER_SECOND};
+use super::limits::LISTED_MAX;
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow};
-use super::{ChainInvitation, ChainLimit, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
+use super::{ChainInvitation, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
 use crate::{ChainId, Hash, PeerId};
 
 impl PublicChains {
@@ -70,18 +70,19 @@ impl PublicChains {
         chain: ChainId,
         shown: Hash,
     ) -> Result<(), PublicError> {
-        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        if !known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now) {
-            self.reached(ChainLimit::Work);
+        if !self.may_ask(desk, peer, LISTED_MAX) {
             return Ok(());
         }
-        known.work.take(u64::try_from(LISTED_MAX).unwrap_or(u64::MAX));
         let me = self.me;
         let followed = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Followed);
         let admitted = followed.map_or(Err(JoinRefusal::Unknown), |followed| followed.admit(peer, me, shown));
         match admitted {
             Ok(()) => {
                 self.tell(desk, peer, &PublicMessage::Joined { chain });
+                // Heads follow, also if they were told for a join before, which came to nothing.
+                if self.peers.get(&peer).is_some_and(|known| known.shared.contains(&chain)) {
+                    return self.tell_heads(desk, peer, chain);
+                }
                 self.share(desk, peer, chain)
             }
             Err(reason) => {
@@ -111,6 +112,10 @@ impl Followed {
         // Who was admitted before and did not hear of it asks again.
         if self.rules.admitted.contains(&peer) {
             return Ok(());
+        }
+        // Where only invited ones are served, nobody is forgotten for somebody new.
+        if self.rules.only_invited && self.rules.admitted.len() >= LISTED_MAX {
+            return Err(JoinRefusal::Full);
         }
         row.uses = match row.uses {
             Some(0) => return Err(JoinRefusal::Spent),

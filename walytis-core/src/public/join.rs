@@ -93,6 +93,8 @@ impl PublicChains {
                 self.chains.insert(chain, followed);
             }
         }
+        // Its limit may have been raised since it was found full.
+        self.full.remove(&chain);
         let inviters: Vec<PeerId> = code.inviters.iter().map(|inviter| inviter.peer).collect();
         let joining = Joining {
             ticket,
@@ -147,6 +149,13 @@ impl PublicChains {
             self.forget_chain(chain);
         }
         desk.out.push(ChainEffect::Reply { ticket: join.ticket, answer: Err(error) });
+    }
+
+    /// A chain that is being joined has no room for all of its blocks.
+    pub(super) fn join_is_full(&mut self, desk: &mut Desk<'_>, chain: ChainId) {
+        if let Some(limits) = self.chains.get(&chain).map(|followed| followed.rules.limits) {
+            self.end_join(desk, chain, PublicError::Full(limits.chain_bytes_max));
+        }
     }
 
     /// Shows the invitation to a peer that is connected, if it is one that admits.
@@ -282,7 +291,7 @@ impl PublicChains {
         followed.standing = Standing::Followed;
         followed.touch();
         for inviter in &join.code.inviters {
-            followed.learn(desk.view, inviter.peer, &inviter.addresses, desk.now);
+            followed.prove(desk.view, inviter.peer, &inviter.addresses, desk.now);
         }
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {
             let number = followed.invited;

@@ -26,7 +26,7 @@ pub const ORPHAN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How many authors are counted at once. Those that have not written for longest make room.
 pub const AUTHORS_COUNTED_MAX: usize = 4096;
 
-/// How many frames a peer may send on one connection that say nothing about a chain that both follow.
+/// How many frames of a peer are answered, on one connection, that say nothing about a chain that both follow.
 pub(super) const STRAYS_MAX: u32 = 64;
 
 /// How many deliveries of blocks a peer may ask for at once, in blocks looked at, and how many it is given back a
@@ -35,7 +35,8 @@ pub(super) const WORK_BURST: u64 = 4_000_000;
 pub(super) const WORK_PER_SECOND: u64 = 50_000;
 
 /// The limits of one chain that a person sets. Each has a burst, which is there from the beginning, and what is given
-/// back a second. `Limits::default()` says what they are if nobody sets them.
+/// back a second; 0 counts as 1 in both, so that what is delayed does come. `Limits::default()` says what they are if nobody
+/// sets them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The most bytes of headers, signatures and contents that are kept of the chain. Beyond, nothing by others is taken
@@ -49,6 +50,19 @@ pub struct Limits {
     pub author_blocks_burst: u64,
     /// How many blocks an author is given back a second.
     pub author_blocks_per_second: u64,
+}
+
+impl Limits {
+    /// The same, but for what would keep a chain from ever going on: where nothing is given back, one is.
+    pub(super) fn sane(self) -> Self {
+        Self {
+            chain_bytes_max: self.chain_bytes_max,
+            peer_bytes_burst: self.peer_bytes_burst.max(1),
+            peer_bytes_per_second: self.peer_bytes_per_second.max(1),
+            author_blocks_burst: self.author_blocks_burst.max(1),
+            author_blocks_per_second: self.author_blocks_per_second.max(1),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -85,7 +99,7 @@ pub enum ChainLimit {
     ChainBytes,
     /// A peer asked for more than its share of work: the question was passed over.
     Work,
-    /// A peer sent more frames that say nothing than it may: it is shunned.
+    /// A peer sent more frames that say nothing than are answered: the rest was passed over.
     Strays,
 }
 

@@ -31,6 +31,9 @@ pub enum JoinRefusal {
     /// The inviter does not let this peer in.
     #[error("the inviter does not let this node in")]
     Blocked,
+    /// The inviter serves only those whom it invited, and remembers no more of them.
+    #[error("the inviter has let in as many as it serves: ask somebody else who follows the chain")]
+    Full,
 }
 
 /// One message about public chains.

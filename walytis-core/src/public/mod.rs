@@ -81,6 +81,8 @@ struct Peer {
     /// What it may still ask for.
     work: Budget,
     strays: u32,
+    /// Chains of which it sent more blocks that wait than are held.
+    crowded: BTreeSet<ChainId>,
     /// Where it can be dialled.
     addresses: Vec<Address>,
 }
@@ -100,6 +102,9 @@ struct Pull {
     known: u64,
     /// Whether the next portion is asked for only when the peer's share allows it.
     paused: bool,
+    /// Whether it is for what is below a block that waits, and does not fit where blocks wait: see
+    /// [`PublicChains::is_below`].
+    below: bool,
 }
 
 /// A block that has just entered the set, and who sent it.
@@ -134,6 +139,16 @@ pub struct PublicChains {
     authors: BTreeMap<(ChainId, AuthorKey), Budget>,
     /// Chains of which some author is made to wait.
     waiting: BTreeSet<ChainId>,
+    /// Chains that are full.
+    full: BTreeSet<ChainId>,
+    /// How many blocks have come that were here already.
+    repeats: u64,
+    /// How many blocks this step has taken in that had waited.
+    freed: u32,
+    /// Whether the timer of those that this step left is set.
+    settling: bool,
+    /// Chains of which nothing is asked for until blocks that wait for nothing any more have been taken in.
+    put_off: BTreeSet<ChainId>,
     announcing: BTreeSet<(PeerId, ChainId)>,
     subscriptions: BTreeMap<Ticket, ChainId>,
     fresh: Vec<Fresh>,
@@ -203,6 +218,11 @@ impl PublicChains {
             orphans: Orphans::bounded(ORPHAN_BYTES_MAX),
             authors: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            full: BTreeSet::new(),
+            repeats: 0,
+            freed: 0,
+            settling: false,
+            put_off: BTreeSet::new(),
             announcing: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             fresh: Vec::new(),
@@ -235,10 +255,8 @@ impl PublicChains {
                 self.more_later(desk, peer, chain, exchange);
                 Ok(())
             }
-            ChainTimer::Resume { chain } => {
-                self.waiting.remove(&chain);
-                self.pull_if_behind(desk, chain)
-            }
+            ChainTimer::Resume { chain } => self.resume(desk, chain),
+            ChainTimer::Settle => self.settle(desk),
             ChainTimer::Join { chain, seen } => {
                 self.join_timed_out(desk, chain, seen);
                 Ok(())
@@ -256,9 +274,14 @@ impl PublicChains {
         if !self.peers.contains_key(&peer) {
             return Ok(());
         }
-        let Ok(message) = PublicMessage::decode(bytes) else {
-            self.misbehaved(desk, peer);
-            return Ok(());
+        let message = match PublicMessage::decode(bytes) {
+            Ok(message) => message,
+            // Of a newer program: what it says so is for others, and no sign of bad faith.
+            Err(crate::CodecError::Version { .. }) => return Ok(()),
+            Err(_) => {
+                self.misbehaved(desk, peer);
+                return Ok(());
+            }
         };
         match message {
             PublicMessage::Greeting { marks } => self.greeted(desk, peer, &marks),
@@ -292,6 +315,7 @@ impl PublicChains {
         if self.online && !self.chains.is_empty() && !std::mem::replace(&mut self.quiet, true) {
             self.quiet_later(desk);
         }
+        self.settle_later(desk);
         for chain in self.chains.values_mut() {
             chain.write(desk.view);
         }

@@ -66,6 +66,8 @@ pub(super) struct KnownPeer {
     pub(super) peer: PeerId,
     pub(super) last_seen_ms: u64,
     pub(super) addresses: Vec<Address>,
+    /// Whether it has let us in, or brought a block that was not here: it is not forgotten for a stranger.
+    pub(super) proven: bool,
 }
 
 /// Whom and what a node lets in on a chain.
@@ -161,12 +163,12 @@ impl Followed {
             Some(known) => known,
             None => {
                 if self.peers.len() >= PEERS_MAX {
-                    let oldest = (0..).zip(&self.peers).min_by_key(|(_, known)| known.last_seen_ms);
-                    if let Some(oldest) = oldest.map(|(index, _)| index) {
-                        self.peers.swap_remove(oldest);
-                    }
+                    let strangers = (0..).zip(&self.peers).filter(|(_, known)| !known.proven);
+                    let oldest = strangers.min_by_key(|(_, known)| known.last_seen_ms).map(|(index, _)| index);
+                    let Some(oldest) = oldest else { return };
+                    self.peers.swap_remove(oldest);
                 }
-                self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new() });
+                self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new(), proven: false });
                 let Some(known) = self.peers.last_mut() else { return };
                 known
             }
@@ -177,6 +179,23 @@ impl Followed {
             known.addresses.insert(0, address.clone());
         }
         known.addresses.truncate(ADDRESSES_MAX);
+        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+    }
+
+    /// Notes that a peer has let us in, or brought a block. Among those who have, the one that was seen longest ago makes
+    /// room.
+    pub(super) fn prove(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address], now: Timestamp) {
+        if self.peers.iter().any(|known| known.peer == peer && known.proven) {
+            return;
+        }
+        if self.peers.len() >= PEERS_MAX && self.peers.iter().all(|known| known.proven && known.peer != peer) {
+            let oldest = (0..).zip(&self.peers).min_by_key(|(_, known)| known.last_seen_ms).map(|(index, _)| index);
+            oldest.map(|oldest| self.peers.swap_remove(oldest));
+        }
+        self.learn(view, peer, addresses, now);
+        if let Some(known) = self.peers.iter_mut().find(|known| known.peer == peer) {
+            known.proven = true;
+        }
         view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
     }
 

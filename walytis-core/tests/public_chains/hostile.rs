@@ -313,12 +313,15 @@ fn strangers_learn_nothing_and_are_let_go() {
     assert!(!net.connected(1, 0), "who shares nothing does not stay");
     net.link(1, 0);
     net.run(10);
+    net.mail(1);
     for _ in 0..100 {
         net.send(1, 0, PublicMessage::Sync(SyncMessage::More { chain: wrong }).frame());
     }
     net.run(200);
     assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::Strays));
-    assert!(!net.connected(1, 0));
+    let unknown = unknown.frame();
+    let refusals = net.mail(1).into_iter().filter(|(_, frame)| *frame == unknown).count();
+    assert_eq!(refusals, 64, "the rest is not even answered");
 }
 
 /// R2: work for one peer is bounded.

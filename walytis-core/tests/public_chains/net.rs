@@ -76,6 +76,13 @@ impl Memory {
         counts
     }
 
+    /// Cuts a table's n-th row short.
+    pub(crate) fn damage(&self, table: &str, row: usize) {
+        let mut rows = self.0.lock().unwrap();
+        let damaged = rows.iter_mut().filter(|((of, _), _)| of.name == table).nth(row);
+        damaged.unwrap().1.truncate(3);
+    }
+
     /// A copy of everything.
     pub(crate) fn copy(&self) -> Self {
         Self(Mutex::new(self.0.lock().unwrap().clone()))
@@ -119,6 +126,10 @@ pub(crate) struct Net {
     pub(crate) frames: u64,
     /// What nodes have sent, and who did, if a test asks for it.
     pub(crate) sent: Option<Vec<(usize, Vec<u8>)>>,
+    /// Bytes of all frames that were sent.
+    pub(crate) frame_bytes: usize,
+    /// The most rows that one batch changed.
+    pub(crate) largest_batch: usize,
 }
 
 impl Net {
@@ -135,6 +146,8 @@ impl Net {
             links: 0,
             frames: 0,
             sent: None,
+            frame_bytes: 0,
+            largest_batch: 0,
         };
         for node in 0..nodes {
             let store = Arc::new(Memory::default());
@@ -263,6 +276,7 @@ impl Net {
         if let Some(sent) = &mut self.sent {
             sent.push((from, bytes.clone()));
         }
+        self.frame_bytes += bytes.len();
         let arrival = self.now + 1 + self.rng.next_u64() % 40;
         let last = self.nodes[to].last_arrival.entry(from).or_default();
         *last = arrival.max(*last);
@@ -310,6 +324,7 @@ impl Net {
     fn carry_out(&mut self, node: usize, effect: Effect) {
         match effect {
             Effect::Commit { number, batch } => {
+                self.largest_batch = self.largest_batch.max(batch.changes().len());
                 self.nodes[node].writing.push_back(batch);
                 self.push(1, node, Happening::Commit(number));
             }
@@ -440,6 +455,12 @@ impl Net {
     /// What a node's store holds, durable alone.
     pub(crate) fn view(&self, node: usize) -> Pending {
         Pending::new(Arc::clone(&self.nodes[node].store) as Arc<dyn Store>)
+    }
+
+    /// All heads that a node's store holds.
+    pub(crate) fn heads(&mut self, node: usize) -> Vec<BlockId> {
+        let chain = self.details(node).summary.chain;
+        chains::heads(&self.view(node), chain).unwrap()
     }
 
     /// What every set must be like: each block verifies, stands behind its ancestors, and is indexed as it was

@@ -8,7 +8,7 @@ use walytis_core::sync::SyncMessage;
 use crate::hostile::{author, block, push, with_enemy};
 use crate::net::Net;
 
-fn rule(net: &mut Net, node: usize, rule: Rule) {
+pub(crate) fn rule(net: &mut Net, node: usize, rule: Rule) {
     net.call(node, ChainCommand::Rule { chain: "c".into(), rule }).unwrap();
 }
 
@@ -142,7 +142,7 @@ fn a_blocked_author_is_taken_only_below_others_and_never_shown() {
     net.check(0);
 }
 
-fn limits(net: &mut Net, node: usize, change: impl FnOnce(&mut Limits)) {
+pub(crate) fn limits(net: &mut Net, node: usize, change: impl FnOnce(&mut Limits)) {
     let mut limits = Limits::default();
     change(&mut limits);
     rule(net, node, Rule::Limits(limits));

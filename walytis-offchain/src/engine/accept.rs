@@ -69,7 +69,8 @@ impl Engine {
             match self.try_take_in(chain, &wire) {
                 Ok(Taken::New) => {
                     self.fresh.push(Fresh { chain, id, from });
-                    for (sender, (orphan_chain, orphan)) in self.orphans.arrived(id) {
+                    self.orphans.arrived(id);
+                    while let Some((sender, (orphan_chain, orphan))) = self.orphans.next_free() {
                         if orphan_chain == chain {
                             open.push((Some(sender), orphan));
                         }

@@ -31,6 +31,21 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor(Place);
 
+impl Cursor {
+    /// The place behind a block of a listing.
+    pub(crate) const fn behind(generation: u64, id: BlockId) -> Self {
+        Self(Place::Listing(generation, id))
+    }
+
+    /// The block behind which it stands, if it is of a listing.
+    pub(crate) const fn place(self) -> Option<(u64, BlockId)> {
+        match self.0 {
+            Place::Listing(generation, id) => Some((generation, id)),
+            Place::Arrival(_) => None,
+        }
+    }
+}
+
 /// Behind which block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Place {

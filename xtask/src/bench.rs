@@ -53,6 +53,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("offchain-store", "floor"),
     ("offchain-store", "chains"),
     ("offchain-net", "floor"),
+    ("walytis-node", "sync"),
     ("walytis-cli", "walytis"),
     ("offchain-testkit", "swarm"),
 ];

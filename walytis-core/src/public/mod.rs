@@ -11,6 +11,7 @@
 mod accept;
 mod code;
 mod command;
+mod compact;
 mod compare;
 mod connect;
 mod event;

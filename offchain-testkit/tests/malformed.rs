@@ -80,6 +80,7 @@ decoders! {
     stored_row: 2_000,
     public_message: REFUSED,
     chain_code: REFUSED,
+    archive: REFUSED,
     compare: REFUSED,
     differ: REFUSED,
 }

@@ -81,4 +81,6 @@ decoders! {
     public_message: REFUSED,
     chain_code: REFUSED,
     archive: REFUSED,
+    compare: REFUSED,
+    differ: REFUSED,
 }

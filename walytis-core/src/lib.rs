@@ -18,6 +18,7 @@ mod plant;
 #[doc(hidden)]
 pub mod planted;
 pub mod public;
+pub mod reconcile;
 mod remembered;
 mod store;
 pub mod sync;

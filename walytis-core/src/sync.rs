@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::reconcile::{Compare, Differ};
 use crate::{BlockId, ChainError, ChainId, Pending, RawBlock, chains};
 
 /// The most ids in one message: heads, a sample, or blocks asked for.
@@ -30,6 +31,9 @@ pub const ANNOUNCE_MS: u64 = 20;
 
 /// The shortest pause between two exchanges of heads in quiet, in milliseconds; the longest is twice as long.
 pub const QUIET_MS: u64 = 20_000;
+
+/// The most heads that are told with a comparison: whoever has more tells none.
+pub const COMPARED_HEADS_MAX: usize = 8;
 
 /// How many blocks further back than the heads are named when pulling.
 pub const SAMPLE: usize = 64;
@@ -123,6 +127,22 @@ pub enum SyncMessage {
         /// The attachment; empty if the sender has none to give to the receiver.
         attachment: ByteBuf,
     },
+    /// Send me what I lack, or say where to look closer; answered by `Portion` or `Differ`.
+    Compare {
+        /// The chain.
+        chain: ChainId,
+        /// All my heads, if they are at most [`COMPARED_HEADS_MAX`]; otherwise none. Who has them all need not compare.
+        heads: Vec<BlockId>,
+        /// What I have.
+        compare: Compare,
+    },
+    /// Where my set differs from yours.
+    Differ {
+        /// The chain.
+        chain: ChainId,
+        /// Where.
+        differ: Differ,
+    },
 }
 
 impl fmt::Debug for SyncMessage {
@@ -136,6 +156,8 @@ impl fmt::Debug for SyncMessage {
             Self::Push { .. } => ("Push", 1),
             Self::WantAttachments { ids, .. } => ("WantAttachments", ids.len()),
             Self::Attachment { .. } => ("Attachment", 1),
+            Self::Compare { compare, .. } => ("Compare", compare.told.len()),
+            Self::Differ { differ, .. } => ("Differ", differ.open.len()),
         };
         write!(f, "{name}({:?}, {count})", self.chain())
     }
@@ -152,7 +174,9 @@ impl SyncMessage {
             | Self::Portion { chain, .. }
             | Self::Push { chain, .. }
             | Self::WantAttachments { chain, .. }
-            | Self::Attachment { chain, .. } => *chain,
+            | Self::Attachment { chain, .. }
+            | Self::Compare { chain, .. }
+            | Self::Differ { chain, .. } => *chain,
         }
     }
 
@@ -162,6 +186,8 @@ impl SyncMessage {
         match self {
             Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } => ids.len() <= IDS_MAX,
             Self::WantAttachments { ids, .. } => ids.len() <= WANTED_MAX,
+            Self::Compare { heads, compare, .. } => heads.len() <= COMPARED_HEADS_MAX && compare.is_bounded(),
+            Self::Differ { differ, .. } => differ.is_bounded(),
             _ => true,
         }
     }
@@ -211,13 +237,20 @@ pub fn ranges_to_send(view: &Pending, chain: ChainId, have: &[BlockId]) -> Resul
         }
         return Ok(ranges);
     }
-    for position in chains::difference(view, chain, have)? {
+    Ok(ranges_of(chains::difference(view, chain, have)?))
+}
+
+/// Ascending positions as ranges (from, included; to, excluded).
+#[must_use]
+pub fn ranges_of(positions: Vec<u64>) -> VecDeque<(u64, u64)> {
+    let mut ranges: VecDeque<(u64, u64)> = VecDeque::new();
+    for position in positions {
         match ranges.back_mut() {
             Some((_, to)) if *to == position => *to = position.saturating_add(1),
             _ => ranges.push_back((position, position.saturating_add(1))),
         }
     }
-    Ok(ranges)
+    ranges
 }
 
 /// How many positions ranges have.

@@ -10,6 +10,7 @@ use walytis_core::{
 use walytis_identities::{History, InvitationCode, InvitationSecret, Inviter};
 use walytis_offchain::{Answer, Command, JoinRefusal, Message};
 
+use super::comparison::Sets;
 use super::fixture::{Fixture, GROUP};
 use crate::{NodeId, Puppet, World, WorldConfig};
 
@@ -17,7 +18,7 @@ use crate::{NodeId, Puppet, World, WorldConfig};
 const LONG_MS: u64 = 10_000;
 
 /// So many inputs of each target are enough: the rest are like them.
-const INPUTS_MAX: usize = 12;
+const INPUTS_MAX: usize = 16;
 
 /// Honest inputs of each target, by its name; the same in every run.
 #[must_use]
@@ -25,6 +26,7 @@ pub fn corpus() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     let mut corpus = Corpus::default();
     corpus.group();
     corpus.public();
+    corpus.comparison();
     corpus.fixture();
     corpus.0
 }
@@ -155,6 +157,24 @@ impl Corpus {
             let code = ChainCode { chain, secret: [8; 16].into(), shareable, inviters }.to_text();
             self.add("chain_code", code.to_ascii_uppercase().into_bytes());
             self.add("chain_code", code.into_bytes());
+        }
+    }
+
+    /// What is said while two sets are compared.
+    fn comparison(&mut self) {
+        let chain = ChainId([4; 32]);
+        let (told, answers) = Sets::shared().conversation();
+        for compare in told {
+            self.add("compare", codec::encode(&compare));
+            let sync = SyncMessage::Compare { chain, heads: vec![BlockId([1; 32])], compare };
+            self.add("message", Message::Sync(sync.clone()).encode());
+            self.add("public_message", PublicMessage::Sync(sync).frame().split_off(1));
+        }
+        for differ in answers {
+            self.add("differ", codec::encode(&differ));
+            let sync = SyncMessage::Differ { chain, differ };
+            self.add("message", Message::Sync(sync.clone()).encode());
+            self.add("public_message", PublicMessage::Sync(sync).frame().split_off(1));
         }
     }
 

@@ -4,6 +4,7 @@
 //! corpus in `fuzz/corpus`; `cargo fuzz` merely gives them more (`fuzz/README.md` says how). Each asserts that nothing panics and that what is accepted encodes to exactly the bytes
 //! that came in (B1), so that nothing is kept that is larger than what was sent.
 
+mod comparison;
 mod corpus;
 mod damage;
 mod fixture;
@@ -15,6 +16,7 @@ use walytis_identities::session::{Initiator, LocalDevice, OPERATIONS_BYTES_MAX, 
 use walytis_identities::{GivenWrap, InvitationCode, Operation, Wraps};
 use walytis_offchain::{Attachment, Command, Engine, Event, Message, OpenContent, PrivateBody, Ticket};
 
+pub use comparison::{compare, differ};
 pub use corpus::corpus;
 pub use damage::Damager;
 use fixture::Fixture;
@@ -62,6 +64,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "public_message", run: public_message },
     Target { name: "chain_code", run: chain_code },
     Target { name: "archive", run: archive },
+    Target { name: "compare", run: compare },
+    Target { name: "differ", run: differ },
 ];
 
 /// Decodes, and asserts that what is accepted encodes to itself.

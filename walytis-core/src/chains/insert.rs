@@ -4,8 +4,9 @@ use super::heads::{all, operations_above};
 use super::postings::{Postings, Term, push_topic};
 use super::{
     AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, HEADS, IDS, Location,
-    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, order_key, parents_of,
+    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, order_key, parents_of, sums,
 };
+use crate::reconcile::Sum;
 use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
 
 /// Adds a verified block whose ancestors are in the set. Adding one that is there already changes nothing.
@@ -20,7 +21,10 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
     }
     let header = new.header();
     let (number, mut chain) = if header.genesis.is_some() {
-        (next_number(view)?, ChainRow { id: new.chain(), length: 0, generations: 0, heads: 0 })
+        (
+            next_number(view)?,
+            ChainRow { id: new.chain(), length: 0, generations: 0, heads: 0, newest_sums: [Sum::default(); 2] },
+        )
     } else {
         chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: new.id() })?
     };
@@ -51,7 +55,8 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
     };
     view.put(BLOCKS, location.key(), codec::encode(&row));
     view.put(IDS, new.id().0, location.key());
-    view.put(ORDER, order_key(number, generation, location.position), []);
+    view.put(ORDER, order_key(number, generation, location.position), new.id().0);
+    sums::add(view, number, &mut chain, generation, new.id())?;
     chain.length = chain.length.saturating_add(1);
     chain.generations = chain.generations.max(generation.saturating_add(1));
     chain.heads = chain.heads.saturating_sub(replaced).saturating_add(1);

@@ -6,13 +6,14 @@ mod postings;
 pub mod query;
 mod recheck;
 mod remove;
+mod sums;
 mod walk;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, Header, KeyRange, ParsedBlock, Pending, RawBlock,
-    StoreError, Table, VerifiedBlock, codec, planted,
+    StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
 };
 
 pub use heads::{
@@ -21,13 +22,14 @@ pub use heads::{
 pub use insert::insert;
 pub use recheck::{recheck, recheck_heads};
 pub use remove::remove;
+pub use sums::ChainIndex;
 pub use walk::{difference, foreign_ancestors, in_order, sample};
 
 /// (chain number, position) -> [`BlockRow`].
 const BLOCKS: Table = Table::permanent("core.blocks");
 /// (chain number, position) -> the content of a block of kind content; other kinds keep it in their row.
 const CONTENTS: Table = Table::permanent("core.contents");
-/// (chain number, generation, position) -> nothing.
+/// (chain number, generation, position) -> the block's id.
 const ORDER: Table = Table::permanent("core.order");
 /// Block id -> (chain number, position).
 const IDS: Table = Table::hidden("core.ids");
@@ -37,6 +39,8 @@ const HEADS: Table = Table::changing("core.heads");
 const OPERATION_HEADS: Table = Table::changing("core.operation-heads");
 /// Chain number -> [`ChainRow`].
 const CHAINS: Table = Table::changing("core.chains");
+/// (chain number, level, number of the sum) -> the sum of some generations; see [`sums`].
+const SUMS: Table = Table { name: "core.sums", keys: crate::Keys::Ordered, rows: crate::Rows::Derived };
 /// (chain number, author key) -> [`AuthorRow`].
 const AUTHORS: Table = Table { name: "core.authors", keys: crate::Keys::Hidden, rows: crate::Rows::Derived };
 
@@ -138,6 +142,8 @@ struct ChainRow {
     generations: u64,
     /// How many heads there are.
     heads: u64,
+    /// The sums of the highest generations, of each of the [`sums::LEVELS`].
+    newest_sums: [Sum; 2],
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::heads::{all, operations_above};
 use super::insert::{check_sequence, generation_above};
 use super::postings::{List, Term};
+use super::sums::Recount;
 use super::{
-    ChainError, HEADS, Location, OPERATION_HEADS, StoredBlock, chain_row, length, locate, missing_row, parents_of,
-    previous, row,
+    ChainError, HEADS, Location, OPERATION_HEADS, ORDER, StoredBlock, chain_row, length, locate, missing_row,
+    order_key, parents_of, previous, row,
 };
 use crate::{BlockId, ChainId, Header, Pending};
 
@@ -30,6 +31,9 @@ pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
     let generation = generation_above(&parents);
     if generation != kept.generation {
         return wrong("its generation is not the one that is kept");
+    }
+    if view.get(ORDER, &order_key(location.chain, generation, location.position))?.as_deref() != Some(&id.0[..]) {
+        return wrong("the order has another block in its place");
     }
     if operations_above(view, location.chain, &parents)? != kept.operations {
         return wrong("the operations before it are not those that are kept");
@@ -56,7 +60,7 @@ pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
     }
 }
 
-/// Computes the heads of a chain, its heads of operations and its number of generations again, from the rows of its
+/// Computes the heads of a chain, its heads of operations, its number of generations and its sums again, from the rows of its
 /// blocks, and compares. A chain that grows meanwhile is not compared. Holds an id for each head.
 ///
 /// # Errors
@@ -67,6 +71,7 @@ pub fn recheck_heads(view: &Pending, chain: ChainId) -> Result<(), ChainError> {
     let mut heads: BTreeMap<u64, BlockId> = BTreeMap::new();
     let mut operations: BTreeMap<u64, BlockId> = BTreeMap::new();
     let mut generations = 0;
+    let mut recount = Recount::default();
     for position in 0..kept.length {
         let location = Location { chain: number, position };
         let found = row(view, location)?.ok_or_else(|| missing_row(chain.into()))?;
@@ -81,6 +86,7 @@ pub fn recheck_heads(view: &Pending, chain: ChainId) -> Result<(), ChainError> {
             }
             operations.insert(position, id);
         }
+        recount.add(found.generation, id);
         generations = generations.max(found.generation.saturating_add(1));
     }
     let kept_heads = all(view, HEADS, number)?;
@@ -90,6 +96,9 @@ pub fn recheck_heads(view: &Pending, chain: ChainId) -> Result<(), ChainError> {
     }
     if generations != kept.generations {
         return wrong("its number of generations is not the one that its blocks give");
+    }
+    if !recount.agrees(view, number, &kept)? {
+        return wrong("the sums of its generations are not those that its blocks give");
     }
     if u64::try_from(heads.len()) != Ok(kept.heads) {
         return wrong("its number of heads is not the one that its blocks give");

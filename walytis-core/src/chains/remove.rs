@@ -1,11 +1,12 @@
 //! Forgetting a whole chain.
 
+use crate::reconcile::Sum;
 use crate::{BlockId, ChainId, Pending, codec};
 
 use super::postings::{self, Term};
 use super::{
     BLOCKS, CHAINS, CONTENTS, ChainError, ChainRow, HEADS, IDS, Location, OPERATION_HEADS, ORDER, chain_row, order_key,
-    row,
+    row, sums,
 };
 
 /// Removes up to `limit` blocks of a chain from the set, the last to arrive first, and the chain's own row behind its
@@ -32,6 +33,7 @@ pub fn remove(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, C
         };
         if let Some(found) = found {
             view.delete(ORDER, order_key(number, found.generation, position));
+            sums::forget(view, number, found.generation);
             let id: BlockId = crate::Header::id_of(&found.header);
             view.delete(IDS, id.0);
             if let Ok(header) = crate::Header::decode(&found.header) {
@@ -55,7 +57,7 @@ pub fn remove(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, C
     if left == 0 {
         view.delete(CHAINS, number.0.to_be_bytes());
     } else {
-        let rest = ChainRow { id: chain, length: left, generations: 0, heads: 0 };
+        let rest = ChainRow { id: chain, length: left, generations: 0, heads: 0, newest_sums: [Sum::default(); 2] };
         view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&rest));
     }
     Ok(left)

@@ -35,6 +35,8 @@ impl PublicChains {
             SyncMessage::Heads { heads, .. } => self.heads_told(desk, peer, chain, heads),
             SyncMessage::Pull { have, .. } => self.serve(desk, peer, chain, &have),
             SyncMessage::More { .. } => self.serve_more(desk, peer, chain),
+            SyncMessage::Compare { heads, compare, .. } => self.compare_with(desk, peer, chain, (&heads, &compare)),
+            SyncMessage::Differ { differ, .. } => self.differs(desk, peer, chain, &differ),
             SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
             SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, block),
             // The decoder lets neither through.
@@ -148,21 +150,40 @@ impl PublicChains {
     /// the others from being asked.
     fn ahead(&self, desk: &Desk<'_>, chain: ChainId, but: Option<PeerId>) -> Result<Option<PeerId>, PublicError> {
         let mut from: Option<(u64, PeerId)> = None;
-        // What waits behind an author that has had its share need not come once more.
-        let waits =
-            |id| if self.waiting.contains(&chain) { self.orphans.contains(id) } else { self.orphans.is_held(id) };
         for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
-            for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
-                if !chains::contains(desk.view, *head)? && !waits(*head) {
-                    let turn = (known.pulled, *peer);
-                    from = Some(from.map_or(turn, |first| first.min(turn)));
-                }
+            if self.has_more(desk, chain, *peer)? {
+                let turn = (known.pulled, *peer);
+                from = Some(from.map_or(turn, |first| first.min(turn)));
             }
         }
         Ok(from.map(|(_, peer)| peer))
     }
 
+    /// Whether a peer told of heads that are not here.
+    pub(super) fn has_more(&self, desk: &Desk<'_>, chain: ChainId, peer: PeerId) -> Result<bool, PublicError> {
+        // What waits behind an author that has had its share need not come once more.
+        let waits =
+            |id| if self.waiting.contains(&chain) { self.orphans.contains(id) } else { self.orphans.is_held(id) };
+        let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain));
+        for head in told.map(Vec::as_slice).unwrap_or_default() {
+            if !chains::contains(desk.view, *head)? && !waits(*head) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn pull(&mut self, desk: &mut Desk<'_>, chain: ChainId, peer: PeerId) -> Result<(), PublicError> {
+        if self.compare(desk, chain, peer)? { Ok(()) } else { self.pull_above_sample(desk, chain, peer) }
+    }
+
+    /// Asks for what is above some blocks that are here: for everything, if there are none.
+    pub(super) fn pull_above_sample(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        peer: PeerId,
+    ) -> Result<(), PublicError> {
         let mut have = chains::sample(desk.view, chain, SAMPLE)?;
         // What it told of and is here: neither that nor what is below has to come.
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
@@ -181,7 +202,7 @@ impl PublicChains {
     }
 
     /// Whether a peer sent a block by an author that is taken, and more blocks below it than are held.
-    fn lacks_room_for_below(&self, chain: ChainId, peer: PeerId) -> bool {
+    pub(super) fn lacks_room_for_below(&self, chain: ChainId, peer: PeerId) -> bool {
         let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
         let rules = self.chains.get(&chain).map(|followed| &followed.rules);
         crowded
@@ -324,6 +345,14 @@ impl PublicChains {
         let ended = left == 0 || sent == 0 || known > before || self.full.contains(&chain) || (waits && crowded);
         if ended {
             self.pulls.remove(&chain);
+            // What came may be free and not taken in yet: then the pull that follows sees to the rest.
+            if left == 0
+                && !self.orphans.has_free()
+                && !self.full.contains(&chain)
+                && self.compared(desk, chain, (peer, first), gained)?
+            {
+                return Ok(());
+            }
             // One that made room by taking what is below, and one during which an author had to wait: it begins anew.
             let room = below || waits;
             let again = waits || (crowded && !below);
@@ -376,6 +405,16 @@ impl PublicChains {
             return Ok(());
         }
         let ranges = sync::ranges_to_send(desk.view, chain, have)?;
+        self.serve_ranges(desk, peer, chain, ranges)
+    }
+
+    pub(super) fn serve_ranges(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        ranges: VecDeque<(u64, u64)>,
+    ) -> Result<(), PublicError> {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
         known.work.take(sync::blocks_in(&ranges));
         known.transfers.insert(chain, ranges);

@@ -13,6 +13,7 @@ mod archive;
 mod code;
 mod command;
 mod compact;
+mod compare;
 mod connect;
 mod delivery;
 mod event;
@@ -142,6 +143,8 @@ pub struct PublicChains {
     joins: BTreeMap<ChainId, Joining>,
     sweeps: BTreeMap<ChainId, Sweep>,
     pulls: BTreeMap<ChainId, Pull>,
+    /// What pulls compare.
+    comparing: BTreeMap<ChainId, compare::Comparing>,
     exchanges: u64,
     /// Blocks that wait: for their parents, or, by authors that are not taken, for somebody to build on them.
     orphans: Orphans<(ChainId, VerifiedBlock)>,
@@ -225,6 +228,7 @@ impl PublicChains {
             joins: BTreeMap::new(),
             sweeps,
             pulls: BTreeMap::new(),
+            comparing: BTreeMap::new(),
             exchanges: 0,
             orphans: Orphans::bounded(ORPHAN_BYTES_MAX),
             authors: BTreeMap::new(),
@@ -322,6 +326,7 @@ impl PublicChains {
         for chain in std::mem::take(&mut self.stalled) {
             self.pull_if_behind(desk, chain)?;
         }
+        self.forget_comparisons();
         self.publish(desk)?;
         if self.online && !self.chains.is_empty() && !std::mem::replace(&mut self.quiet, true) {
             self.quiet_later(desk);

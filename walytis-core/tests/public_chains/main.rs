@@ -8,7 +8,9 @@
 )]
 
 mod bounds;
+mod catching_up;
 mod following;
 mod hostile;
+mod index;
 mod net;
 mod rules;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 use rand_chacha::ChaCha20Rng;
@@ -27,15 +28,23 @@ impl Store for Memory {
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
         let rows = self.0.lock().unwrap();
-        let rows = rows.range((table, Vec::new())..).take_while(|((of, _), _)| *of == table);
+        let first = match range.start {
+            Bound::Included(key) | Bound::Excluded(key) => key.to_vec(),
+            Bound::Unbounded => Vec::new(),
+        };
+        let last = match range.end {
+            Bound::Included(key) | Bound::Excluded(key) => Bound::Included((table, key.to_vec())),
+            // No key is as long.
+            Bound::Unbounded => Bound::Included((table, vec![0xFF; 128])),
+        };
+        let rows = rows.range((Bound::Included((table, first)), last));
         let rows = rows.filter(|((_, key), _)| range.contains(key));
-        let mut rows: Vec<Record> =
-            rows.map(|((_, key), value)| Record { key: key.clone(), value: value.clone() }).collect();
-        if range.direction == Direction::Descending {
-            rows.reverse();
-        }
-        rows.truncate(limit);
-        Ok(rows)
+        let record =
+            |((_, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Record { key: key.clone(), value: value.clone() };
+        Ok(match range.direction {
+            Direction::Ascending => rows.take(limit).map(record).collect(),
+            Direction::Descending => rows.rev().take(limit).map(record).collect(),
+        })
     }
 
     fn by_prefix(&self, table: Table, clear: &[u8], first: [u8; 4], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -115,6 +124,8 @@ pub(crate) struct Net {
     seed: u64,
     links: u64,
     pub(crate) frames: u64,
+    /// What nodes have sent, and who did, if a test asks for it.
+    pub(crate) sent: Option<Vec<(usize, Vec<u8>)>>,
     /// Bytes of all frames that were sent.
     pub(crate) frame_bytes: usize,
     /// The most rows that one batch changed.
@@ -134,6 +145,7 @@ impl Net {
             seed,
             links: 0,
             frames: 0,
+            sent: None,
             frame_bytes: 0,
             largest_batch: 0,
         };
@@ -261,6 +273,9 @@ impl Net {
     pub(crate) fn send(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
         let Some(link) = self.nodes[from].links.get(&to).copied() else { return };
         self.frames += 1;
+        if let Some(sent) = &mut self.sent {
+            sent.push((from, bytes.clone()));
+        }
         self.frame_bytes += bytes.len();
         let arrival = self.now + 1 + self.rng.next_u64() % 40;
         let last = self.nodes[to].last_arrival.entry(from).or_default();

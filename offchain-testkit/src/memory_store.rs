@@ -27,6 +27,11 @@ struct Health {
 pub struct Snapshot(Tables);
 
 impl Snapshot {
+    /// The names of the tables that have rows, in order.
+    pub fn tables(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().filter(|(_, rows)| !rows.is_empty()).map(|(table, _)| *table)
+    }
+
     /// All values, in the order of their tables and keys.
     pub(crate) fn values(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.0.values().flat_map(BTreeMap::values)

@@ -16,12 +16,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use walytis_core::limits::NESTING_MAX;
 use walytis_core::{
-    AuthorSecret, BlockId, BlockKind, ChainId, Draft, ForeignHead, Hash, ParsedBlock, Pending, Place, Store, Timestamp,
-    VerifiedBlock, chains,
+    AuthorSecret, BlockId, BlockKind, ChainId, Draft, ForeignHead, Hash, ParsedBlock, Pending, Place, RawBlock, Store,
+    Timestamp, VerifiedBlock, chains,
 };
 use walytis_identities::{
-    Admit, Desk, Fold, Founder, Genesis, History, InvitationSecret, LocalDevice, Membership, OpenInvitation, Operation,
-    Purpose, Refusal, Role, SignedBinding, keyring,
+    Admit, Binding, Desk, Fold, Founder, Genesis, History, InvitationSecret, LocalDevice, Membership, OpenInvitation,
+    Operation, Purpose, Refusal, Role, SignedBinding, give_wrap, keyring,
 };
 
 const NOW: Timestamp = Timestamp(1);
@@ -417,43 +417,86 @@ fn b4_c2_the_fold_over_a_set_is_the_same_in_any_order_and_from_whatever_was_reme
     assert!(*valid > 200 && *fallen > 20, "not worth much: {valid} operations, {fallen} admissions fell");
 }
 
-/// Each of two admissions at once is of a new leaf key in its own past. The founder cannot use that to let somebody read by
-/// another's key: of the two the first has it.
+/// How the admissions of two who claim one leaf key stand to each other.
+#[derive(Clone, Copy, Debug)]
+enum Claims {
+    HolderFirst,
+    ClaimerFirst,
+    AtOnce,
+}
+
+/// That a device holds a leaf key it can prove to nobody but who wraps for it. So a founder can seat anybody under another's
+/// leaf key, before, behind or beside the other's admission. That takes nothing from who holds it, and gives nothing.
 #[test]
-fn s4_of_two_admissions_at_once_that_claim_one_leaf_key_the_first_has_it() {
-    let mut world = calm(7);
-    let [a] = nodes(&mut world);
-    group_of(&mut world, "g", a, &[]);
-    let code = code_of(&mut world, a, "g", 2);
-    let group = *code.group();
-    let mut founder = Puppet::possess(&mut world, a).expect("a store");
-    let others = nodes::<2>(&mut world).map(|node| Puppet::possess(&mut world, node).expect("a store"));
-    let mut leaf = None;
-    let mut blocks = Vec::new();
-    for mut joiner in others {
-        let mut request = joiner.join_request(group, code.secret(), &SESSION).expect("a store");
-        let leaf = leaf.get_or_insert_with(|| request.joiner.binding.leaf.clone().expect("a group has leaf keys"));
-        let mut binding = request.joiner.binding.clone();
-        binding.leaf = Some(leaf.clone());
-        request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
-        request.proof = Puppet::proof(group, &request.joiner, code.secret(), &SESSION, &mut joiner.rng);
-        let (admit, foreign) = founder.admission(&request, SESSION).expect("sound identities");
-        blocks.push(unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign));
+fn s4_who_claims_anothers_leaf_key_keeps_no_epoch_from_who_holds_it() {
+    for claims in [Claims::HolderFirst, Claims::ClaimerFirst, Claims::AtOnce] {
+        let mut world = calm(7);
+        let [a] = nodes(&mut world);
+        group_of(&mut world, "g", a, &[]);
+        let code = code_of(&mut world, a, "g", 2);
+        let group = *code.group();
+        let mut founder = Puppet::possess(&mut world, a).expect("a store");
+        let [mut holder, mut claimer] =
+            nodes::<2>(&mut world).map(|node| Puppet::possess(&mut world, node).expect("a store"));
+        let asks = |joiner: &mut Puppet| joiner.join_request(group, code.secret(), &SESSION).expect("a store");
+        let (honest, mut forged) = (asks(&mut holder), asks(&mut claimer));
+        let leaf = honest.joiner.binding.leaf.clone().expect("a group has leaf keys");
+        let binding = Binding { leaf: Some(leaf.clone()), ..forged.joiner.binding };
+        forged.joiner = claimer.sign_binding(binding, group, &group.0).expect("its own keys");
+        forged.proof = Puppet::proof(group, &forged.joiner, code.secret(), &SESSION, &mut claimer.rng);
+
+        let before = founder.fold.current(&founder.view, group).expect("a group");
+        let mut admissions = [&honest, &forged].map(|request| {
+            let (admit, foreign) = founder.admission(request, SESSION).expect("sound identities");
+            (Operation::Admit(Box::new(admit)), foreign)
+        });
+        if !matches!(claims, Claims::HolderFirst) {
+            admissions.reverse();
+        }
+        if matches!(claims, Claims::AtOnce) {
+            // The one who claims it comes first in the order of the fold, if that is by id.
+            let mut blocks: Vec<_> = admissions
+                .map(|(operation, foreign)| unjudged(&mut founder, &world, group, &operation, foreign))
+                .to_vec();
+            let id = |raw: &RawBlock| walytis_core::Header::id_of(&raw.header);
+            while id(&blocks[0]) > id(&blocks[1]) {
+                let (operation, foreign) = (Operation::decode(&blocks[0].content), founder_names(&blocks[0]));
+                let operation = operation.expect("our own");
+                world.run_for(1);
+                blocks[0] = unjudged(&mut founder, &world, group, &operation, foreign);
+            }
+            founder.take_in(&blocks).expect("each is valid over its own past");
+        } else {
+            for (operation, foreign) in admissions {
+                founder.operation(&world, group, &operation, foreign).expect("whoever comes second is admitted, too");
+            }
+        }
+        let heads = chains::operation_heads(&founder.view, group).expect("a store");
+        let membership = founder.fold.current(&founder.view, group).expect("a group");
+        assert_eq!(membership, cold(&founder.view, group, &heads), "{claims:?}");
+        assert_eq!((membership.members.len(), membership.devices.len()), (3, 3), "{claims:?}");
+        assert!(!before.has_readers_of(&membership) && before.readers_tag != membership.readers_tag, "{claims:?}");
+
+        let (device, mut desk) = founder.desk(&world);
+        let epoch = device.begin_epoch(&mut desk, group).expect("a manager");
+        let stored = chains::block(&founder.view, epoch).expect("a store").expect("it was written");
+        let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else { panic!("an epoch") };
+        for (joiner, request, holds) in [(&mut holder, &honest, true), (&mut claimer, &forged, false)] {
+            let author = request.joiner.binding.author;
+            let seated = Arc::clone(&membership.devices[&author]);
+            assert!(membership.names_reader(&author, &seated), "{claims:?}: {holds}");
+            let reader = (&author, &*seated);
+            let given = give_wrap(&founder.view, &mut founder.fold, &mut founder.rng, group, (epoch, &begin), reader);
+            let given = given.expect("a store").expect("the epoch names it").encode();
+            let accepted = joiner.device.accept_wrap(&mut joiner.view, group, epoch, &begin, &given);
+            assert_eq!(accepted.is_ok(), holds, "{claims:?}: {accepted:?}");
+            let opened = keyring::epoch(&joiner.view, epoch).expect("a store").is_some();
+            assert_eq!(opened, holds, "{claims:?}: who holds the key reads, and nobody else");
+        }
     }
-    founder.take_in(&blocks).expect("each is valid over its own past");
-    let membership = founder.fold.current(&founder.view, group).expect("a group");
-    assert_eq!(
-        membership,
-        cold(&founder.view, group, &chains::operation_heads(&founder.view, group).expect("a store"))
-    );
-    assert_eq!((membership.members.len(), membership.devices.len()), (3, 3));
-    let holds = |device: &&Arc<walytis_identities::Device>| device.leaf == leaf;
-    let holders: Vec<BlockId> = membership.devices.values().filter(holds).map(|device| device.bound_by).collect();
-    let first = blocks.iter().map(|raw| walytis_core::Header::id_of(&raw.header)).min().expect("there are two");
-    assert_eq!(holders, [first], "by id, as both are of one generation");
-    let own = keyring::author(&founder.view, group).expect("a member").public();
-    assert_eq!(membership.readers().len(), 2, "an epoch is made for two");
-    assert!(membership.names_reader(&own, &membership.devices[&own]));
-    let without = membership.devices.iter().find(|(_, device)| device.leaf.is_none()).expect("the second");
-    assert!(!membership.names_reader(without.0, without.1), "who has no leaf key is no reader");
+}
+
+/// The heads of other chains that a block names.
+fn founder_names(raw: &RawBlock) -> Vec<ForeignHead> {
+    walytis_core::Header::decode(&raw.header).expect("our own").foreign
 }

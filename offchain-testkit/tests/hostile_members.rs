@@ -9,9 +9,12 @@ use offchain_testkit::enemies::{self, Deeds, Turn};
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::limits::{FOREIGN_BYTES_MAX, PARENTS_MAX};
 use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{BlockId, ChainId, Hash, Header, Pending, chains};
-use walytis_identities::{History, InvitationCode, Operation};
-use walytis_offchain::{Command, EngineError, JoinRefusal, JoinRequest, Message, Progress};
+use walytis_core::{BlockId, BlockKind, ChainId, Hash, Header, Pending, chains};
+use walytis_identities::{Entry as Writing, EpochContext, History, InvitationCode, Operation, keyring};
+use walytis_offchain::{
+    Attachment, Command, EngineError, JoinRefusal, JoinRequest, Message, OpenContent, PrivateBody, Progress,
+    SealedPlace,
+};
 
 const GROUP: &str = "friends";
 const SECOND_MS: u64 = 1_000;
@@ -84,13 +87,14 @@ fn time_until_known(world: &mut World, node: NodeId, id: BlockId, step: &mut dyn
 }
 
 #[test]
-fn s4_nobody_joins_with_anothers_leaf_key_and_newcomers_get_nothing_old() {
+fn s4_newcomers_get_nothing_old_whosever_leaf_key_they_claim() {
     let mut world = calm(1);
     let [a, b, m, n] = nodes(&mut world);
     ok(world.call(a, Command::NewGroup { name: GROUP.into(), history: History::SinceJoin }, LONG_MS));
     let text = invite(&mut world, a, GROUP, 5);
     join(&mut world, b, &text, GROUP).expect("the invitation admits");
     let old = post(&mut world, a, GROUP, b"an old secret");
+    let old_epoch = details(&mut world, a, GROUP).epoch.expect("it is sealed under one");
     converge(&mut world, GROUP, &[a, b]);
     let code: InvitationCode = text.parse().expect("our own code");
     let group = *code.group();
@@ -104,45 +108,105 @@ fn s4_nobody_joins_with_anothers_leaf_key_and_newcomers_get_nothing_old() {
         request.joiner = joiner.sign_binding(binding, group, &group.0).expect("its own keys");
         request.proof = Puppet::proof(group, &request.joiner, code.secret(), &session, &mut joiner.rng);
     };
-    let mut thief = Puppet::possess(&mut world, m).expect("a store");
-    let before = seen(&mut world, a, GROUP);
-    assert_eq!(ask(&mut world, &mut thief, a, &code, &steal), Some(Err(JoinRefusal::Invalid)));
-    assert_eq!(seen(&mut world, a, GROUP), before);
-    // As a newcomer with a key of its own it is admitted, sees that there is an old block, and what is new; not what is old.
-    let mut honest = Puppet::possess(&mut world, n).expect("a store");
-    assert_eq!(ask(&mut world, &mut honest, a, &code, &|_, _, _| {}), Some(Ok(())));
-    let new = post(&mut world, a, GROUP, b"news");
-    honest.listen(&mut world, 500);
-    honest.tell(&mut world, a, &Message::Sync(SyncMessage::Pull { chain: group, have: Vec::new() }));
-    honest.tell(&mut world, a, &Message::Sync(SyncMessage::WantAttachments { chain: group, ids: vec![old] }));
-    let (mut portions, mut answers) = (Vec::new(), Vec::new());
-    for (_, message) in honest.listen(&mut world, SECOND_MS) {
-        match message {
-            Message::Sync(SyncMessage::Portion { blocks, .. }) => portions.extend(blocks),
-            Message::Sync(SyncMessage::Attachment { id, attachment, .. }) => answers.push((id, attachment.len())),
-            _ => {}
+    type Change<'a> = &'a dyn Fn(&mut JoinRequest, &mut Puppet, Hash);
+    for (node, change) in [(m, &steal as Change<'_>), (n, &|_, _, _| {})] {
+        let mut joiner = Puppet::possess(&mut world, node).expect("a store");
+        assert_eq!(ask(&mut world, &mut joiner, a, &code, change), Some(Ok(())));
+        let new = post(&mut world, a, GROUP, b"news");
+        joiner.listen(&mut world, 500);
+        joiner.tell(&mut world, a, &Message::Sync(SyncMessage::Pull { chain: group, have: Vec::new() }));
+        let ids = vec![old, old_epoch];
+        joiner.tell(&mut world, a, &Message::Sync(SyncMessage::WantAttachments { chain: group, ids }));
+        let (mut portions, mut answers) = (Vec::new(), Vec::new());
+        for (_, message) in joiner.listen(&mut world, SECOND_MS) {
+            match message {
+                Message::Sync(SyncMessage::Portion { blocks, .. }) => portions.extend(blocks),
+                Message::Sync(SyncMessage::Attachment { id, attachment, .. }) => answers.push((id, attachment.len())),
+                _ => {}
+            }
         }
+        let attached = |id: BlockId| {
+            let found = portions.iter().find(|wire| Header::id_of(&wire.block.header) == id);
+            found.map(|wire| wire.attachment.is_some())
+        };
+        // It sees that there is an old block, and what is new; not what is old.
+        assert_eq!((attached(old), attached(old_epoch), attached(new)), (Some(false), Some(false), Some(true)));
+        assert_eq!(answers, [(old, 0), (old_epoch, 0)], "there is nothing to give");
+        // Whose key it claims goes on reading, and so do the others.
+        let from_b = post(&mut world, b, GROUP, b"for all members");
+        converge(&mut world, GROUP, &[a, b]);
+        let entry = list(&mut world, a, GROUP).into_iter().find(|entry| entry.id == from_b);
+        assert!(entry.is_some_and(|entry| entry.content.is_some()));
     }
-    let attached = |id: BlockId| {
-        let found = portions.iter().find(|wire| Header::id_of(&wire.block.header) == id);
-        found.map(|wire| wire.attachment.is_some())
-    };
-    assert_eq!((attached(old), attached(new)), (Some(false), Some(true)));
-    assert_eq!(answers, [(old, 0)], "there is nothing to give");
+    assert_eq!(details(&mut world, b, GROUP).members.len(), 4);
+    assert_sound(&world, a);
+    assert_sound(&world, b);
+}
 
-    // A founder that helps the thief does not get such an admission past the others.
-    converge(&mut world, GROUP, &[a, b]);
+/// The founder forks, so that whom it admitted turns out to be nobody. What others sealed under that one's epoch meanwhile
+/// is for its readers all the same, also for who opens it only then.
+#[test]
+fn s3_an_epoch_is_not_cancelled_with_its_makers_admission() {
+    let mut world = calm(92);
+    let [a, d, p, x] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[d]);
+    let code = code_of(&mut world, a, GROUP, 1);
+    let group = *code.group();
+    converge(&mut world, GROUP, &[a, d]);
     let mut founder = Puppet::possess(&mut world, a).expect("a store");
-    let mut request = thief.join_request(group, code.secret(), &Hash([5; 32])).expect("a store");
-    let (admit, foreign) = founder.admission(&request, Hash([5; 32])).expect("sound identities");
-    let honest = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign.clone());
-    steal(&mut request, &mut thief, Hash([5; 32]));
-    let (admit, _) = founder.admission(&request, Hash([5; 32])).expect("sound identities");
-    let forged = unjudged(&mut founder, &world, group, &Operation::Admit(Box::new(admit)), foreign);
-    let block = wire_of(&founder, forged);
-    assert_refused(&mut world, &mut founder, b, GROUP, block, "an admission with another's leaf key");
-    let block = wire_of(&founder, honest);
-    assert_accepted(&mut world, &mut founder, b, GROUP, block, "an admission with a new one");
+    let [mut stands, mut falls] = [p, x].map(|node| Puppet::possess(&mut world, node).expect("a store"));
+    let session = Hash([5; 32]);
+    let admission = |founder: &mut Puppet, joiner: &mut Puppet| {
+        let request = joiner.join_request(group, code.secret(), &session).expect("a store");
+        let (admit, foreign) = founder.admission(&request, session).expect("sound identities");
+        (Operation::Admit(Box::new(admit)), foreign)
+    };
+    let (admit, foreign) = admission(&mut founder, &mut stands);
+    let first = unjudged(&mut founder, &world, group, &admit, foreign);
+    // Beside it, one operation further up, the only use of the invitation is given to another.
+    let merge = founder.operation(&world, group, &Operation::Merge, Vec::new()).expect("a member");
+    let (admit, foreign) = admission(&mut founder, &mut falls);
+    let second = founder.operation(&world, group, &admit, foreign).expect("the invitation is open there");
+    for wire in founder.wire_chain(group).expect("a store") {
+        falls.take_in(&wire.foreign).expect("honest identities");
+        falls.take_in(&[wire.block]).expect("honest blocks");
+    }
+    let (device, mut desk) = falls.desk(&world);
+    let epoch = device.begin_epoch(&mut desk, group).expect("a member there");
+    let begun = chains::block(&falls.view, epoch).expect("a store").expect("it was written").block.raw().clone();
+    let seed = keyring::epoch(&falls.view, epoch).expect("a store").expect("its own");
+    founder.take_in(std::slice::from_ref(&begun)).expect("a member's there");
+    keyring::put_epoch(&mut founder.view, epoch, &seed);
+    let open = OpenContent::new(vec![], b"under its epoch".to_vec(), &mut founder.rng).expect("small content");
+    let body = PrivateBody::new(epoch, &open);
+    let entry = Writing { kind: BlockKind::Private, content: body.encode(), foreign: vec![] };
+    let (device, mut desk) = founder.desk(&world);
+    let content = device.append(&mut desk, group, entry).expect("a member");
+    let view = founder.fold.current(&founder.view, group).expect("a group").epochs[&epoch].view.clone();
+    let key = seed.epoch_key(&EpochContext::new(group, &view));
+    let place = SealedPlace { chain: group, block: content.block.id(), epoch };
+    let sealed = Attachment::Sealed(open.seal(&key, &place, &mut founder.rng).into());
+
+    assert!(founder.open_session(&mut world, d, group));
+    let wrap = founder.wrap_for(&begun, world.identity(d).peer).expect("a store");
+    assert!(wrap.is_some(), "the epoch names it");
+    let mut blocks = [first, merge.block.raw().clone(), second.block.raw().clone(), begun, content.block.raw().clone()]
+        .map(|raw| wire_of(&founder, raw));
+    blocks[3].attachment = wrap;
+    blocks[4].attachment = Some(sealed.encode().into());
+    for block in blocks {
+        assert!(founder.push(&mut world, d, group, block));
+        world.run_for(100);
+    }
+    assert!(world.connected(a, d), "all of it is honest at its place");
+    let seen = seen(&mut world, d, GROUP);
+    assert!(seen.details.members.iter().any(|member| member.identity == stands.device.user));
+    assert!(!seen.details.members.iter().any(|member| member.identity == falls.device.user));
+    let entry = seen.entries.iter().find(|entry| entry.id == content.block.id()).expect("it is in the view");
+    assert!(entry.content.is_some() && seen.details.summary.missing == 0, "{entry:?}");
+    assert!(membership(&world, d, group).epochs.contains_key(&epoch));
+    assert_ne!(seen.details.epoch, Some(epoch), "and of no use for what comes");
+    assert_sound(&world, d);
 }
 
 #[test]

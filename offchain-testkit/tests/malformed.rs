@@ -80,4 +80,5 @@ decoders! {
     stored_row: 2_000,
     public_message: REFUSED,
     chain_code: REFUSED,
+    archive: REFUSED,
 }

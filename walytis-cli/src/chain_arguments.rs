@@ -1,6 +1,9 @@
 //! What can be typed behind `walytis chain`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
+use walytis_core::query::IdPrefix;
 use walytis_core::{AuthorKey, PeerId};
 
 use crate::arguments::{Contents, Selection};
@@ -53,6 +56,10 @@ Examples:
   walytis chain read news
   walytis chain read news --raw --follow | grep rain
   walytis chain read news --json | jq -r .content
+  walytis chain read news --subscription mailer --json --follow | while read -r block; do ...; done
+
+With --subscription, blocks come in the order in which they arrived here, each counts as handled once its line is written,
+and the next run goes on behind it, also after a crash: then the last line may come twice. The topic is that of each run.
 
 With --json each line has: id, author (a key made for this chain), sequence (the author's own count), topics,
 created_at_ms (by the author's clock), size, and content, or content_base64 if it is not text.")]
@@ -62,6 +69,72 @@ created_at_ms (by the author's clock), size, and content, or content_base64 if i
         /// What is read.
         #[command(flatten)]
         selection: Selection,
+        /// Only what was not read under this name before; it is made if it is new
+        #[arg(long, value_name = "NAME")]
+        subscription: Option<String>,
+    },
+    /// List the names under which a chain is read, and how far each has come
+    Subscriptions {
+        /// The chain's name here, or its id
+        chain: String,
+        /// Forget this one, with its dead letters
+        #[arg(long, value_name = "NAME")]
+        forget: Option<String>,
+    },
+    /// List the blocks that an application could not handle: its dead letters
+    ///
+    /// A block that fails as often as the application allows is set aside, and the next ones go on.
+    #[command(after_help = "\
+Examples:
+  walytis chain letters news mailer
+  walytis chain letters news mailer --replay
+  walytis chain letters news mailer --discard --block 5f0c
+
+--replay hands them out again to whoever reads under the name, now or next; each stays listed until it is handled.
+--discard throws them away; the blocks stay on the chain.")]
+    Letters {
+        /// The chain's name here, or its id
+        chain: String,
+        /// The subscription's name
+        name: String,
+        /// Hand them out again
+        #[arg(long, conflicts_with = "discard")]
+        replay: bool,
+        /// Throw them away
+        #[arg(long)]
+        discard: bool,
+        /// Only the one whose id begins so
+        #[arg(long, value_name = "ID")]
+        block: Option<String>,
+    },
+    /// Write a chain, or one block, to a file
+    ///
+    /// The file has all that is needed to verify it. It appears under its name once it is whole and on the disk.
+    #[command(after_help = "\
+Examples:
+  walytis chain export news news.chain
+  walytis chain export news - | ssh host walytis chain import -
+  walytis chain export news one.chain --block 5f0c")]
+    Export {
+        /// The chain's name here, or its id
+        chain: String,
+        /// The file; `-` is standard output
+        file: PathBuf,
+        /// Only the block whose id begins so
+        #[arg(long, value_name = "ID")]
+        block: Option<IdPrefix>,
+    },
+    /// Take a chain, or blocks of one, from a file
+    ///
+    /// Each block is verified. If the file is damaged or cut, what stands before is kept; the same command goes on where
+    /// it was. What peers and authors may send in a time does not count here, the most bytes of the chain do.
+    #[command(after_help = "Example:\n  walytis chain import news.chain --as news")]
+    Import {
+        /// The file; `-` is standard input
+        file: PathBuf,
+        /// What this home will call the chain, if it is not here yet [default: one that is free]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
     },
     /// Open an invitation, and print its code
     ///

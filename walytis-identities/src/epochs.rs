@@ -1,8 +1,6 @@
 //! The seeds of epochs on their way between devices: each device is given its own wrap, by the maker or by whoever opened
 //! the epoch, and no other.
 
-use std::collections::BTreeMap;
-
 use rand_core::CryptoRng;
 use walytis_core::{AuthorKey, BlockId, ChainId, Hash, Keys, Pending, Rows, Table};
 
@@ -11,29 +9,37 @@ use crate::keyring::{self, LocalDevice};
 use crate::operation::BeginEpoch;
 use crate::{Device, EpochContext, GivenWrap, Wrap, WrapError, Wraps, WriteError};
 
-/// Block id of an epoch that this device made -> the wraps for all.
+/// A hash of an epoch that this device made and of a leaf key -> the wrap for that key, as it is given.
 const WRAPS: Table = Table { name: "identities.wraps", keys: Keys::Hidden, rows: Rows::Permanent };
-/// Block id of an epoch -> this device's wrap, which is proven to be the maker's and does not open.
-const USELESS: Table = Table { name: "identities.useless_wraps", keys: Keys::Hidden, rows: Rows::Permanent };
 
-pub(crate) fn put_wraps(view: &mut Pending, epoch: BlockId, wraps: &Wraps) {
-    view.put(WRAPS, epoch.0, wraps.encode());
+/// Under one hash, since of a key all but its last 32 bytes stay in clear.
+fn wrap_key(epoch: BlockId, leaf: &Hash) -> [u8; 32] {
+    blake3::derive_key("walytis v1 kept wrap", &[epoch.0, leaf.0].concat())
 }
 
-/// All wraps of an epoch that this device made, for each device its own; none of other epochs.
+pub(crate) fn put_wraps(view: &mut Pending, epoch: BlockId, wraps: &Wraps) {
+    for (leaf, given) in wraps.given() {
+        view.put(WRAPS, wrap_key(epoch, &leaf), given.encode());
+    }
+}
+
+/// The wrap for one leaf key of an epoch that this device made; `None` of other epochs. It is one row.
 ///
 /// # Errors
-/// [`WriteError`] if the store fails, or what it kept is not what the operation names.
-pub fn own_wraps(
+/// [`WriteError`] if the store fails; [`WriteError::Wrap`] if what it kept is not what the operation names.
+pub fn own_wrap(
     view: &Pending,
-    fold: &mut Fold,
-    group: ChainId,
     epoch: BlockId,
     begin: &BeginEpoch,
-) -> Result<BTreeMap<Hash, GivenWrap>, WriteError> {
-    let Some(bytes) = view.get(WRAPS, &epoch.0)? else { return Ok(BTreeMap::new()) };
-    let readers: Vec<Hash> = fold.at(view, group, &begin.view)?.readers().into_keys().collect();
-    Ok(Wraps::decode(&bytes, &begin.wraps, &readers)?.given().collect())
+    leaf: &Hash,
+) -> Result<Option<GivenWrap>, WriteError> {
+    let Some(bytes) = view.get(WRAPS, &wrap_key(epoch, leaf))? else { return Ok(None) };
+    let given = GivenWrap::decode(&bytes).map_err(WrapError::from)?;
+    if given.leaf() != leaf {
+        return Err(WrapError::Unexpected { leaf: *given.leaf() }.into());
+    }
+    given.verify(begin)?;
+    Ok(Some(given))
 }
 
 /// The wrap of an epoch for another device: the one that was made for it, or the seed wrapped anew. `None` if the epoch
@@ -53,8 +59,11 @@ pub fn give_wrap(
         return Ok(None);
     }
     let Some(leaf) = &device.leaf else { return Ok(None) };
-    if let Some(given) = own_wraps(view, fold, group, epoch, begin)?.remove(&leaf.id()) {
-        return Ok(Some(given));
+    match own_wrap(view, epoch, begin, &leaf.id()) {
+        Ok(Some(given)) => return Ok(Some(given)),
+        // Of a damaged row nobody has anything; the seed can be wrapped anew.
+        Ok(None) | Err(WriteError::Wrap(_)) => {}
+        Err(error) => return Err(error),
     }
     let Some(seed) = keyring::epoch(view, epoch)? else { return Ok(None) };
     let wrap = Wrap::make(&seed, leaf, &EpochContext::new(group, &begin.view), rng)?;
@@ -81,12 +90,12 @@ impl LocalDevice {
         Ok(membership.devices.get(&author).is_some_and(|device| device.leaf.as_ref() == Some(leaf.public())))
     }
 
-    /// Takes this device's wrap of an epoch that another one made, and keeps the seed. A wrap that does not open and is
-    /// proven to be the maker's is kept as it is: that is no reason to refuse the epoch, which others can read, and
-    /// they give this device the content.
+    /// Takes this device's wrap of an epoch that another one made, and keeps the seed. Returns whether it could: a wrap that
+    /// does not open and is proven to be the maker's is no reason to refuse the epoch, nor who passed it on. Others can
+    /// read it, and whoever has opened it wraps the seed anew.
     ///
     /// # Errors
-    /// [`WriteError::Wrap`] if it is not a wrap of this epoch for this device.
+    /// [`WriteError::Wrap`] if it is not a wrap of this epoch for this device, or of a suite that this program does not know.
     pub fn accept_wrap(
         &self,
         view: &mut Pending,
@@ -94,21 +103,13 @@ impl LocalDevice {
         epoch: BlockId,
         begin: &BeginEpoch,
         bytes: &[u8],
-    ) -> Result<(), WriteError> {
+    ) -> Result<bool, WriteError> {
         let given = GivenWrap::decode(bytes).map_err(WrapError::from)?;
         let Some(leaf) = self.leaf(view, group)? else { return Err(WriteError::NoRight) };
-        match given.open(&leaf, &EpochContext::new(group, &begin.view), begin)? {
-            Some(seed) => keyring::put_epoch(view, epoch, &seed),
-            None => view.put(USELESS, epoch.0, bytes),
+        let seed = given.open(&leaf, &EpochContext::new(group, &begin.view), begin)?;
+        if let Some(seed) = &seed {
+            keyring::put_epoch(view, epoch, seed);
         }
-        Ok(())
+        Ok(seed.is_some())
     }
-}
-
-/// Whether what this device owns of an epoch that names it is here: its seed, or a wrap that its maker spoiled.
-///
-/// # Errors
-/// [`WriteError`] if the store fails.
-pub fn is_settled(view: &Pending, epoch: BlockId) -> Result<bool, WriteError> {
-    Ok(keyring::epoch(view, epoch)?.is_some() || view.get(USELESS, &epoch.0)?.is_some())
 }

@@ -11,12 +11,14 @@ use walytis_core::{
 
 use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
 use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
-use crate::{LeafKey, Map, Role};
+use crate::{Map, Role};
 
 /// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
 const MEMBERSHIPS_MAX: usize = 512;
 /// How many decoded operations are remembered.
 const OPERATIONS_MAX: usize = 4096;
+/// Of how many epochs it is remembered for whom they are, in 64 bytes each. A membership holds more than that of each.
+const READERS_MAX: usize = 65_536;
 
 /// Why a membership could not be computed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -122,29 +124,33 @@ impl Fold {
             return Ok(*known);
         }
         let tag = self.at(view, chain, operations)?.readers_tag;
-        if self.readers.len() >= OPERATIONS_MAX {
+        if self.readers.len() >= READERS_MAX {
             self.readers.clear();
         }
         self.readers.insert(epoch, tag);
         Ok(tag)
     }
 
-    /// Forgets what was computed over blocks that turned out not to be written.
+    /// Forgets what was computed over blocks that turned out not to be written. (For whom an epoch is follows from its id.)
     pub fn forget(&mut self) {
-        self.readers.clear();
         self.memberships.clear();
         self.steps.clear();
     }
 
     fn compute(&mut self, view: &Pending, chain: ChainId, heads: &[BlockId]) -> Result<Membership, FoldError> {
-        // One operation on top of a set that is known already: the set's other operations are all its ancestors, so it
-        // is the last in causal order, and can be applied alone.
-        if let [head] = heads {
-            let before = chains::operation_parents(view, *head)?;
-            if let Some(known) = self.memberships.get(&(chain, before)) {
+        // Operations one upon the other, on top of a set that is known already: the set's other operations are all
+        // ancestors of each, so each is the last in causal order when its turn comes, and can be applied alone.
+        let mut upon = Vec::new();
+        let mut below = heads.to_vec();
+        while let [head] = below[..] {
+            upon.push(head);
+            below = chains::operation_parents(view, head)?;
+            if let Some(known) = self.memberships.get(&(chain, below.clone())) {
                 let mut membership = Membership::clone(known);
-                let step = self.step(view, *head)?;
-                self.apply(view, &mut membership, &step)?;
+                for id in upon.iter().rev() {
+                    let step = self.step(view, *id)?;
+                    self.apply(view, &mut membership, &step)?;
+                }
                 return Ok(membership);
             }
         }
@@ -248,6 +254,7 @@ impl Fold {
             named: Map::default(),
             depth: 0,
             readers_tag: Hash([0; 32]),
+            readers_since: 0,
             peers: Map::default(),
         };
         name(&mut membership.named, &step.foreign);
@@ -262,7 +269,7 @@ impl Fold {
                     role: Role::Manage,
                     bound_by: step.id,
                 };
-                place(&mut membership, step.author, device);
+                place(&mut membership, step, step.author, device);
             }
             Founder::Identity(joiner) => {
                 self.seat(view, &mut membership, step, &joiner.binding, Role::Manage, Vec::new())?;
@@ -272,13 +279,24 @@ impl Fold {
     }
 
     fn apply(&mut self, view: &Pending, membership: &mut Membership, step: &Step) -> Result<(), FoldError> {
-        // What rests on an admission that does not stand falls with it: its author is nobody.
+        // An epoch is never cancelled: others may have sealed under it. Whether it is still of use depends on its maker.
+        if let Operation::BeginEpoch(begin) = &step.operation {
+            let epoch = Epoch {
+                maker: step.author,
+                view: begin.view.clone(),
+                generation: step.generation,
+                seed: begin.seed,
+                wraps: begin.wraps,
+            };
+            membership.epochs.insert(step.id, Arc::new(epoch));
+        }
+        // What else rests on an admission that does not stand falls with it: its author is nobody.
         if !membership.devices.contains_key(&step.author) {
             return Ok(());
         }
         name(&mut membership.named, &step.foreign);
         match &step.operation {
-            Operation::Genesis(_) | Operation::Merge => {}
+            Operation::Genesis(_) | Operation::Merge | Operation::BeginEpoch(_) => {}
             Operation::OpenInvitation(open) => {
                 let invitation =
                     Invitation { role: open.role, uses: open.uses, used: 0, expires_at_ms: open.expires_at_ms };
@@ -287,11 +305,6 @@ impl Fold {
                 }
             }
             Operation::Admit(admit) => self.admit(view, membership, step, admit)?,
-            Operation::BeginEpoch(begin) => {
-                let epoch =
-                    Epoch { maker: step.author, view: begin.view.clone(), seed: begin.seed, wraps: begin.wraps };
-                membership.epochs.insert(step.id, Arc::new(epoch));
-            }
         }
         Ok(())
     }
@@ -332,18 +345,17 @@ impl Fold {
         if !membership.members.contains_key(member) {
             membership.members.insert(*member, Member { role, admitted_by: step.id, rank });
         }
-        // Of two admissions at once that claim one leaf key, the first has it: nobody reads by another's key.
-        let taken = |leaf: &LeafKey| membership.devices.values().any(|device| device.leaf.as_ref() == Some(leaf));
-        let leaf = binding.leaf.clone().filter(|leaf| !taken(leaf));
+        // That a device holds its leaf key nobody can prove to others. Whoever claims another's gets wraps that only the
+        // other opens, and takes nothing from it: a device reads by its author key and its leaf key together.
         let device = Device {
             path: binding.path.clone(),
             key: resolved.key,
-            leaf,
+            leaf: binding.leaf.clone(),
             peer: binding.peer,
             role: role.min(resolved.role),
             bound_by: step.id,
         };
-        place(membership, binding.author, device);
+        place(membership, step, binding.author, device);
         Ok(())
     }
 
@@ -384,14 +396,16 @@ pub(crate) fn name(named: &mut Map<ChainId, BTreeSet<BlockId>>, foreign: &[Forei
 }
 
 /// Gives a device its place under its author key, unless that is taken.
-fn place(membership: &mut Membership, author: AuthorKey, device: Device) {
+fn place(membership: &mut Membership, step: &Step, author: AuthorKey, device: Device) {
     if membership.devices.contains_key(&author) {
         return;
     }
     if let Some(leaf) = &device.leaf {
-        for (tag, byte) in membership.readers_tag.0.iter_mut().zip(leaf.id().0) {
+        let reader = blake3::derive_key("walytis v1 reader", &[author.0, leaf.id().0].concat());
+        for (tag, byte) in membership.readers_tag.0.iter_mut().zip(reader) {
             *tag ^= byte;
         }
+        membership.readers_since = membership.readers_since.max(step.generation);
     }
     let mut authors = membership.peers.get(&device.peer).cloned().unwrap_or_default();
     authors.insert(author);

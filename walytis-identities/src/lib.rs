@@ -24,7 +24,7 @@ mod operation;
 mod writer;
 
 pub use did::{Did, ParseDidError};
-pub use epochs::{give_wrap, is_settled, own_wraps};
+pub use epochs::{give_wrap, own_wrap};
 pub use fold::{Fold, FoldError};
 pub use judge::{Judged, Refusal};
 pub use keyring::{KeyringError, LocalDevice};

@@ -29,7 +29,7 @@ pub struct Device {
     pub path: Vec<ChainId>,
     /// The device's key.
     pub key: HybridKey,
-    /// The key to which epochs are wrapped for it, on chains with content.
+    /// The key to which epochs are wrapped for it, on chains with content. That it holds the secret is its own claim.
     pub leaf: Option<LeafKey>,
     /// The key by which the transport knows it.
     pub peer: PeerId,
@@ -81,6 +81,8 @@ pub struct Epoch {
     pub maker: AuthorKey,
     /// The heads of operations whose fold gives its readers.
     pub view: Vec<BlockId>,
+    /// The generation of its operation.
+    pub generation: u64,
     /// The hash of its seed.
     pub seed: Hash,
     /// The Merkle root over its wraps.
@@ -110,14 +112,17 @@ pub struct Membership {
     pub named: Map<ChainId, BTreeSet<BlockId>>,
     /// How deep the chains below this one nest: 0 for a device.
     pub depth: u8,
-    /// The names of all readers' leaf keys, by exclusive or: where it differs, so do the readers.
+    /// Hashes of all readers' author keys and leaf keys, by exclusive or: where it differs, so do the readers.
     pub readers_tag: Hash,
+    /// The highest generation of an operation that seated a reader. An epoch that is not above it lacks that reader.
+    pub readers_since: u64,
     /// The keys under which the devices write here, by the key by which the transport knows each.
     pub(crate) peers: Map<PeerId, BTreeSet<AuthorKey>>,
 }
 
 impl Membership {
-    /// The leaf keys of all devices that may read, by id: those for whom an epoch of this view is made.
+    /// The leaf keys of all devices that may read, by id: those to which an epoch of this view is wrapped. A key that two
+    /// devices claim is there once: one of them holds it, and the wrap is that one's.
     #[must_use]
     pub fn readers(&self) -> BTreeMap<Hash, LeafKey> {
         let leaves = self.devices.values().filter_map(|device| device.leaf.clone());

@@ -18,8 +18,8 @@ const READ_BLOCKS: usize = 256;
 /// Says to one follower that there is something to read.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    news: Notify,
-    ended: AtomicBool,
+    pub(crate) news: Notify,
+    pub(crate) ended: AtomicBool,
 }
 
 impl News {

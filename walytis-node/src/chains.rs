@@ -170,7 +170,7 @@ impl Node {
         self.ask_chain(ChainCommand::Rule { chain: chain.to_owned(), rule }).await.map(|_| ())
     }
 
-    async fn ask_chain(&self, command: ChainCommand) -> Result<ChainAnswer, NodeError> {
+    pub(crate) async fn ask_chain(&self, command: ChainCommand) -> Result<ChainAnswer, NodeError> {
         match self.ask(Command::Chain(command)).await? {
             Answer::Chain(answer) => Ok(answer),
             other => mismatch(&other),

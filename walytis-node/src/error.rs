@@ -2,6 +2,7 @@
 
 use crate::machine::EngineError;
 use walytis_core::NetworkError;
+use walytis_core::public::{ArchiveError, ImportError};
 
 /// Why a node could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +11,17 @@ pub enum NodeError {
     /// The engine refused, or the store failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A file is no export of a chain, or not a whole one. The blocks before are kept.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A block of a file does not hold. Those before it are kept.
+    #[error("block {block} of the file was not taken: {reason}")]
+    NotTaken {
+        /// Which, counted from 1.
+        block: u64,
+        /// Why.
+        reason: ImportError,
+    },
     /// The network refused.
     #[error(transparent)]
     Network(#[from] NetworkError),

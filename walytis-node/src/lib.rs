@@ -4,11 +4,16 @@
 //! - `Home` is a node's folder; from it a [`Node`] is made, offline or serving.
 //! - [`Node`] is the handle that applications hold. Its methods about public chains are in `chains`, those about private
 //!   groups in `groups`; [`Posting`], [`ChainPager`], [`ChainSubscription`] and [`Listening`] are what some of them give.
+//! - [`ChainReader`] is a public chain read under a name, with a cursor in the store; its methods of [`Node`] are in
+//!   `reading`.
+//! - [`ChainExport`] and [`ChainImport`] are a public chain as a file.
 //! - `machine` chooses the engine: that of private groups and public chains, or that of public chains alone.
 //! - `shell` is the task behind it: requests, network events, commits and timers go into the engine, and its effects come
 //!   out. `waiting` knows who waits for which answer, `committer` makes batches durable, `outbox` sends, `timers` waits,
 //!   and `delivery` bounds what waits for a subscriber.
 
+mod archive;
+mod chain_reader;
 mod chain_subscription;
 mod chains;
 mod committer;
@@ -34,6 +39,7 @@ mod peers;
 mod places;
 mod post;
 mod progress;
+mod reading;
 mod request;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod serve;
@@ -45,6 +51,8 @@ mod waiting;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod wishes;
 
+pub use archive::{ChainExport, ChainImport, Imported};
+pub use chain_reader::{Acknowledger, ChainReader, ChainStream, Reading, Retry};
 pub use chain_subscription::ChainSubscription;
 pub use chains::{ChainJoin, ChainPager};
 pub use error::NodeError;
@@ -72,9 +80,11 @@ pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::public::{
-    ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer, ChainSummary, Cursor, Equivocation, Limits,
-    PublicError, Rule, Sharing, Standing,
+    ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
+    ChainSummary, Cursor, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
+    Standing, Start, SubscriptionSummary,
 };
+pub use walytis_core::query::IdPrefix;
 pub use walytis_core::{
     Address, AuthorKey, BlockId, Carrier, ChainId, Found, KnownPeer, Network, NetworkError, PeerId, Progress, Route,
     Store, StoreError, Timestamp, Way,

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use walytis_core::public;
+use walytis_core::query::{self, Order, Query, Span};
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
-use walytis_identities::{
-    BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, is_settled, keyring, own_wraps,
-};
+use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, keyring, own_wrap};
 
 use crate::EngineError;
 use crate::content::PrivateBody;
 use crate::{policy, records};
+
+/// How many blocks are read at once where their order is checked. Each page of a generation reads all of that generation's
+/// headers, so it is not a small number; a page ends at some MiB besides.
+const PAGE_BLOCKS: usize = 4096;
 
 /// What was verified, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,14 +107,17 @@ impl Check {
 
     /// The order's index names every block once, ancestors first, and the heads are those that no block names.
     fn order(&mut self, view: &Pending, chain: ChainId, length: u64) {
-        let mut from = 0;
+        let positions = Span { from: 0, to: length.saturating_sub(1) };
+        let query = Query { order: Order::Listing, positions, ..Query::default() };
+        let mut after = None;
         let mut seen = 0_u64;
         loop {
-            let Some((page, next)) = self.note(chain, chains::in_order(view, chain, from, 256)) else { return };
-            let counted = page.iter().filter(|stored| stored.position < length).count();
-            seen = seen.saturating_add(u64::try_from(counted).unwrap_or(u64::MAX));
-            let Some(next) = next else { break };
-            from = next;
+            let Some(page) = self.note(chain, query::page(view, chain, &query, after, PAGE_BLOCKS)) else { return };
+            seen = seen.saturating_add(u64::try_from(page.blocks.len()).unwrap_or(u64::MAX));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
         if seen != length {
             self.problem(chain, &format!("its order has {seen} blocks, and it should have {length}"));
@@ -208,14 +214,24 @@ impl Check {
     /// The wraps of an epoch that this device made, or what it owns of one that names it.
     fn wraps(&mut self, view: &Pending, chain: ChainId, id: BlockId, begin: &BeginEpoch) {
         let Some(device) = &self.device else { return };
-        let found = own_wraps(view, &mut self.fold, chain, id, begin).and_then(|own| {
-            let owed = own.is_empty() && device.is_named(view, &mut self.fold, chain, (id, begin))?;
-            Ok(!owed || self.missing.contains(chain, id) || is_settled(view, id)?)
-        });
-        match found {
-            Ok(true) => {}
-            Ok(false) => self.problem(chain, &format!("the key of epoch {id} is lost")),
+        let owned = device
+            .is_named(view, &mut self.fold, chain, (id, begin))
+            .and_then(|named| Ok(!named || self.missing.contains(chain, id) || keyring::epoch(view, id)?.is_some()));
+        match owned.and_then(|owned| Ok((owned, self.kept(view, chain, id, begin)?))) {
+            Ok((true, true)) => {}
+            Ok((false, _)) => self.problem(chain, &format!("the key of epoch {id} is lost")),
+            Ok((true, false)) => self.problem(chain, &format!("wraps of epoch {id} are lost")),
             Err(error) => self.problem(chain, &format!("epoch {id}: {error}")),
         }
+    }
+
+    /// Whether of the wraps of an epoch all are here, or none as of one that another device made.
+    fn kept(&mut self, view: &Pending, chain: ChainId, id: BlockId, begin: &BeginEpoch) -> Result<bool, WriteError> {
+        let readers = self.fold.at(view, chain, &begin.view)?.readers();
+        let mut kept = 0_usize;
+        for leaf in readers.keys() {
+            kept = kept.saturating_add(usize::from(own_wrap(view, id, begin, leaf)?.is_some()));
+        }
+        Ok(kept == 0 || kept == readers.len())
     }
 }

@@ -1,6 +1,7 @@
 //! The overlay's own tables: content, what is missing of it, names, and remembered addresses.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
@@ -104,6 +105,13 @@ impl Missing {
     pub(crate) fn of(&self, group: ChainId) -> impl Iterator<Item = BlockId> + '_ {
         let from = (group, BlockId([0; 32]));
         self.rows.range(from..).take_while(move |((chain, _), _)| *chain == group).map(|((_, id), _)| *id)
+    }
+
+    /// Those of a group behind a block, in the order of their ids.
+    pub(crate) fn behind(&self, group: ChainId, last: Option<BlockId>) -> impl Iterator<Item = BlockId> + '_ {
+        let from = last.map_or(Bound::Included((group, BlockId([0; 32]))), |last| Bound::Excluded((group, last)));
+        let rows = self.rows.range((from, Bound::Unbounded));
+        rows.take_while(move |((chain, _), _)| *chain == group).map(|((_, id), _)| *id)
     }
 
     pub(crate) fn contains(&self, group: ChainId, id: BlockId) -> bool {

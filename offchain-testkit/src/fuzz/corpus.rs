@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use walytis_core::public::{ChainCode, ChainInviter, PublicMessage};
+use walytis_core::public::{ArchiveHead, ArchiveKind, ChainCode, ChainInviter, PublicMessage, archived};
 use walytis_core::sync::{SyncMessage, WANTED_MAX, WireBlock};
 use walytis_core::{
     Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, PeerId, Place, Timestamp, codec,
@@ -131,6 +131,11 @@ impl Corpus {
         let block = WireBlock { block: block.raw().clone(), attachment: None, foreign: Vec::new() };
         self.add("block", codec::encode(&block));
         self.add("header", block.block.header.clone());
+        for (kind, blocks) in [(ArchiveKind::Chain, 3), (ArchiveKind::Blocks, 1)] {
+            let head = ArchiveHead { kind, chain, blocks }.encode();
+            let blocks = (0..blocks).flat_map(|_| archived(&block.block));
+            self.add("archive", head.into_iter().chain(blocks).collect());
+        }
         let ids: Vec<BlockId> = (0..5).map(|number| BlockId([number; 32])).collect();
         let messages = [
             PublicMessage::Greeting { marks: vec![Hash([1; 32]), Hash([2; 32])] },

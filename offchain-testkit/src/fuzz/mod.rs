@@ -8,7 +8,7 @@ mod corpus;
 mod damage;
 mod fixture;
 
-use walytis_core::public::{ChainCode, ChainCommand, PublicMessage};
+use walytis_core::public::{ArchiveReader, Archived, ChainCode, ChainCommand, PublicMessage, archived};
 use walytis_core::sync::WireBlock;
 use walytis_core::{Header, ParsedBlock, Timestamp, codec};
 use walytis_identities::session::{Initiator, LocalDevice, OPERATIONS_BYTES_MAX, Responder, SessionError};
@@ -61,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "stored_row", run: stored_row },
     Target { name: "public_message", run: public_message },
     Target { name: "chain_code", run: chain_code },
+    Target { name: "archive", run: archive },
 ];
 
 /// Decodes, and asserts that what is accepted encodes to itself.
@@ -144,6 +145,41 @@ pub fn chain_code(bytes: &[u8]) -> Verdict {
         assert!(code.to_text().parse().as_ref() == Ok(code), "its text means the same");
     }
     Verdict::of(&code)
+}
+
+/// A file of exported blocks, read in pieces, and what its blocks are by themselves.
+///
+/// # Panics
+/// If other bytes than those that were read make the same file, or if it is read otherwise in other pieces.
+#[must_use]
+pub fn archive(bytes: &[u8]) -> Verdict {
+    let read = |piece: usize| {
+        let (mut reader, mut parts) = (ArchiveReader::new(), Vec::new());
+        for piece in bytes.chunks(piece) {
+            reader.push(piece);
+            while let Some(part) = reader.next_part()? {
+                parts.push(part);
+            }
+        }
+        reader.finish().map(|_| parts)
+    };
+    let parts = read(4096);
+    assert!(parts == read(7), "pieces are no matter");
+    let Ok(parts) = parts else { return Verdict::Refused };
+    let again = parts.iter().flat_map(|part| match part {
+        Archived::Head(head) => head.encode().to_vec(),
+        Archived::Block(block) => archived(block),
+    });
+    assert!(again.eq(bytes.iter().copied()), "accepted bytes encode to themselves");
+    let blocks = parts.into_iter().filter_map(|part| match part {
+        Archived::Block(block) => Some(ParsedBlock::parse(block)),
+        Archived::Head(_) => None,
+    });
+    let mut verdict = Verdict::Accepted;
+    for block in blocks {
+        verdict = if block.and_then(|block| block.verify(None)).is_ok() { verdict } else { Verdict::Refused };
+    }
+    verdict
 }
 
 /// What travels beside a block.

@@ -4,12 +4,25 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{group, post, read};
+use super::{chain_files, group, post, read};
 use crate::chain_arguments::{Chain, Rules};
 use crate::context::Context;
-use crate::link::{self, ChainDetailsView, ChainInvitationView, ChainView, Reach, Reply, Request, RuleView};
+use crate::link::{
+    self, ChainDetailsView, ChainInvitationView, ChainView, LetterChange, LetterView, Reach, Reply, Request, RuleView,
+};
 use crate::output::printable;
 use crate::time::Moment;
+
+/// A dead letter as JSON.
+#[derive(Serialize)]
+struct Letter<'a> {
+    #[serde(flatten)]
+    block: read::Line<'a>,
+    tries: u32,
+    reason: &'a str,
+    failed_at_ms: u64,
+    again: bool,
+}
 
 #[derive(Serialize)]
 struct Deleted {
@@ -32,9 +45,29 @@ pub(crate) async fn run(context: &mut Context, arguments: Chain) -> anyhow::Resu
         Chain::Post { chain, contents } => {
             post::post(context, contents, |topics| Request::PostToChain { chain, topics }).await
         }
-        Chain::Read { chain, selection } => {
+        Chain::Read { chain, selection, subscription: None } => {
             read::read(context, selection, |topic, follow| Request::ReadChain { chain, topic, follow }).await
         }
+        Chain::Read { chain, selection, subscription: Some(name) } => {
+            let request = |topic, follow| Request::ReadNamed { chain, name, topic, follow };
+            read::read(context, selection, request).await
+        }
+        Chain::Subscriptions { chain, forget: None } => subscriptions(context, chain).await,
+        Chain::Subscriptions { chain, forget: Some(name) } => {
+            changed(context, Request::ForgetSubscription { chain, name }).await?;
+            context.output.remark("Forgotten.");
+            Ok(())
+        }
+        Chain::Letters { chain, name, replay, discard, block } => {
+            let change = match (replay, discard) {
+                (true, _) => LetterChange::Replay,
+                (false, true) => LetterChange::Discard,
+                (false, false) => LetterChange::None,
+            };
+            letters(context, Request::Letters { chain, name, change, block }).await
+        }
+        Chain::Export { chain, file, block } => chain_files::export(context, chain, file, block).await,
+        Chain::Import { file, name } => chain_files::import(context, file, name).await,
         Chain::Invite { chain, uses, any_number, shareable } => {
             let uses = (!any_number).then_some(uses);
             invite(context, Request::InviteToChain { chain, uses, shareable }).await
@@ -85,7 +118,47 @@ async fn list(context: &mut Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn line(chain: &ChainView) -> String {
+async fn subscriptions(context: &mut Context, chain: String) -> anyhow::Result<()> {
+    let mut access = link::open(context, Reach::Store, Request::Subscriptions { chain }).await?;
+    let mut listed = 0_u64;
+    while let Some(reply) = context.stop.or(access.link.next()).await? {
+        if let Reply::Subscription(each) = reply {
+            listed = listed.saturating_add(1);
+            let live = if each.live { ", read now" } else { "" };
+            let name = printable(&each.name);
+            context
+                .output
+                .result(format!("{name}  behind: {}, dead letters: {}{live}", each.behind, each.letters), &each)?;
+        }
+    }
+    access.close().await;
+    if listed == 0 {
+        context.output.remark("Nobody reads this chain under a name: `walytis chain read CHAIN --subscription NAME`");
+    }
+    Ok(())
+}
+
+async fn letters(context: &mut Context, request: Request) -> anyhow::Result<()> {
+    let mut access = link::open(context, Reach::Store, request).await?;
+    let mut listed = 0_u64;
+    while let Some(reply) = context.stop.or(access.link.next()).await? {
+        if let Reply::Letter(LetterView { entry, tries, reason, failed_at_ms, again, .. }) = reply {
+            listed = listed.saturating_add(1);
+            let letter = Letter { block: read::line(&entry), tries, reason: &reason, failed_at_ms, again };
+            let waits = if again { ", to be handed out again" } else { "" };
+            let failed =
+                format!("failed {tries} times, last at {}: {}{waits}", Moment(failed_at_ms), printable(&reason));
+            context.output.result(format!("{}    {failed}", read::text(&entry)), &letter)?;
+        }
+    }
+    access.close().await;
+    if listed == 0 {
+        context.output.remark("There are no such dead letters.");
+    }
+    Ok(())
+}
+
+pub(super) fn line(chain: &ChainView) -> String {
     let ChainView { name, id, standing, blocks, bytes, peers } = chain;
     let standing = match standing.as_str() {
         "joining" => ", its join broke off: join it again",

@@ -1,6 +1,7 @@
 //! The commands, one to a file.
 
 mod chain;
+mod chain_files;
 mod check;
 mod completions;
 mod demo;
@@ -54,6 +55,10 @@ pub(crate) const fn name(command: &Command) -> &'static str {
             Chain::Delete { .. } => "chain delete",
             Chain::Post { .. } => "chain post",
             Chain::Read { .. } => "chain read",
+            Chain::Subscriptions { .. } => "chain subscriptions",
+            Chain::Letters { .. } => "chain letters",
+            Chain::Export { .. } => "chain export",
+            Chain::Import { .. } => "chain import",
             Chain::Invite { .. } => "chain invite",
             Chain::Invitations { .. } => "chain invitations",
             Chain::Revoke { .. } => "chain revoke",

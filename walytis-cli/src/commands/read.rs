@@ -19,7 +19,7 @@ const SHORT: usize = 12;
 
 /// A block as JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     id: &'a str,
     author: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -68,11 +68,12 @@ pub(super) async fn read(
         Format::Text => Shown::Text,
     };
     let request = request(topic.map(ByteBuf::from), follow);
+    let acknowledges = matches!(request, Request::ReadNamed { .. });
     let mut access = match follow {
         true => link::open_served(context, request).await?,
         false => link::open(context, Reach::Store, request).await?,
     };
-    let mut printer = Printer { shown, missing: 0, without: BTreeMap::new() };
+    let mut printer = Printer { shown, acknowledges, missing: 0, without: BTreeMap::new() };
     let result = if follow {
         tokio::select! {
             // Following has no other end.
@@ -97,6 +98,8 @@ pub(super) async fn read(
 
 struct Printer {
     shown: Shown,
+    /// Whether the node waits to hear of each block that it is written.
+    acknowledges: bool,
     missing: u64,
     /// Of each device, a block whose content is not here.
     without: BTreeMap<String, String>,
@@ -107,6 +110,10 @@ impl Printer {
         while let Some(reply) = context.stop.or(link.next()).await? {
             if let Reply::Entry(entry) = reply {
                 self.print(&mut context.output, &entry)?;
+                if self.acknowledges {
+                    context.output.flush()?;
+                    link.send(Request::Printed).await?;
+                }
             }
             // Whoever waits for a block gets it at once; many are written together.
             if link.is_empty() {
@@ -151,7 +158,7 @@ impl Printer {
     }
 }
 
-fn line(entry: &EntryView) -> Line<'_> {
+pub(super) fn line(entry: &EntryView) -> Line<'_> {
     let content = entry.content.as_ref();
     Line {
         id: &entry.id,
@@ -170,7 +177,7 @@ fn line(entry: &EntryView) -> Line<'_> {
 }
 
 /// A line about the block, then its content, indented.
-fn text(entry: &EntryView) -> String {
+pub(super) fn text(entry: &EntryView) -> String {
     let short = |id: &str| id.rsplit(':').next().and_then(|digits| digits.get(..SHORT)).unwrap_or(id).to_owned();
     let mut head = format!("{}  {}  by {}", short(&entry.id), Moment(entry.created_at_ms), short(&entry.author));
     let Some(content) = &entry.content else { return format!("{head}\n    (its content is on its way)\n") };
@@ -233,7 +240,7 @@ mod tests {
             }
         }
         let mut output = Output::to(Shared(results.clone()), Format::Text);
-        let mut printer = Printer { shown: Shown::Raw, missing: 0, without: BTreeMap::new() };
+        let mut printer = Printer { shown: Shown::Raw, acknowledges: false, missing: 0, without: BTreeMap::new() };
         for content in [Some(&b"a"[..]), Some(b"b\n"), None, Some(b"")] {
             printer.print(&mut output, &entry(content)).expect("printed");
         }

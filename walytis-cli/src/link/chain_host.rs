@@ -47,7 +47,7 @@ impl Host {
                     false => self.list_chain(&chain, topic, None).await,
                 };
             }
-            _ => return Err(Ended::Refused("the command asked for nothing that a node can do".to_owned())),
+            other => return self.about_delivery(other).await,
         };
         self.say(reply).await
     }

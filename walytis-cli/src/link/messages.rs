@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
+use super::delivery_host::{LetterChange, LetterView, SubscriptionView};
 use super::peer_views::PeerView;
 use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, ProgressView, StatusView};
 
@@ -58,6 +59,21 @@ pub(crate) enum Request {
     PostToChain { chain: String, topics: Vec<ByteBuf> },
     /// As [`Request::Read`], of a public chain.
     ReadChain { chain: String, topic: Option<ByteBuf>, follow: bool },
+    /// As [`Request::ReadChain`], from where the name is. The node waits for [`Request::Printed`] after each block.
+    ReadNamed { chain: String, name: String, topic: Option<ByteBuf>, follow: bool },
+    /// The last block of a [`Request::ReadNamed`] is written.
+    Printed,
+    /// A [`Reply::Subscription`] each.
+    Subscriptions { chain: String },
+    /// [`Reply::Changed`].
+    ForgetSubscription { chain: String, name: String },
+    /// A [`Reply::Letter`] each, as it is after the change; of one block if the beginning of its id is given.
+    Letters { chain: String, name: String, change: LetterChange, block: Option<String> },
+    /// A [`Reply::Piece`] each; of one block if the beginning of its id is given.
+    ExportChain { chain: String, block: Option<String> },
+    /// [`Request::Content`] follows with the file's bytes, then [`Request::End`]; [`Reply::Importing`], then
+    /// [`Reply::Imported`].
+    ImportChain { name: Option<String> },
 }
 
 /// What the node says to it. The last is [`Reply::Done`] or [`Reply::Failed`].
@@ -93,6 +109,16 @@ pub(crate) enum Reply {
     Posted(String),
     /// A block.
     Entry(EntryView),
+    /// A name under which a chain is read.
+    Subscription(SubscriptionView),
+    /// A dead letter.
+    Letter(LetterView),
+    /// Bytes of an export, and how many blocks are told of how many.
+    Piece { bytes: ByteBuf, blocks: u64, of: u64 },
+    /// So many blocks of how many are imported.
+    Importing { blocks: u64, of: u64 },
+    /// An import is done.
+    Imported { chain: ChainView, new: u64, known: u64 },
     /// What was here is told; what arrives follows.
     CaughtUp,
     /// All is said.

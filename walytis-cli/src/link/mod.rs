@@ -4,6 +4,7 @@
 
 mod chain_host;
 mod chain_views;
+mod delivery_host;
 #[cfg(unix)]
 mod frames;
 mod host;
@@ -21,6 +22,7 @@ use crate::output::printable;
 use crate::progress::Progress;
 
 pub(crate) use chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
+pub(crate) use delivery_host::{LetterChange, LetterView};
 pub(crate) use host::answer;
 pub(crate) use messages::{Reply, Request};
 pub(crate) use open::{Access, Reach, open, open_home, open_if_served, open_served, take_commands};
@@ -53,7 +55,7 @@ pub(crate) struct NodeGone;
 
 impl Link {
     /// Sends a part of the request. Waits while too many wait.
-    async fn send(&self, request: Request) -> anyhow::Result<()> {
+    pub(crate) async fn send(&self, request: Request) -> anyhow::Result<()> {
         self.requests.send(request).await.map_err(|_| NodeGone.into())
     }
 

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod chain;
+mod chain_files;
 mod common;
 mod demo;
 mod home;

@@ -113,7 +113,7 @@ impl PublicChains {
     }
 
     /// Takes in blocks that wait for nothing any more, as many as this step may. Returns who sent what does not hold.
-    fn take_freed(&mut self, desk: &mut Desk<'_>) -> Result<BTreeSet<PeerId>, PublicError> {
+    pub(super) fn take_freed(&mut self, desk: &mut Desk<'_>) -> Result<BTreeSet<PeerId>, PublicError> {
         let mut condemned = BTreeSet::new();
         while self.freed < FREED_MAX {
             let Some((sender, (chain, block))) = self.orphans.next_free() else { break };
@@ -234,19 +234,31 @@ impl PublicChains {
             self.reached(ChainLimit::AuthorBlocks);
             return Ok(Taken::Later(pause));
         }
-        let last = chains::previous(desk.view, chain, author)?;
-        chains::insert(desk.view, block)?;
-        self.inserted(desk, chain, block, Some(from));
+        self.insert_other(desk, chain, block, from)?;
         let addresses = self.peers.get(&from).map(|known| known.addresses.as_slice()).unwrap_or_default();
         if let Some(followed) = self.chains.get_mut(&chain) {
             followed.prove(desk.view, from, addresses, desk.now);
         }
+        Ok(Taken::New)
+    }
+
+    /// Adds a block that was not made here just now, and whose parents are here.
+    pub(super) fn insert_other(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        block: &VerifiedBlock,
+        from: PeerId,
+    ) -> Result<(), ChainError> {
+        let last = chains::previous(desk.view, chain, block.header().author)?;
+        chains::insert(desk.view, block)?;
+        self.inserted(desk, chain, block, Some(from));
         if let Some((last, sequence)) = last
             && block.header().sequence <= sequence
         {
             self.forked(desk, chain, block, last)?;
         }
-        Ok(Taken::New)
+        Ok(())
     }
 
     /// Whether a peer is sending what is below a block of an author that is taken: then blocks of others come in, too,

@@ -3,8 +3,9 @@
 use super::publish::entry;
 use super::records::{Followed, Rules};
 use super::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainPage, ChainPeer, ChainSummary, ChainTimer,
-    Cursor, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep,
+    ArchiveCommand, ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainPage, ChainPeer,
+    ChainSummary, ChainTimer, Cursor, DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing,
+    Sweep, subscribers,
 };
 use crate::chains::query::{self, Order, Query, Span};
 use crate::{AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, Pending, Place, Ticket, chains};
@@ -23,8 +24,14 @@ impl PublicChains {
     /// # Errors
     /// Only the store's.
     pub fn command(&mut self, desk: &mut Desk<'_>, ticket: Ticket, command: ChainCommand) -> Result<(), PublicError> {
-        let reading =
-            matches!(command, ChainCommand::Show { .. } | ChainCommand::List { .. } | ChainCommand::Since { .. });
+        let reading = matches!(
+            command,
+            ChainCommand::Show { .. }
+                | ChainCommand::List { .. }
+                | ChainCommand::Since { .. }
+                | ChainCommand::Archive(ArchiveCommand::Read { .. } | ArchiveCommand::Find { .. })
+                | ChainCommand::Delivery(DeliveryCommand::Read { .. } | DeliveryCommand::Letters { .. })
+        );
         let savepoint = desk.view.savepoint();
         let answer = match command {
             // These are answered later.
@@ -84,6 +91,7 @@ impl PublicChains {
             }
             ChainCommand::Unsubscribe { subscription } => {
                 self.subscriptions.remove(&subscription);
+                self.live.remove(&subscription);
                 Ok(ChainAnswer::Done)
             }
             ChainCommand::Invite { chain, uses, sharing } => {
@@ -105,6 +113,8 @@ impl PublicChains {
                 }
                 self.rule(desk, chain, rule).map(|()| ChainAnswer::Done)
             }
+            ChainCommand::Delivery(command) => self.about_delivery(desk, ticket, command),
+            ChainCommand::Archive(command) => self.about_archives(desk, command).map(ChainAnswer::Archive),
             ChainCommand::Join { .. } | ChainCommand::Delete { .. } => Ok(ChainAnswer::Done),
         }
     }
@@ -117,7 +127,7 @@ impl PublicChains {
     }
 
     /// As [`PublicChains::find`], of a chain that can be read and written.
-    fn find_followed(&self, text: &str) -> Result<ChainId, PublicError> {
+    pub(super) fn find_followed(&self, text: &str) -> Result<ChainId, PublicError> {
         let chain = self.find(text)?;
         match self.chains.get(&chain).map(|followed| followed.standing) {
             Some(Standing::Joining) => Err(PublicError::NotJoined),
@@ -357,13 +367,16 @@ impl PublicChains {
         self.newer.remove(&chain);
         self.announcing.retain(|(_, of)| *of != chain);
         self.subscriptions.retain(|_, of| *of != chain);
+        self.live.retain(|_, live| live.chain != chain);
         self.authors.retain(|(of, _), _| *of != chain);
     }
 
     /// Removes the next blocks of a chain that is being deleted.
     pub(super) fn sweep(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
         let Some(chain) = self.sweeps.keys().next().copied() else { return Ok(()) };
-        if chains::remove(desk.view, chain, SWEEP_BLOCKS)? == 0 {
+        let number = self.chains.get(&chain).map(Followed::number);
+        let named = number.map_or(Ok(0), |number| subscribers::remove(desk.view, number, SWEEP_BLOCKS))?;
+        if named == 0 && chains::remove(desk.view, chain, SWEEP_BLOCKS)? == 0 {
             if let Some(followed) = self.chains.remove(&chain) {
                 followed.remove(desk.view);
             }

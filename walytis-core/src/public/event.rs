@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::archive::{ArchiveAnswer, ArchiveCommand, ImportError};
 use super::code::CodeError;
+use super::delivery::{DeliveryAnswer, DeliveryCommand, DeliveryError};
 use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
 use crate::{
@@ -105,6 +107,10 @@ pub enum ChainCommand {
         /// The change.
         rule: Rule,
     },
+    /// Something about named subscriptions.
+    Delivery(DeliveryCommand),
+    /// Something about archives.
+    Archive(ArchiveCommand),
 }
 
 impl fmt::Debug for ChainCommand {
@@ -125,6 +131,8 @@ impl fmt::Debug for ChainCommand {
             Self::Revoke { chain, invitation } => write!(f, "Revoke({chain:?}, {invitation})"),
             Self::Join { name, .. } => write!(f, "Join({name:?})"),
             Self::Rule { chain, rule } => write!(f, "Rule({chain:?}, {rule:?})"),
+            Self::Delivery(command) => command.fmt(f),
+            Self::Archive(_) => f.write_str("Archive"),
         }
     }
 }
@@ -448,6 +456,10 @@ pub enum ChainAnswer {
     Invitation(ChainInvitation),
     /// The invitations.
     Invitations(Vec<ChainInvitation>),
+    /// About named subscriptions.
+    Delivery(DeliveryAnswer),
+    /// About archives.
+    Archive(ArchiveAnswer),
     /// It is done.
     Done,
 }
@@ -518,6 +530,12 @@ pub enum PublicError {
     /// Reading or writing did not work.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// Something about named subscriptions.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    /// Something about archives.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The store failed earlier, so the node has stopped.
     #[error("the node has stopped: {0}")]
     Stopped(String),

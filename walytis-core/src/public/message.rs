@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::compact::{Packed, pack, unpack};
 use super::limits::CHAINS_MAX;
 use crate::codec::{self, CodecError};
-use crate::sync::SyncMessage;
+use crate::sync::{SyncMessage, WireBlock};
 use crate::{Address, ChainId, Hash, PeerId};
 
 /// The first byte of every frame about public chains.
@@ -72,13 +73,42 @@ pub enum PublicMessage {
     Sync(SyncMessage),
 }
 
+/// A message as it travels: blocks without what their receiver can restore.
+#[derive(Serialize, Deserialize)]
+enum Framed<M> {
+    /// Any message without blocks.
+    Plain(M),
+    /// [`SyncMessage::Portion`].
+    Portion { chain: ChainId, left: u64, blocks: Vec<Packed> },
+    /// [`SyncMessage::Push`]: one block.
+    Push { chain: ChainId, block: Packed },
+}
+
 impl PublicMessage {
     /// The frame: kind, version, message.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let mut bytes = vec![FRAME_KIND, MESSAGE_VERSION];
-        bytes.extend_from_slice(&codec::encode(self));
+        bytes.extend_from_slice(&self.encode());
         bytes
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let framed = match self {
+            // With something beside them, they travel as no honest peer sends them.
+            Self::Sync(SyncMessage::Portion { chain, blocks, left }) if blocks.iter().all(WireBlock::is_bare) => {
+                let blocks = pack(*chain, blocks.iter().map(|wire| &wire.block));
+                Framed::Portion { chain: *chain, left: *left, blocks }
+            }
+            Self::Sync(SyncMessage::Push { chain, block }) if block.is_bare() => {
+                match pack(*chain, std::iter::once(&block.block)).pop() {
+                    Some(packed) => Framed::Push { chain: *chain, block: packed },
+                    None => Framed::Plain(self),
+                }
+            }
+            _ => Framed::Plain(self),
+        };
+        codec::encode(&framed)
     }
 
     /// Reads a message from a frame without its kind.
@@ -87,7 +117,22 @@ impl PublicMessage {
     /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::expect_version(bytes, MESSAGE_VERSION)?;
-        let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
+        let bare = |block| WireBlock { block, attachment: None, foreign: Vec::new() };
+        let encoded = bytes.get(1..).unwrap_or_default();
+        let message = match codec::decode::<Framed<Self>>(encoded)? {
+            Framed::Plain(Self::Sync(SyncMessage::Portion { .. } | SyncMessage::Push { .. })) => {
+                return Err(CodecError::Malformed);
+            }
+            Framed::Plain(message) => message,
+            Framed::Portion { chain, left, blocks } => {
+                let blocks = unpack(chain, blocks)?.into_iter().map(bare).collect();
+                Self::Sync(SyncMessage::Portion { chain, blocks, left })
+            }
+            Framed::Push { chain, block } => {
+                let block = unpack(chain, vec![block])?.pop().map(bare).ok_or(CodecError::Malformed)?;
+                Self::Sync(SyncMessage::Push { chain, block })
+            }
+        };
         let bounded = match &message {
             Self::Greeting { marks } => marks.len() <= CHAINS_MAX && marks.is_sorted_by(|a, b| a < b),
             Self::Addresses { addresses } => {
@@ -96,8 +141,8 @@ impl PublicMessage {
             }
             Self::Join { .. } | Self::Joined { .. } | Self::Refused { .. } => true,
             Self::Sync(SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. }) => false,
-            Self::Sync(SyncMessage::Push { block, .. }) => block.is_bare(),
-            Self::Sync(SyncMessage::Portion { blocks, .. }) => blocks.iter().all(crate::sync::WireBlock::is_bare),
+            // What has a shorter form is sent in it: one message, one encoding.
+            Self::Sync(SyncMessage::Push { .. } | SyncMessage::Portion { .. }) => message.encode() == encoded,
             Self::Sync(sync) => sync.is_bounded(),
         };
         if bounded { Ok(message) } else { Err(CodecError::Malformed) }

@@ -9,23 +9,36 @@
 //! **Invariant:** a chain's id is told to nobody who has not shown that it knows it.
 
 mod accept;
+mod archive;
 mod code;
 mod command;
+mod compact;
 mod connect;
+mod delivery;
 mod event;
 mod exchange;
+mod import;
 mod invite;
 mod join;
 mod limits;
 mod message;
 mod publish;
 mod records;
+mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_core::CryptoRng;
 
+pub use archive::{
+    ARCHIVE_BLOCK_BYTES_MAX, ARCHIVE_HEAD_BYTES, ARCHIVE_MAGIC, ARCHIVE_VERSION, ArchiveAnswer, ArchiveCommand,
+    ArchiveError, ArchiveHead, ArchiveKind, ArchiveReader, Archived, ImportError, archived,
+};
 pub use code::{ChainCode, ChainInviter, CodeError};
+pub use delivery::{
+    DeliveryAnswer, DeliveryCommand, DeliveryError, LETTERS_MAX, Letter, REASON_BYTES_MAX, SUBSCRIPTIONS_MAX, Start,
+    SubscriptionSummary,
+};
 pub use event::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainInvitation, ChainPage, ChainPeer,
     ChainSummary, ChainTimer, Cursor, Equivocation, PublicError, Rule, Sharing, Standing,
@@ -148,6 +161,8 @@ pub struct PublicChains {
     put_off: BTreeSet<ChainId>,
     announcing: BTreeSet<(PeerId, ChainId)>,
     subscriptions: BTreeMap<Ticket, ChainId>,
+    /// Those of them that have a name.
+    live: BTreeMap<Ticket, subscribers::Live>,
     fresh: Vec<Fresh>,
     /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
     stalled: BTreeSet<ChainId>,
@@ -221,6 +236,7 @@ impl PublicChains {
             put_off: BTreeSet::new(),
             announcing: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
+            live: BTreeMap::new(),
             fresh: Vec::new(),
             stalled: BTreeSet::new(),
             dials: Dials::default(),

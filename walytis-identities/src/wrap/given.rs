@@ -39,11 +39,26 @@ impl GivenWrap {
         codec::decode(bytes)
     }
 
+    /// The name of the leaf key that opens it.
+    #[must_use]
+    pub const fn leaf(&self) -> &Hash {
+        self.wrap.leaf()
+    }
+
+    /// Checks the proof, if there is one: that this is what the epoch's maker made.
+    ///
+    /// # Errors
+    /// [`WrapError::Root`] if it is not.
+    pub fn verify(&self, begin: &BeginEpoch) -> Result<(), WrapError> {
+        self.proof.as_ref().map_or(Ok(()), |proof| self.wrap.verify_proof(proof, &begin.wraps))
+    }
+
     /// Takes the seed out. `None` if the wrap does not open and is proven to be what the epoch's maker made: then the
     /// maker is to blame, and not who passed it on.
     ///
     /// # Errors
-    /// [`WrapError`] if it is not for this device, not what its proof claims, or does not open.
+    /// [`WrapError::Suite`] if this program is too old to open it, which is nobody's fault; another [`WrapError`] if it is
+    /// not for this device, not what its proof claims, or does not open without having one.
     pub fn open(
         &self,
         secret: &LeafSecret,
@@ -53,11 +68,9 @@ impl GivenWrap {
         if *self.wrap.leaf() != secret.public().id() {
             return Err(WrapError::Unexpected { leaf: *self.wrap.leaf() });
         }
-        if let Some(proof) = &self.proof {
-            self.wrap.verify_proof(proof, &begin.wraps)?;
-        }
+        self.verify(begin)?;
         match self.wrap.open(secret, context, &begin.seed) {
-            Err(_) if self.proof.is_some() => Ok(None),
+            Err(WrapError::Sealed { .. } | WrapError::Seed { .. }) if self.proof.is_some() => Ok(None),
             opened => opened.map(Some),
         }
     }

@@ -8,7 +8,7 @@ use walytis_core::{
     BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, Savepoint,
     StoreError, chains, planted,
 };
-use walytis_identities::{BeginEpoch, EpochContext, Operation, Refusal, WriteError, keyring};
+use walytis_identities::{BeginEpoch, EpochContext, Operation, Refusal, WrapError, WriteError, keyring};
 
 use super::event::{Delivery, EngineError};
 use super::{Engine, Fresh, Limit};
@@ -26,6 +26,13 @@ enum Taken {
     Orphan(BTreeSet<BlockId>),
     /// It is of a format that is newer than this program: the rest goes on without it.
     Newer,
+}
+
+/// A point within a step, before something that may turn out not to hold.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    written: Savepoint,
+    fresh: usize,
 }
 
 /// Why a block was not taken in: our own store's failure, or what the peer sent.
@@ -64,7 +71,7 @@ impl Engine {
         let sender = from;
         let mut open = vec![(from, wire)];
         while let Some((from, wire)) = open.pop() {
-            let savepoint = self.parts.view.savepoint();
+            let mark = self.mark();
             let id = walytis_core::Header::id_of(&wire.block.header);
             match self.try_take_in(chain, &wire) {
                 Ok(Taken::New) => {
@@ -93,7 +100,7 @@ impl Engine {
                 }
                 Err(Trouble::Ours(error)) => return Err(error),
                 Err(Trouble::Theirs) => {
-                    self.take_back(savepoint);
+                    self.take_back(mark);
                     self.missing.forget(&self.parts.view, chain, id)?;
                     if let Some(peer) = from {
                         self.misbehaved(peer);
@@ -108,10 +115,17 @@ impl Engine {
         Ok(true)
     }
 
-    /// Takes back what was written since a savepoint, and forgets what was computed over it.
-    pub(super) fn take_back(&mut self, savepoint: Savepoint) {
-        if self.parts.view.savepoint() != savepoint {
-            self.parts.view.rollback(savepoint);
+    /// A point of this step to which [`Engine::take_back`] can return.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { written: self.parts.view.savepoint(), fresh: self.fresh.len() }
+    }
+
+    /// Takes back what was written since a mark, and forgets what was computed over it. Nobody was told of it: blocks are
+    /// pushed at the step's end.
+    pub(super) fn take_back(&mut self, mark: Mark) {
+        self.fresh.truncate(mark.fresh);
+        if self.parts.view.savepoint() != mark.written {
+            self.parts.view.rollback(mark.written);
             self.parts.fold.forget();
         }
     }
@@ -292,7 +306,8 @@ impl Engine {
         if self.missing.contains(chain, id) || self.fresh.iter().any(|fresh| fresh.id == id) {
             return Ok(true);
         }
-        // Members that were told before that we lack it too can ask again.
+        // Members that were told that we lack it too are given it; others that lack it ask when they hear of us again.
+        self.give_late(chain, id)?;
         self.announce_later(chain, None)?;
         if let Some(stored) = chains::block(&self.parts.view, id)?
             && stored.block.header().kind == BlockKind::Private
@@ -327,10 +342,13 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let Ok(Operation::BeginEpoch(begin)) = Operation::decode(operation) else { return Ok(false) };
         match self.device.accept_wrap(&mut self.parts.view, chain, id, &begin, wrap) {
-            Ok(()) => {
+            Ok(true) => {
                 self.missing.found(&mut self.parts.view, chain, id);
                 Ok(true)
             }
+            // Its maker spoiled it, or this program is too old for it. It goes on missing: others may have opened theirs,
+            // and wrap the seed anew.
+            Ok(false) | Err(WriteError::Wrap(WrapError::Suite { .. })) => Ok(true),
             Err(WriteError::Wrap(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -1,11 +1,9 @@
 //! What applications ask for.
 
-use std::collections::BTreeMap;
-
 use walytis_core::{Address, BlockId, BlockKind, ChainError, ChainId, chains, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
-    Role, keyring, own_wraps,
+    Role, keyring,
 };
 
 use super::event::{
@@ -36,14 +34,14 @@ impl Engine {
             return Ok(());
         }
         let reading = matches!(command, Command::Group { .. } | Command::List { .. } | Command::Since { .. });
-        let savepoint = self.parts.view.savepoint();
+        let mark = self.mark();
         match self.carry_out(ticket, command) {
             Ok(answer) => {
                 self.reply(ticket, Ok(answer));
                 Ok(())
             }
             Err(error) => {
-                self.take_back(savepoint);
+                self.take_back(mark);
                 if reading && !matches!(error, EngineError::Chain(ChainError::Store(_))) {
                     // A damaged record: what else there is can still be read.
                     self.reply(ticket, Err(error));
@@ -211,30 +209,20 @@ impl Engine {
         let code = InvitationCode::new(group, secret, vec![inviter])?.to_text();
         self.merge_operations(group)?;
         let stored = self.device.append(&mut self.parts.desk(), group, entry)?;
-        self.own(group, &stored)?;
+        self.own(group, stored.block.id());
         Ok(code)
     }
 
-    /// Notes a block of our own, and sends it to members.
-    pub(super) fn own(&mut self, chain: ChainId, stored: &walytis_core::StoredBlock) -> Result<(), EngineError> {
-        let id = stored.block.id();
+    /// Notes a block of our own. Members are sent it at the step's end, when nothing is taken back any more: who told of a
+    /// block and lost it would write another with the same number.
+    pub(super) fn own(&mut self, chain: ChainId, id: BlockId) {
         self.fresh.push(Fresh { chain, id, from: None });
-        let wraps = match Operation::decode(stored.block.content()) {
-            Ok(Operation::BeginEpoch(begin)) if stored.block.header().kind == BlockKind::Operation => {
-                own_wraps(&self.parts.view, &mut self.parts.fold, chain, id, &begin)?
-            }
-            _ => BTreeMap::new(),
-        };
-        self.push_block(chain, stored, &|device| {
-            let given = wraps.get(&device.leaf.as_ref()?.id())?;
-            Some(Attachment::Wrap(serde_bytes::ByteBuf::from(given.encode())))
-        })
     }
 
     /// Before a block: lets it have all operations of the view among its ancestors.
     pub(super) fn merge_operations(&mut self, group: ChainId) -> Result<(), EngineError> {
         for merge in self.device.merge_operations(&mut self.parts.desk(), group)? {
-            self.own(group, &merge)?;
+            self.own(group, merge.block.id());
         }
         Ok(())
     }
@@ -251,19 +239,31 @@ impl Engine {
         }
         self.epochs.remove(&group);
         let membership = self.parts.membership(group)?;
-        for (id, epoch) in &membership.epochs {
-            if membership.device(&epoch.maker, Role::Read).is_none() || keyring::epoch(&self.parts.view, *id)?.is_none()
-            {
+        let any = planted!(ForgetRotation);
+        // Of thousands of epochs, few are younger than the last reader, and not among those that lack their wrap.
+        let mut young: Vec<_> = membership.epochs.iter().collect();
+        young.retain(|(id, epoch)| {
+            let above = epoch.generation > membership.readers_since || any;
+            above && membership.device(&epoch.maker, Role::Read).is_some() && !self.missing.contains(group, **id)
+        });
+        // From the oldest on, the membership of each view follows from the one before at little cost.
+        young.sort_by_key(|(id, epoch)| (epoch.generation, **id));
+        let Parts { view, fold, .. } = &mut self.parts;
+        let mut fitting = Vec::new();
+        for (id, epoch) in young {
+            let tag = fold.readers_tag(view, group, *id, &epoch.view)?;
+            if tag == membership.readers_tag || any {
+                fitting.push((*id, epoch));
+            }
+        }
+        fitting.sort_by_key(|(id, _)| *id);
+        for (id, epoch) in fitting {
+            if keyring::epoch(view, id)?.is_none() || records::sealed_under(view, id)? >= EPOCH_CONTENTS_MAX {
                 continue;
             }
-            let Parts { view, fold, .. } = &mut self.parts;
-            let for_all = fold.readers_tag(view, group, *id, &epoch.view)? == membership.readers_tag
-                && fold.at(view, group, &epoch.view)?.has_readers_of(&membership);
-            if (for_all || planted!(ForgetRotation))
-                && records::sealed_under(&self.parts.view, *id)? < EPOCH_CONTENTS_MAX
-            {
-                self.epochs.insert(group, (operations, *id));
-                return Ok(Some(*id));
+            if fold.at(view, group, &epoch.view)?.has_readers_of(&membership) || any {
+                self.epochs.insert(group, (operations, id));
+                return Ok(Some(id));
             }
         }
         Ok(None)
@@ -280,9 +280,7 @@ impl Engine {
             Some(epoch) => epoch,
             None => {
                 let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-                if let Some(stored) = chains::block(&self.parts.view, epoch)? {
-                    self.own(group, &stored)?;
-                }
+                self.own(group, epoch);
                 epoch
             }
         };
@@ -293,15 +291,11 @@ impl Engine {
         let id = stored.block.id();
         records::put_content(&mut self.parts.view, id, &content);
         records::count_sealed(&mut self.parts.view, epoch)?;
-        self.fresh.push(Fresh { chain: group, id, from: None });
-        if self.peers.values().any(|peer| peer.open.is_some()) {
-            let sealed = self.seal(group, id, epoch, &content)?;
-            self.push_block(group, &stored, &|_| sealed.clone())?;
-        }
+        self.own(group, id);
         Ok(id)
     }
 
-    fn seal(
+    pub(super) fn seal(
         &mut self,
         group: ChainId,
         id: BlockId,

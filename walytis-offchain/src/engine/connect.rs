@@ -240,7 +240,7 @@ impl Engine {
             self.pulls.remove(&chain);
             self.pull_if_behind(chain)?;
         }
-        self.join_interrupted(peer);
+        self.join_interrupted(peer)?;
         if !self.book.addresses(&peer).is_empty() {
             self.dial_later(Target::Peer(peer));
         }

@@ -392,6 +392,9 @@ pub enum EngineError {
     /// The inviter ended the connection when it was asked.
     #[error("the inviter ended the connection: it does not know this invitation, or not any more: ask for a new one")]
     Dropped,
+    /// What the only inviter answers is not valid.
+    #[error("what the inviter answers is not valid: ask for an invitation by another member, or try again in a minute")]
+    BadInviter,
     /// The inviter went away.
     #[error("the inviter went away before everything had arrived: run the same command again")]
     Interrupted,

@@ -1,17 +1,17 @@
 //! Completing chains: heads, pulls and portions, and attachments that are missing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use rand_core::Rng as _;
 use serde_bytes::ByteBuf;
 use walytis_core::sync::{
     self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
 };
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, Pending, StoredBlock, chains, planted};
 use walytis_identities::{Device, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};
-use super::peer::Asked;
+use super::peer::{Asked, Lacking, Peer};
 use super::{Engine, Limit, Parts, Pull};
 use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
@@ -352,6 +352,12 @@ impl Engine {
                 Some(stored) => self.attachment_for(chain, &stored, (author, device))?,
                 None => None,
             };
+            if attachment.is_none()
+                && self.missing.contains(chain, *id)
+                && let Some(known) = self.peers.get_mut(&peer)
+            {
+                known.awaits.insert((chain, *id));
+            }
             // An empty answer says that there is none to give: the asker goes on with what else it lacks.
             let attachment = ByteBuf::from(attachment.map(|attachment| attachment.encode()).unwrap_or_default());
             self.tell(peer, &Message::Sync(SyncMessage::Attachment { chain, id: *id, attachment }));
@@ -359,7 +365,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks a member for all attachments that are missing here, or once more if it is being asked already.
+    /// Gives an attachment that has arrived here to those who asked for it before.
+    pub(super) fn give_late(&mut self, chain: ChainId, id: BlockId) -> Result<(), EngineError> {
+        let awaiting = |(peer, known): (&PeerId, &mut Peer)| {
+            known.lacking.remove(&(chain, id));
+            known.awaits.remove(&(chain, id)).then_some(*peer)
+        };
+        for peer in self.peers.iter_mut().filter_map(awaiting).collect::<Vec<_>>() {
+            if let Some((author, device)) = self.device_of(peer, chain)? {
+                self.serve_attachments(peer, chain, &[id], (&author, &device))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a member for the attachments that are missing here, or once more if it is being asked already. For what it had
+    /// not to give before it is asked less and less often.
     pub(super) fn ask_missing(&mut self, peer: PeerId, chain: ChainId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         match known.asked.get_mut(&chain) {
@@ -370,17 +391,25 @@ impl Engine {
 
     /// Asks for the missing attachments behind a block, as many as one message can name.
     fn ask_beyond(&mut self, peer: PeerId, chain: ChainId, last: Option<BlockId>) {
-        let ids: Vec<BlockId> =
-            self.missing.of(chain).filter(|id| last.is_none_or(|last| *id > last)).take(WANTED_MAX).collect();
         let Some(known) = self.peers.get_mut(&peer) else { return };
+        let mut ids = BTreeSet::new();
+        for id in self.missing.behind(chain, last) {
+            if !known.lacking.get_mut(&(chain, id)).is_some_and(Lacking::pass) {
+                ids.insert(id);
+            }
+            if ids.len() == WANTED_MAX {
+                break;
+            }
+        }
         let Some(last) = ids.last().copied() else {
             known.asked.remove(&chain);
             return;
         };
         let again = known.asked.get(&chain).is_some_and(|asked| asked.again);
         let full = ids.len() == WANTED_MAX;
-        known.asked.insert(chain, Asked { waiting: ids.len(), last, again });
-        self.tell(peer, &Message::Sync(SyncMessage::WantAttachments { chain, ids }));
+        let message = SyncMessage::WantAttachments { chain, ids: ids.iter().copied().collect() };
+        known.asked.insert(chain, Asked { waiting: ids, last, again });
+        self.tell(peer, &Message::Sync(message));
         if full {
             self.reached(Limit::Wanted);
         }
@@ -393,18 +422,26 @@ impl Engine {
         id: BlockId,
         attachment: &[u8],
     ) -> Result<(), EngineError> {
-        // What was not asked for is not looked at.
-        let wanted = !attachment.is_empty() && self.missing.contains(chain, id);
-        if wanted && !self.complete_later(chain, id, attachment)? {
+        // What is not missing is not looked at. What is may come unasked: the peer did not have it when it was asked.
+        let missing = self.missing.contains(chain, id);
+        if missing && !attachment.is_empty() && !self.complete_later(chain, id, attachment)? {
             self.misbehaved(peer);
             return Ok(());
         }
-        let Some(asked) = self.peers.get_mut(&peer).and_then(|known| known.asked.get_mut(&chain)) else {
+        let lacking = missing && self.missing.contains(chain, id);
+        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        if !lacking {
+            known.lacking.remove(&(chain, id));
+        }
+        let Some(asked) = known.asked.get_mut(&chain).filter(|asked| asked.waiting.contains(&id)) else {
             return Ok(());
         };
-        asked.waiting = asked.waiting.saturating_sub(1);
-        if asked.waiting == 0 {
-            let (last, again) = (asked.last, asked.again);
+        asked.waiting.remove(&id);
+        let (done, last, again) = (asked.waiting.is_empty(), asked.last, asked.again);
+        if lacking {
+            known.lacking.entry((chain, id)).or_default().again();
+        }
+        if done {
             self.ask_beyond(peer, chain, Some(last));
             if again && self.peers.get(&peer).is_some_and(|known| !known.asked.contains_key(&chain)) {
                 self.ask_missing(peer, chain);
@@ -443,7 +480,7 @@ impl Engine {
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
-        beside: &dyn Fn(&Device) -> Option<Attachment>,
+        beside: &dyn Fn(&Pending, &Device) -> Result<Option<Attachment>, EngineError>,
     ) -> Result<(), EngineError> {
         let open: Vec<PeerId> =
             self.peers.iter().filter(|(_, known)| known.open.is_some()).map(|(peer, _)| *peer).collect();
@@ -453,7 +490,8 @@ impl Engine {
         let foreign = chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default();
         for peer in open {
             if let Some((_, device)) = self.device_of(peer, chain)? {
-                let attachment = beside(&device).map(|attachment| ByteBuf::from(attachment.encode()));
+                let attachment =
+                    beside(&self.parts.view, &device)?.map(|attachment| ByteBuf::from(attachment.encode()));
                 let block = WireBlock { block: stored.block.raw().clone(), attachment, foreign: foreign.clone() };
                 self.tell(peer, &Message::Sync(SyncMessage::Push { chain, block }));
             }

@@ -111,14 +111,19 @@ impl Engine {
     fn flight1(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
         let me = self.device.peer();
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
+        let digest = Hash(*blake3::hash(flight).as_bytes());
+        if known.answered == Some(digest) {
+            // A copy, which costs no handshake. If the peer took our answer for another flight's, it needs that again.
+            if let Handshake::Answered(_, answer) = &known.handshake {
+                let answer = answer.clone();
+                self.send_flight(peer, FrameKind::Flight2, &answer);
+            }
+            return Ok(());
+        }
         known.handshakes = known.handshakes.saturating_add(1);
         if known.handshakes > HANDSHAKES_MAX {
             self.reached(Limit::Handshakes);
             self.misbehaved(peer);
-            return Ok(());
-        }
-        let digest = Hash(*blake3::hash(flight).as_bytes());
-        if known.answered == Some(digest) {
             return Ok(());
         }
         // A joiner can do nothing with a member's flight: it need not know us yet, though it may have been admitted without
@@ -142,7 +147,8 @@ impl Engine {
             Ok((responder, answer)) => {
                 if let Some(known) = self.peers.get_mut(&peer) {
                     // One attempt at a time: what was begun or answered before is given up.
-                    let before = std::mem::replace(&mut known.handshake, Handshake::Answered(Box::new(responder)));
+                    let answered = Handshake::Answered(Box::new(responder), answer.clone());
+                    let before = std::mem::replace(&mut known.handshake, answered);
                     known.answered = Some(digest);
                     if matches!(before, Handshake::Begun(..)) {
                         self.join_dropped(peer);
@@ -163,8 +169,8 @@ impl Engine {
         let Handshake::Begun(initiator, ours) = &known.handshake else { return Ok(()) };
         let Ok(ready) = initiator.receive(peer, flight) else {
             // Perhaps it answers what we sent before, on an earlier connection. Then the answer to this one is still to come,
-            // and a new question would cross it: the two would chase each other. A copy of the same is passed over by
-            // whoever has it.
+            // and a new question would cross it: the two would chase each other. A copy of the same costs whoever has it
+            // nothing, and brings the same answer again. If that is bad each time, it is the peer that is.
             let ours = ours.clone();
             if self.stray(peer) {
                 self.send_flight(peer, FrameKind::Flight1, &ours);
@@ -213,10 +219,10 @@ impl Engine {
 
     fn flight3(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        if !matches!(known.handshake, Handshake::Answered(_)) {
+        if !matches!(known.handshake, Handshake::Answered(..)) {
             return Ok(());
         }
-        let Handshake::Answered(responder) = std::mem::take(&mut known.handshake) else { return Ok(()) };
+        let Handshake::Answered(responder, _) = std::mem::take(&mut known.handshake) else { return Ok(()) };
         let remote = responder.remote().clone();
         let Ok((session, first)) = responder.receive(peer, flight) else {
             self.misbehaved(peer);

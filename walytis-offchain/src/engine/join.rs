@@ -147,11 +147,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn join_interrupted(&mut self, peer: PeerId) {
+    pub(super) fn join_interrupted(&mut self, peer: PeerId) -> Result<(), EngineError> {
         let mut ended = Vec::new();
         let mut again = Vec::new();
         for (group, join) in &mut self.joins {
             match join.phase {
+                // Another inviter may do better; with the only one there is nothing left to wait for.
+                Phase::Asking(asked) if asked == peer && self.shunned.contains(&peer) => {
+                    join.phase = Phase::Dialling;
+                    if join.code.inviters().iter().all(|inviter| self.shunned.contains(&inviter.peer)) {
+                        ended.push((*group, EngineError::BadInviter));
+                    } else {
+                        again.push(*group);
+                    }
+                }
                 Phase::Asking(asked) if asked == peer => {
                     join.phase = Phase::Dialling;
                     join.dropped = join.dropped.saturating_add(1);
@@ -167,6 +176,10 @@ impl Engine {
         }
         for group in again {
             self.dial_inviters(group);
+            let inviters = self.joins.get(&group).map(|join| join.code.inviters()).unwrap_or_default();
+            for other in inviters.iter().map(|inviter| inviter.peer).collect::<Vec<_>>() {
+                self.greet(other)?;
+            }
         }
         for (group, error) in ended {
             if error == EngineError::Dropped {
@@ -174,6 +187,7 @@ impl Engine {
             }
             self.end_join(group, error);
         }
+        Ok(())
     }
 
     /// An address could not be reached. Once none can, there is nobody to ask.
@@ -263,7 +277,7 @@ impl Engine {
         session: Hash,
         request: &JoinRequest,
     ) -> Result<(), EngineError> {
-        let savepoint = self.parts.view.savepoint();
+        let mark = self.mark();
         let answer = match self.try_admit(peer, group, invitation, session, request) {
             Ok(answer) => answer,
             Err(error) if error.is_fatal() => return Err(error),
@@ -278,7 +292,7 @@ impl Engine {
                 self.session_ready(peer)
             }
             Err(refusal) => {
-                self.take_back(savepoint);
+                self.take_back(mark);
                 self.tell(peer, &Message::JoinRefused(refusal));
                 if !self.is_member(peer)? {
                     self.end_refused(peer);
@@ -338,10 +352,8 @@ impl Engine {
         self.merge_operations(group)?;
         let admitted = self.device.append(&mut self.parts.desk(), group, entry)?;
         let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-        self.own(group, &admitted)?;
-        if let Some(stored) = chains::block(&self.parts.view, epoch)? {
-            self.own(group, &stored)?;
-        }
+        self.own(group, admitted.block.id());
+        self.own(group, epoch);
         Ok(Ok(()))
     }
 

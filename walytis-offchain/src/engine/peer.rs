@@ -1,6 +1,6 @@
 //! What the engine knows about a connected peer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use walytis_core::{BlockId, ChainId, Hash, HybridKey};
@@ -24,8 +24,8 @@ pub(super) enum Handshake {
     None,
     /// We began it, with this first flight.
     Begun(Box<Initiator>, Vec<u8>),
-    /// The peer began it, and we answered.
-    Answered(Box<Responder>),
+    /// The peer began it, and we answered with this second flight.
+    Answered(Box<Responder>, Vec<u8>),
 }
 
 /// A session, with its number on this connection.
@@ -39,10 +39,38 @@ pub(super) struct Open {
     pub(super) readers: BTreeMap<ChainId, (Arc<Membership>, Option<Reader>)>,
 }
 
+/// How often, at most, a peer that had an attachment not to give is passed over before it is asked again. What it gets
+/// later it gives unasked; so this is for what was lost on the way.
+const PASSES_MAX: u32 = 64;
+
+/// That a peer had an attachment not to give.
+#[derive(Default)]
+pub(super) struct Lacking {
+    /// How often it said so.
+    times: u32,
+    /// How often it is still passed over.
+    passes: u32,
+}
+
+impl Lacking {
+    /// Notes that it said so: each time it is passed over twice as often.
+    pub(super) fn again(&mut self) {
+        self.times = self.times.saturating_add(1);
+        self.passes = 1_u32.checked_shl(self.times).unwrap_or(u32::MAX).saturating_sub(1).min(PASSES_MAX);
+    }
+
+    /// Whether it is passed over this time.
+    pub(super) fn pass(&mut self) -> bool {
+        let pass = self.passes > 0;
+        self.passes = self.passes.saturating_sub(1);
+        pass
+    }
+}
+
 /// A walk through the attachments that are missing, some at a time. What the peer cannot give does not hold up the rest.
 pub(super) struct Asked {
-    /// How many answers are still to come.
-    pub(super) waiting: usize,
+    /// For which the answers are still to come.
+    pub(super) waiting: BTreeSet<BlockId>,
     /// The last block that was asked for.
     pub(super) last: BlockId,
     /// Whether the peer may have more by now than when the walk began.
@@ -59,7 +87,7 @@ pub(super) struct Peer {
     pub(super) strays: u32,
     /// Whether it asked to join and was not admitted.
     pub(super) refused: bool,
-    /// The first flight that was answered last: a copy of it is passed over.
+    /// The first flight that was answered last: a copy of it costs no handshake.
     pub(super) answered: Option<Hash>,
     /// The heads that it told last, by chain.
     pub(super) announced: BTreeMap<ChainId, Vec<BlockId>>,
@@ -67,6 +95,10 @@ pub(super) struct Peer {
     pub(super) transfers: BTreeMap<ChainId, VecDeque<u64>>,
     /// The attachments that it was asked for.
     pub(super) asked: BTreeMap<ChainId, Asked>,
+    /// The attachments that it had not to give when it was asked: those that are missing here.
+    pub(super) lacking: BTreeMap<(ChainId, BlockId), Lacking>,
+    /// The attachments that it asked for and that were missing here.
+    pub(super) awaits: BTreeSet<(ChainId, BlockId)>,
     /// The number of the last exchange with it.
     pub(super) pulled: u64,
 }
@@ -84,6 +116,8 @@ impl Peer {
             announced: BTreeMap::new(),
             transfers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            lacking: BTreeMap::new(),
+            awaits: BTreeSet::new(),
             pulled: 0,
         }
     }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::{BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
+use walytis_identities::{Operation, own_wrap};
 
 use super::Engine;
 use super::event::{Delivery, Effect, EngineError, Entry, EntryContent, Ticket};
 use crate::content::PrivateBody;
+use crate::message::Attachment;
 use crate::records;
 
 impl Engine {
@@ -33,6 +35,9 @@ impl Engine {
                 BlockKind::Operation => operations = true,
                 _ => {}
             }
+            if block.from.is_none() {
+                self.push_own(&stored)?;
+            }
             chains_of.entry(block.chain).or_default().insert(block.from);
         }
         for (chain, senders) in chains_of {
@@ -44,6 +49,30 @@ impl Engine {
             }
         }
         if operations { self.greet_known() } else { Ok(()) }
+    }
+
+    /// Sends a block of our own to members that are connected, with what belongs beside it.
+    fn push_own(&mut self, stored: &StoredBlock) -> Result<(), EngineError> {
+        if self.peers.values().all(|peer| peer.open.is_none()) {
+            return Ok(());
+        }
+        let (chain, id) = (stored.block.chain(), stored.block.id());
+        match stored.block.header().kind {
+            BlockKind::Private => {
+                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(()) };
+                let Some(content) = records::content(&self.parts.view, id, &body)? else { return Ok(()) };
+                let sealed = self.seal(chain, id, body.epoch, &content)?;
+                self.push_block(chain, stored, &|_, _| Ok(sealed.clone()))
+            }
+            _ => match Operation::decode(stored.block.content()) {
+                Ok(Operation::BeginEpoch(begin)) => self.push_block(chain, stored, &|view, device| {
+                    let Some(leaf) = &device.leaf else { return Ok(None) };
+                    let given = own_wrap(view, id, &begin, &leaf.id())?;
+                    Ok(given.map(|given| Attachment::Wrap(given.encode().into())))
+                }),
+                _ => self.push_block(chain, stored, &|_, _| Ok(None)),
+            },
+        }
     }
 
     /// Hands a private block to whoever subscribed: all of them have seen it before, or are to see it now.

@@ -46,11 +46,7 @@ pub(super) fn collect(
             return Err(gap(reader.chain));
         }
         looked_at = looked_at.saturating_add(of_generation);
-        // The last id that a generation can have: what is behind it is the next generation.
-        let mut last = match direction {
-            Direction::Ascending => BlockId([0xff; 32]),
-            Direction::Descending => BlockId([0; 32]),
-        };
+        let mut last = before_all(direction);
         let is_cut = nearest.is_cut;
         while let Some(candidate) = nearest.pop() {
             let id = candidate.id;
@@ -60,7 +56,7 @@ pub(super) fn collect(
                 break;
             }
         }
-        if page.is_full() || is_cut || looked_at >= LOOKED_AT_MAX {
+        if page.is_full() || is_cut {
             page.next = Some(Place::Listing(generation, last));
             return Ok(());
         }
@@ -69,7 +65,20 @@ pub(super) fn collect(
             Direction::Descending => generation.checked_sub(1),
         };
         let Some(next) = next else { return Ok(()) };
+        // Nothing is left of this generation, however many blocks it has: it is not looked at again.
+        if looked_at >= LOOKED_AT_MAX {
+            page.next = Some(Place::Listing(next, before_all(direction)));
+            return Ok(());
+        }
         generation = next;
+    }
+}
+
+/// The id behind which a generation begins.
+const fn before_all(direction: Direction) -> BlockId {
+    match direction {
+        Direction::Ascending => BlockId([0; 32]),
+        Direction::Descending => BlockId([0xff; 32]),
     }
 }
 

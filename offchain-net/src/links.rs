@@ -102,8 +102,8 @@ impl<S> Link<S> {
     }
 
     /// The connection that carries the frames.
-    pub(crate) const fn carrying(&self) -> Option<ConnectionId> {
-        self.session
+    pub(crate) fn carrying(&self) -> Option<ConnectionId> {
+        self.session.filter(|_| self.is_connected())
     }
 
     /// A connection was established; with the address, if we dialled it.

@@ -1,5 +1,5 @@
-//! Finding peers and being found: relays, hole punching and lookups, on the loopback interface. What needs multicast or
-//! a router is in `cargo xtask hosts`.
+//! Finding peers and being found: relays and lookups, on the loopback interface. What needs multicast or a router, as hole
+//! punching does, is in `cargo xtask hosts`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops where it fails")]
 
 mod common;
@@ -79,12 +79,11 @@ async fn helpers_are_direct_full_addresses_and_few() {
 }
 
 /// A relay, a guest that has a place there, and the address of that place.
-async fn relay_and_guest(place: &str, limits: RelayLimits, punch: bool) -> (Libp2pNetwork, Libp2pNetwork, Address) {
+async fn relay_and_guest(place: &str, limits: RelayLimits) -> (Libp2pNetwork, Libp2pNetwork, Address) {
     let relay = node_with(1, reaching(|reach| reach.relay_server = Some(limits)));
     let at = listen(&relay, place).await;
     let config = reaching(|reach| {
         reach.relays = vec![at.clone()];
-        reach.hole_punching = punch;
     });
     let guest = node_with(2, config);
     // Nobody is told of it, but a place at a relay is asked for from there.
@@ -123,7 +122,7 @@ async fn route(network: &Libp2pNetwork, peer: PeerId) -> Option<(Way, Found)> {
 async fn two_that_cannot_dial_one_another_talk_through_a_relay() {
     for place in [TCP, QUIC] {
         for seed in [3, 4, 5] {
-            let (relay, guest, told) = relay_and_guest(place, RelayLimits::default(), false).await;
+            let (relay, guest, told) = relay_and_guest(place, RelayLimits::default()).await;
             let visitor = node_with(seed, reaching(|reach| reach.relay = true));
             meet(&visitor, &guest, &told).await;
             guarded(exchange(&visitor, &guest, 100)).await;
@@ -151,7 +150,7 @@ async fn a_direct_way_is_told_as_such() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_uses_no_relays_dials_none() {
-    let (_relay, _guest, told) = relay_and_guest(TCP, RelayLimits::default(), false).await;
+    let (_relay, _guest, told) = relay_and_guest(TCP, RelayLimits::default()).await;
     let visitor = node(3);
     assert_eq!(visitor.dial(told.clone()).await, Ok(()));
     let event = guarded(next(&visitor)).await;
@@ -163,7 +162,7 @@ async fn a_relay_keeps_to_its_limits() {
     let mut limits = RelayLimits::default();
     limits.connections_max = 1;
     limits.connection_bytes_max = 200_000;
-    let (_relay, guest, told) = relay_and_guest(TCP, limits, false).await;
+    let (_relay, guest, told) = relay_and_guest(TCP, limits).await;
     let first = node_with(3, reaching(|reach| reach.relay = true));
     meet(&first, &guest, &told).await;
     // As many connections as it carries.
@@ -233,42 +232,6 @@ impl<T> IsOpen for SwarmEvent<T> {
             Self::ConnectionClosed { .. } => false,
             Self::OutgoingConnectionError { error, .. } => panic!("{error}"),
             _ => true,
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relayed_connection_becomes_a_direct_one_by_hole_punching() {
-    for place in [TCP, QUIC] {
-        for seed in [3, 4, 5] {
-            let (relay, guest, told) = relay_and_guest(place, RelayLimits::default(), true).await;
-            let config = reaching(|reach| {
-                reach.relays = vec![address(told.as_str().split_once("/p2p-circuit").unwrap().0)];
-                reach.hole_punching = true;
-            });
-            let visitor = node_with(seed, config);
-            assert_eq!(visitor.listen(address(place)).await, Ok(()));
-            // By then it knows how others see it.
-            relayed_address(&visitor).await;
-            assert_eq!(visitor.dial(told.clone()).await, Ok(()));
-            let both = [(&visitor, &guest), (&guest, &visitor)];
-            guarded(async {
-                for (network, other) in both {
-                    while !matches!(route(network, other.local_peer()).await, Some((Way::HolePunched(_), _))) {
-                        tokio::task::yield_now().await;
-                    }
-                }
-                // The frames of this connection come behind the end of the relayed one.
-                for (network, other) in both {
-                    assert_eq!(network.send(other.local_peer(), vec![7]).await, Ok(()));
-                    let frame = NetworkEvent::Frame { peer: network.local_peer(), bytes: vec![7] };
-                    while next(other).await != frame {}
-                }
-            })
-            .await;
-            assert_eq!(relay.routes().await, []);
-            let found = route(&visitor, guest.local_peer()).await.map(|(_, found)| found);
-            assert_eq!(found, Some(Found::Told));
         }
     }
 }

@@ -476,12 +476,7 @@ impl Engine {
     }
 
     /// Sends a new block of ours, whole, to every member that is there, with what `beside` has for its device.
-    pub(super) fn push_block<F>(
-        &mut self,
-        chain: ChainId,
-        stored: &StoredBlock,
-        beside: F,
-    ) -> Result<(), EngineError>
+    pub(super) fn push_block<F>(&mut self, chain: ChainId, stored: &StoredBlock, beside: F) -> Result<(), EngineError>
     where
         F: Fn(&Pending, &Device) -> Result<Option<Attachment>, EngineError>,
     {

@@ -142,7 +142,12 @@ impl Fold {
         // ancestors of each, so each is the last in causal order when its turn comes, and can be applied alone.
         let mut upon = Vec::new();
         let mut below = heads.to_vec();
+        let mut met = BTreeSet::new();
         while let [head] = below[..] {
+            if !met.insert(head) {
+                let what = "operations rest on one another in a circle";
+                return Err(ChainError::Inconsistent { id: head, what }.into());
+            }
             upon.push(head);
             below = chains::operation_parents(view, head)?;
             if let Some(known) = self.memberships.get(&(chain, below.clone())) {

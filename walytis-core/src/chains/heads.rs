@@ -124,6 +124,10 @@ pub fn operations_before(view: &Pending, block: &ParsedBlock) -> Result<Vec<Bloc
 pub fn operation_parents(view: &Pending, id: BlockId) -> Result<Vec<BlockId>, ChainError> {
     let location = locate(view, id)?.ok_or(ChainError::Orphan { id })?;
     let row = row(view, location)?.ok_or_else(|| missing_row(id))?;
+    // An index that leads elsewhere could lead in a circle.
+    if crate::Header::id_of(&row.header) != id {
+        return Err(ChainError::Inconsistent { id, what: "its record holds another block" });
+    }
     ids_of(view, location.chain, &row.operations)
 }
 

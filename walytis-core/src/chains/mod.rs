@@ -192,8 +192,14 @@ fn read<T: Serialize + for<'de> Deserialize<'de>>(table: Table, bytes: &[u8]) ->
     codec::decode(bytes).map_err(|reason| ChainError::Record { table: table.name, reason })
 }
 
+/// **Invariant:** a row names only positions before its own, so that every walk down ends, whatever the store holds.
 fn row(view: &Pending, location: Location) -> Result<Option<BlockRow>, ChainError> {
-    view.get(BLOCKS, &location.key())?.map(|bytes| read(BLOCKS, &bytes)).transpose()
+    let Some(bytes) = view.get(BLOCKS, &location.key())? else { return Ok(None) };
+    let row: BlockRow = read(BLOCKS, &bytes)?;
+    if row.parents.iter().chain(&row.operations).any(|below| *below >= location.position) {
+        return Err(ChainError::Record { table: BLOCKS.name, reason: CodecError::Malformed });
+    }
+    Ok(Some(row))
 }
 
 fn locate(view: &Pending, id: BlockId) -> Result<Option<Location>, ChainError> {

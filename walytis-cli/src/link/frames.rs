@@ -133,7 +133,7 @@ mod tests {
             });
             assert!(error.to_string().contains(expected), "{error}");
         };
-        check(b"walytis\0\x07\x00", "protocol 7, this program 2");
+        check(b"walytis\0\x07\x00", &format!("protocol 7, this program {PROTOCOL}"));
         check(b"HTTP/1.1 400\r\n", "no walytis");
         check(b"wal", "");
     }

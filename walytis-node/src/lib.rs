@@ -7,6 +7,7 @@
 //! - [`ChainReader`] is a public chain read under a name, with a cursor in the store; its methods of [`Node`] are in
 //!   `reading`.
 //! - [`ChainExport`] and [`ChainImport`] are a public chain as a file.
+//! - [`layers`] is one interface for chains, groups and the overlays on them, and says how to write one.
 //! - `machine` chooses the engine: that of private groups and public chains, or that of public chains alone.
 //! - `shell` is the task behind it: requests, network events, commits and timers go into the engine, and its effects come
 //!   out. `waiting` knows who waits for which answer, `committer` makes batches durable, `outbox` sends, `timers` waits,
@@ -26,6 +27,7 @@ mod groups;
 mod home;
 #[cfg(feature = "offchain")]
 mod join;
+pub mod layers;
 mod listening;
 mod listing;
 mod machine;

@@ -29,6 +29,7 @@ impl PublicChains {
             ChainCommand::Show { .. }
                 | ChainCommand::List { .. }
                 | ChainCommand::Since { .. }
+                | ChainCommand::Block { .. }
                 | ChainCommand::Archive(ArchiveCommand::Read { .. } | ArchiveCommand::Find { .. })
                 | ChainCommand::Delivery(DeliveryCommand::Read { .. } | DeliveryCommand::Letters { .. })
         );
@@ -82,6 +83,10 @@ impl PublicChains {
             ChainCommand::Since { chain, from, limit } => {
                 let chain = self.find_followed(&chain)?;
                 self.since(desk.view, chain, from, limit).map(ChainAnswer::Page)
+            }
+            ChainCommand::Block { chain, id } => {
+                let chain = self.find_followed(&chain)?;
+                self.one(desk.view, chain, id).map(ChainAnswer::Page)
             }
             ChainCommand::Subscribe { chain } => {
                 let chain = self.find_followed(&chain)?;
@@ -326,6 +331,14 @@ impl PublicChains {
             entries.push(entry);
         }
         Ok(ChainPage { entries, next: None })
+    }
+
+    /// One block, if it is on the chain and shown.
+    fn one(&self, view: &Pending, chain: ChainId, id: BlockId) -> Result<ChainPage, PublicError> {
+        let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
+        let stored = chains::block(view, id)?.filter(|stored| stored.block.chain() == chain);
+        let entry = stored.as_ref().and_then(entry).filter(|entry| followed.shows(&entry.author));
+        Ok(ChainPage { entries: entry.into_iter().collect(), next: None })
     }
 
     /// Begins to remove a chain. From this step's commit on it is gone for everybody, whatever becomes of the program.

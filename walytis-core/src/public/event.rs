@@ -62,6 +62,13 @@ pub enum ChainCommand {
         /// How many entries at most; a page also ends after about 1 MiB of content.
         limit: usize,
     },
+    /// Reads one block. Answered by [`ChainAnswer::Page`], with one entry or none.
+    Block {
+        /// The chain.
+        chain: String,
+        /// The block.
+        id: BlockId,
+    },
     /// Delivers blocks as they arrive from now on, each after its parents. Answered by [`ChainAnswer::Subscribed`].
     Subscribe {
         /// The chain.
@@ -124,6 +131,7 @@ impl fmt::Debug for ChainCommand {
             Self::Post { chain, content, .. } => write!(f, "Post({chain:?}, {} bytes)", content.len()),
             Self::List { chain, after, below, .. } => write!(f, "List({chain:?}, {after:?}, {below:?})"),
             Self::Since { chain, from, limit } => write!(f, "Since({chain:?}, {from}, {limit})"),
+            Self::Block { chain, id } => write!(f, "Block({chain:?}, {id})"),
             Self::Subscribe { chain } => write!(f, "Subscribe({chain:?})"),
             Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
             Self::Invite { chain, uses, sharing } => write!(f, "Invite({chain:?}, {uses:?}, {sharing:?})"),

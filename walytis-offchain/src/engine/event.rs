@@ -91,6 +91,13 @@ pub enum Command {
         /// How many entries at most; a page also ends after about 1 MiB of content.
         limit: usize,
     },
+    /// Reads one private block. Answered by [`Answer::Page`], with one entry or none.
+    Block {
+        /// The group.
+        group: String,
+        /// The block.
+        id: BlockId,
+    },
     /// Delivers private blocks as they arrive from now on, each after its parents. Answered by [`Answer::Subscribed`],
     /// then [`walytis_core::Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
     Subscribe {
@@ -127,6 +134,7 @@ impl fmt::Debug for Command {
             Self::Post { group, content, .. } => write!(f, "Post({group:?}, {} bytes)", content.len()),
             Self::List { group, after, below, .. } => write!(f, "List({group:?}, {after:?}, {below:?})"),
             Self::Since { group, from, limit } => write!(f, "Since({group:?}, {from}, {limit})"),
+            Self::Block { group, id } => write!(f, "Block({group:?}, {id})"),
             Self::Subscribe { group } => write!(f, "Subscribe({group:?})"),
             Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
             Self::Chain(command) => write!(f, "Chain({command:?})"),

@@ -287,6 +287,10 @@ async fn what_others_write_below_is_no_error<F: scene::Open>(scene: Scene<'_, F>
             layer.item(item.id).await?; // Whatever it is, it is no error.
         }
     }
+    for from in 0..read.last().map_or(0, |item| item.position) {
+        let next = read.iter().find(|item| item.position >= from);
+        assert_eq!(reader.read(from).await?.first(), next, "reading goes on through noise, wherever it begins");
+    }
     let mut arrived = BTreeSet::new();
     while !arrived.contains(&last_id) {
         let Some(Arrival::Item(item) | Arrival::Content(item)) = stream.next().await? else { break };
@@ -302,17 +306,18 @@ async fn contents_that_come_late_are_told_of<F: scene::Open>(scene: Scene<'_, F>
     let layer = scene.open(Arc::new(late.clone())).await?;
     // A writer beside it, whose posts come late to the layer.
     let writer = scene.layer(peer).await?;
-    let posts = scene.posts(16, &writer.limits());
-    let (before, behind) = posts.split_at(8);
+    // Large ones begin at odd and at even places, before it is followed and after.
+    let [before, behind] = [8, 3].map(|count| scene.posts(count, &writer.limits()));
+    let behind: Vec<Post> = std::iter::repeat_n(behind, 4).flatten().collect();
     let mut written = BTreeMap::new();
-    for post in before {
+    for post in &before {
         written.insert(writer.post(post.clone()).await?, post.clone());
     }
     let mut stream = layer.arrivals().await?;
     let shown = all(&*layer).await?;
     let mut items: BTreeMap<BlockId, Item> =
         shown.into_iter().filter(|item| item.position < stream.from()).map(|item| (item.id, item)).collect();
-    for post in behind {
+    for post in &behind {
         written.insert(writer.post(post.clone()).await?, post.clone());
     }
     scene.pass_ms(10).await;

@@ -145,6 +145,8 @@ impl<'a, F: Open> Scene<'a, F> {
             noise.push(Post { topics: vec![b"other".to_vec()], content: small.to_vec() });
             noise.push(Post { topics: vec![], content: post.content });
         }
+        // More than one page of it.
+        noise.extend((0..300_u32).map(|number| Post::new(number.to_le_bytes())));
         noise
     }
 

@@ -13,6 +13,7 @@
 //!   and `delivery` bounds what waits for a subscriber.
 
 mod archive;
+mod chain_pager;
 mod chain_reader;
 mod chain_subscription;
 mod chains;
@@ -52,9 +53,10 @@ mod waiting;
 mod wishes;
 
 pub use archive::{ChainExport, ChainImport, Imported};
+pub use chain_pager::ChainPager;
 pub use chain_reader::{Acknowledger, ChainReader, ChainStream, Reading, Retry};
 pub use chain_subscription::ChainSubscription;
-pub use chains::{ChainJoin, ChainPager};
+pub use chains::{Beginning, ChainJoin};
 pub use error::NodeError;
 #[cfg(feature = "redb")]
 pub use home::Home;
@@ -81,13 +83,13 @@ pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::public::{
     ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
-    ChainSummary, Cursor, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
-    Standing, Start, SubscriptionSummary,
+    ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing, Standing,
+    Start, SubscriptionSummary,
 };
-pub use walytis_core::query::IdPrefix;
+pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{
-    Address, AuthorKey, BlockId, Carrier, ChainId, Found, KnownPeer, Network, NetworkError, PeerId, Progress, Route,
-    Store, StoreError, Timestamp, Way,
+    Address, AuthorKey, BlockId, Carrier, ChainId, Direction, Found, KnownPeer, Network, NetworkError, PeerId,
+    Progress, Route, Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -42,7 +42,7 @@ pub use delivery::{
 };
 pub use event::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainInvitation, ChainPage, ChainPeer,
-    ChainSummary, ChainTimer, Cursor, Equivocation, PublicError, Rule, Sharing, Standing,
+    ChainSummary, ChainTimer, Equivocation, PublicError, Rule, Sharing, Standing,
 };
 pub use limits::{
     AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,

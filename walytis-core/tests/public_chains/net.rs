@@ -18,7 +18,8 @@ use walytis_core::{
 /// Rows by table and key.
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
-/// Rows in memory. A commit is one change of all of them.
+/// Rows in memory. A commit is one change of all of them. The testkit's `MemoryStore` does more, and these tests would wait
+/// for every layer above to be built.
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Rows>);
 

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
+//! # Guide
+//! A page for each task, each with a program that runs: [`guide`].
+//!
 //! # Map
 //! - `Home` is a node's folder; from it a [`Node`] is made, offline or serving.
 //! - [`Node`] is the handle that applications hold. Its methods about public chains are in `chains`, those about private
@@ -23,6 +26,7 @@ mod delivery;
 mod error;
 #[cfg(feature = "offchain")]
 mod groups;
+pub mod guide;
 #[cfg(feature = "redb")]
 mod home;
 #[cfg(feature = "offchain")]

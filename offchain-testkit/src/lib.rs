@@ -32,6 +32,11 @@ pub use world::{Damage, Fault, Faults, Mangle, NodeId, StoreCopy, TAIL_US, WallC
 #[doc = include_str!("../../README.md")]
 mod readme {}
 
+/// So does the one in the guide of `walytis-node`, which cannot name this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../walytis-node/guide/testing.md")]
+mod page {}
+
 /// So does the short one in the guide for application developers.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/testing-your-application.md")]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, Sharing};
+use walytis_core::query::{Order, Query};
 use walytis_core::{BlockId, ChainId, chains};
 use walytis_offchain::{Answer, Command, EngineError, Ticket};
 
@@ -154,7 +155,8 @@ impl Run {
     fn public_listing(&mut self, node: NodeId) -> Result<Vec<ChainEntry>, Broken> {
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
-            let list = ChainCommand::List { chain: CHAIN.to_owned(), after, below: None, topic: None };
+            let query = Box::new(Query { order: Order::Listing, ..Query::default() });
+            let list = ChainCommand::List { chain: CHAIN.to_owned(), query, after, limit: 256 };
             let ChainAnswer::Page(page) = self.public_call(node, list)? else { return Ok(entries) };
             entries.extend(page.entries);
             if page.next.is_none() {

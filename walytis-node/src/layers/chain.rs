@@ -6,6 +6,7 @@ use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry};
 
 use super::{Arrival, Arrivals, Author, Item, Layer, LayerError, PostLimits};
 use crate::chain_subscription::ChainSubscription;
+use crate::chains::Beginning;
 use crate::node::{Node, mismatch};
 use crate::post::Post;
 
@@ -36,13 +37,6 @@ impl ChainLayer {
     pub fn new(node: Node, chain: impl Into<String>) -> Self {
         Self { node, chain: chain.into() }
     }
-
-    async fn ask(&self, command: ChainCommand) -> Result<Vec<Item>, LayerError> {
-        match self.node.ask_chain(command).await? {
-            ChainAnswer::Page(page) => Ok(page.entries.into_iter().map(item).collect()),
-            other => mismatch(&other),
-        }
-    }
 }
 
 #[async_trait]
@@ -57,11 +51,24 @@ impl Layer for ChainLayer {
     }
 
     async fn item(&self, id: BlockId) -> Result<Option<Item>, LayerError> {
-        Ok(self.ask(ChainCommand::Block { chain: self.chain.clone(), id }).await?.pop())
+        Ok(match self.node.block_of_chain(&self.chain, id.into()).await? {
+            Beginning::One(entry) => Some(item(*entry)),
+            _ => None,
+        })
     }
 
-    async fn read(&self, from: u64) -> Result<Vec<Item>, LayerError> {
-        self.ask(ChainCommand::Since { chain: self.chain.clone(), from, limit: READ_BLOCKS }).await
+    async fn read(&self, mut from: u64) -> Result<Vec<Item>, LayerError> {
+        loop {
+            let command = ChainCommand::Since { chain: self.chain.clone(), from, limit: READ_BLOCKS };
+            let (entries, next) = match self.node.ask_chain(command).await? {
+                ChainAnswer::Arrived { entries, next } => (entries, next),
+                other => mismatch(&other),
+            };
+            if !entries.is_empty() || next <= from {
+                return Ok(entries.into_iter().map(item).collect());
+            }
+            from = next;
+        }
     }
 
     async fn arrivals(&self) -> Result<Box<dyn Arrivals>, LayerError> {

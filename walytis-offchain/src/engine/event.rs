@@ -9,7 +9,6 @@ use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, Wri
 use crate::content::ContentError;
 use crate::message::JoinRefusal;
 
-pub use walytis_core::public::Cursor;
 pub use walytis_core::{Progress, Target, Ticket};
 
 /// What is this engine's own in what it hears and says.
@@ -294,6 +293,15 @@ pub struct Status {
     pub groups: Vec<GroupSummary>,
     /// Its public chains.
     pub chains: Vec<ChainSummary>,
+}
+
+/// A place in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The generation of the last entry seen.
+    pub generation: u64,
+    /// Its id.
+    pub id: BlockId,
 }
 
 /// A part of a listing.

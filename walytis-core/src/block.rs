@@ -140,7 +140,7 @@ pub enum BlockError {
     #[error("a block's header is not acceptable: {0}")]
     Codec(#[from] CodecError),
     /// The format is of a version that this program does not know. That says nothing against whoever sent it.
-    #[error("a block's format has version {version}, and this program knows up to {known}: update the program")]
+    #[error("a block's format has version {version} and this program knows up to {known}: update the program")]
     Newer {
         /// Its version.
         version: u8,
@@ -320,7 +320,9 @@ pub(crate) fn content_hash(version: FormatVersion, content: &[u8]) -> Hash {
 fn read_version(bytes: &[u8]) -> Result<FormatVersion, BlockError> {
     let known = FormatVersion::NEWEST.number();
     match bytes.first() {
-        None | Some(0) => Err(CodecError::Malformed.into()),
+        None => Err(CodecError::Malformed.into()),
+        // It was never one, so it is no newer one.
+        Some(0) => Err(CodecError::Version { found: 0, known }.into()),
         Some(number) => FormatVersion::from_number(*number).ok_or(BlockError::Newer { version: *number, known }),
     }
 }
@@ -374,7 +376,9 @@ impl ParsedBlock {
         }
         let bytes = u64::try_from(raw.content.len()).unwrap_or(u64::MAX);
         let same_length = bytes == header.content_bytes || planted!(TrustLength);
-        if !same_length || (content_hash(header.version, &raw.content) != header.content_hash && !planted!(SkipContentHash)) {
+        if !same_length
+            || (content_hash(header.version, &raw.content) != header.content_hash && !planted!(SkipContentHash))
+        {
             return Err(BlockError::Content { id });
         }
         Ok(Self { raw, header, id })

@@ -4,8 +4,8 @@ use rand_core::CryptoRng;
 
 use crate::block::{content_hash, signature_transcript};
 use crate::{
-    AuthorSecret, BlockError, BlockId, BlockKind, ChainId, ForeignHead, Format, Header, HybridSecret, ParsedBlock, RawBlock,
-    Suite, Timestamp, VerifiedBlock,
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainId, ForeignHead, Format, Header, HybridSecret, ParsedBlock,
+    RawBlock, Suite, Timestamp, VerifiedBlock,
 };
 
 /// Where a new block stands: what its author saw.

@@ -5,12 +5,11 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use walytis_core::{
-    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, FormatVersion, ForeignHead, Hash, Header,
+    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, ForeignHead, FormatVersion, Hash, Header,
 };
 
 fn ids(most: usize) -> impl Strategy<Value = Vec<BlockId>> {
-    proptest::collection::btree_set(any::<[u8; 32]>(), 1..most)
-        .prop_map(|ids| ids.into_iter().map(BlockId).collect())
+    proptest::collection::btree_set(any::<[u8; 32]>(), 1..most).prop_map(|ids| ids.into_iter().map(BlockId).collect())
 }
 
 /// Headers that keep the rules.
@@ -35,7 +34,10 @@ fn headers() -> impl Strategy<Value = Header> {
                 chain: ChainId([7; 32]),
                 genesis: None,
                 parents,
-                foreign: foreign.map(|id| ForeignHead { chain: ChainId([8; 32]), block: BlockId(id) }).into_iter().collect(),
+                foreign: foreign
+                    .map(|id| ForeignHead { chain: ChainId([8; 32]), block: BlockId(id) })
+                    .into_iter()
+                    .collect(),
                 author: AuthorKey(author),
                 previous: own.map(|(id, _)| BlockId(id)),
                 sequence: own.map_or(0, |(_, sequence)| sequence),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use walytis_core::limits::NESTING_MAX;
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainError, ChainId, FormatVersion, HybridKey, ParsedBlock, Pending, VerifiedBlock, chains,
-    planted,
+    BlockError, BlockId, BlockKind, ChainError, ChainId, FormatVersion, HybridKey, ParsedBlock, Pending, VerifiedBlock,
+    chains, planted,
 };
 
 use crate::fold::{Fold, FoldError, Step, name, read_step};
@@ -69,9 +69,7 @@ impl Refusal {
     #[must_use]
     pub const fn is_ours(&self) -> bool {
         match self {
-            Self::Fold(FoldError::Chain(error)) => {
-                !error.is_about_block()
-            }
+            Self::Fold(FoldError::Chain(error)) => !error.is_about_block(),
             _ => false,
         }
     }

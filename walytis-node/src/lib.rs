@@ -86,8 +86,8 @@ pub use walytis_core::public::{
 };
 pub use walytis_core::query::IdPrefix;
 pub use walytis_core::{
-    Address, AuthorKey, BlockId, Carrier, ChainId, Found, KnownPeer, Network, NetworkError, PeerId, Progress, Route,
-    Store, StoreError, Timestamp, Way,
+    Address, AuthorKey, BlockId, Carrier, ChainId, FormatVersion, Found, KnownPeer, Network, NetworkError, PeerId,
+    Progress, Route, Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -2,6 +2,7 @@
 
 mod chain;
 mod chain_files;
+mod chain_upgrade;
 mod check;
 mod completions;
 mod demo;
@@ -64,6 +65,7 @@ pub(crate) const fn name(command: &Command) -> &'static str {
             Chain::Revoke { .. } => "chain revoke",
             Chain::Join { .. } => "chain join",
             Chain::Rules(_) => "chain rules",
+            Chain::Upgrade { .. } => "chain upgrade",
         },
         Command::Post(_) => "post",
         Command::Read(_) => "read",

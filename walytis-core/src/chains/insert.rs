@@ -4,7 +4,8 @@ use super::heads::{all, operations_above};
 use super::postings::{Postings, Term, push_topic};
 use super::{
     AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, HEADS, IDS, Location,
-    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, format, order_key, parents_of, sums,
+    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, format, order_key,
+    parents_of, sums,
 };
 use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
 
@@ -21,10 +22,7 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
     }
     let header = new.header();
     let (number, mut chain) = if header.genesis.is_some() {
-        (
-            next_number(view)?,
-            ChainRow::of(new.chain(), 0),
-        )
+        (next_number(view)?, ChainRow::of(new.chain(), 0))
     } else {
         chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: new.id() })?
     };

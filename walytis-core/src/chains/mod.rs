@@ -13,8 +13,8 @@ mod walk;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, FormatVersion, Hash, Header, KeyRange, ParsedBlock, Pending, RawBlock,
-    StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
+    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, FormatVersion, Hash, Header, KeyRange, ParsedBlock,
+    Pending, RawBlock, StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
 };
 
 pub use format::{FormatFault, format_at, formats};

@@ -6,8 +6,7 @@ use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
 use crate::sync::WireBlock;
 use crate::{
-    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock,
-    chains,
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock, chains,
 };
 
 /// How many blocks enter in one step behind others for which they waited: a few milliseconds. The rest follows in steps of

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::chains::query::{self, Order, Query, Span};
 use crate::{
-    AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, FormatVersion, Pending, Place, Ticket, chains,
+    AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, FormatVersion, Pending, Place, Ticket,
+    chains,
 };
 
 /// The longest local name, in characters.

@@ -7,8 +7,8 @@ use super::event::{Equivocation, Sharing, Standing};
 use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
 use crate::{
-    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, FormatVersion, KeyRange, PeerId, Pending,
-    Table, Timestamp, codec,
+    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, FormatVersion, KeyRange, PeerId,
+    Pending, Table, Timestamp, codec,
 };
 
 /// A chain's number here -> [`ChainRow`].

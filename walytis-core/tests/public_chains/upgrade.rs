@@ -240,7 +240,10 @@ fn a_format_that_does_not_fit_its_parents_is_refused() {
             "a version below a parent's",
             |_, moved| (Format::default(), moved),
             |fault| {
-                matches!(fault, FormatFault::Older { version: FormatVersion::V1, parent_version: FormatVersion::V2, .. })
+                matches!(
+                    fault,
+                    FormatFault::Older { version: FormatVersion::V1, parent_version: FormatVersion::V2, .. }
+                )
             },
         ),
     ];
@@ -305,10 +308,7 @@ fn a_block_of_a_newer_version_is_refused_with_its_own_error_and_the_rest_goes_on
     newer.header[0] = 3;
     let error = ParsedBlock::parse(newer.clone()).unwrap_err();
     assert_eq!(error, BlockError::Newer { version: 3, known: 2 });
-    assert_eq!(
-        error.to_string(),
-        "a block's format has version 3, and this program knows up to 2: update the program"
-    );
+    assert_eq!(error.to_string(), "a block's format has version 3 and this program knows up to 2: update the program");
     let wire = |block: RawBlock| WireBlock { block, attachment: None, foreign: Vec::new() };
     let good = honest(&net, 0, chain, &author(2)).raw().clone();
     let heads = vec![Header::id_of(&newer.header), Header::id_of(&good.header)];

@@ -14,3 +14,4 @@ mod hostile;
 mod index;
 mod net;
 mod rules;
+mod upgrade;

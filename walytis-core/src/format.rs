@@ -104,3 +104,17 @@ pub(crate) fn ancestry(parents: impl Iterator<Item = Hash>) -> Hash {
     parents.for_each(|parent| hasher.update(parent.0));
     Hash(hasher.finalize().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A content that has the same old hash as another one, should somebody find it, is not bound by the header.
+    #[test]
+    fn a_digest_binds_the_content_beside_the_header_that_names_it() {
+        let parents = || std::iter::once(Hash([1; 32]));
+        let digest = |content: &[u8]| ancestor_digest(b"one header", content, parents());
+        assert_eq!(digest(b"content"), digest(b"content"));
+        assert_ne!(digest(b"content"), digest(b"another"));
+    }
+}

@@ -276,9 +276,9 @@ fn a_format_that_does_not_fit_its_parents_is_refused() {
     }
 }
 
-/// A root over ancestors binds the old blocks' contents as well, which only the old hash held until then.
+/// Other ancestors, another root. That contents are bound apart from headers is held by the model above.
 #[test]
-fn a_root_binds_headers_and_contents_of_all_ancestors() {
+fn a_root_is_of_all_ancestors() {
     let roots = |content: &[u8], behind: bool| {
         let mut net = Net::new(43, 1);
         net.found(0);

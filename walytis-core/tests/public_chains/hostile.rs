@@ -9,8 +9,8 @@ use walytis_core::engine::{Command, Effect, Event};
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, PublicMessage, Sharing};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
-    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Engine, Hash, HybridSecret,
-    ORPHAN_BYTES_PER_PEER_MAX, PeerId, Place, RawBlock, Store, Ticket, Timestamp, VerifiedBlock, chains,
+    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Engine, Hash, HybridSecret, ORPHAN_BYTES_PER_PEER_MAX,
+    PeerId, Place, RawBlock, Store, Ticket, Timestamp, VerifiedBlock, chains,
 };
 
 use crate::net::{Memory, Net};

@@ -8,7 +8,7 @@ use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
 use crate::{
     Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, KeyRange, PeerId, Pending, Table,
-    Timestamp, codec,
+    Timestamp, codec, planted,
 };
 
 /// A chain's number here -> [`ChainRow`].
@@ -285,6 +285,9 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
         chain.invitations = row.invitations.clone();
         chain.invited = row.invited;
         chain.dirty = false;
+        if planted!(ForgetRules) {
+            chain.rules = Rules::default();
+        }
         if let Some(bytes) = view.get(PEERS, &record.key)? {
             chain.peers = read(PEERS, &bytes)?;
         }

@@ -7,6 +7,7 @@ pub mod swarm;
 
 mod disk_crash;
 mod disk_image;
+mod layer_contract;
 mod memory_store;
 mod node_swarm;
 mod puppet;
@@ -17,6 +18,7 @@ mod world;
 
 pub use disk_crash::{DISK_SECTOR_BYTES, DiskMoment, Survival};
 pub use disk_image::{DISK_PAGE_BYTES, DiskImage};
+pub use layer_contract::layer_contract;
 pub use memory_store::{MemoryStore, Snapshot};
 pub use node_swarm::NodeSwarm;
 pub use puppet::Puppet;
@@ -29,6 +31,11 @@ pub use world::{Damage, Fault, Faults, Mangle, NodeId, StoreCopy, TAIL_US, WallC
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+/// So does the one in the guide of `walytis-node`, which cannot name this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../walytis-node/guide/testing.md")]
+mod page {}
 
 /// So does the short one in the guide for application developers.
 #[cfg(doctest)]

@@ -444,7 +444,7 @@ impl NodeSwarm {
 }
 
 /// Where a node listens.
-fn address(id: NodeId) -> Address {
+pub(crate) fn address(id: NodeId) -> Address {
     Address::new(format!("/memory/{}", id.0)).unwrap_or_else(|| unreachable!("it is short"))
 }
 

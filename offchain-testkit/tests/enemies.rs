@@ -7,16 +7,13 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::counting::Counting;
 use common::*;
 use offchain_testkit::enemies::{self, Class, Deeds, Outcome, Standing, TURN_MS_MAX, Turn};
-use offchain_testkit::{MemoryStore, NodeId, Puppet, World};
+use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::public::{ChainAnswer, ChainCommand, Sharing};
-use walytis_core::{
-    Batch, BlockId, ChainId, FRAME_BYTES_MAX, Header, ID_PREFIX_BYTES, KeyRange, Pending, Record, Store, StoreError,
-    Table, chains,
-};
+use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Header, Pending, Store, chains};
 use walytis_identities::{Fold, InvitationCode, InvitationSecret};
 use walytis_offchain::{Answer, Command};
 
@@ -367,50 +364,17 @@ fn c1_members_agree_on_more_heads_than_one_message_names() {
     assert!(took_ms <= 60_000, "{took_ms} ms");
 
     // Nor does each message cost a look at all of them (R2).
-    let store = Arc::new(Counting { store: arena.world.store(honest[0]), reads: AtomicU64::new(0) });
+    let store = Counting::over(arena.world.store(honest[0]));
     let view = Pending::new(Arc::clone(&store) as Arc<dyn Store>);
     let mut fold = Fold::default();
-    let reads: Vec<u64> = (0..2)
+    let reads: Vec<usize> = (0..2)
         .map(|_| {
-            let before = store.reads.load(Ordering::Relaxed);
+            let before = store.reads();
             fold.current(&view, group).expect("a group");
-            store.reads.load(Ordering::Relaxed) - before
+            store.reads() - before
         })
         .collect();
     assert!(reads[0] < 256 && reads[1] <= 3, "{reads:?} reads");
-}
-
-/// A store that counts what is read from it.
-struct Counting {
-    store: Arc<MemoryStore>,
-    reads: AtomicU64,
-}
-
-impl Store for Counting {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.store.get(table, key)
-    }
-
-    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.store.scan(table, range, limit)
-    }
-
-    fn by_prefix(
-        &self,
-        table: Table,
-        clear: &[u8],
-        first: [u8; ID_PREFIX_BYTES],
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.store.by_prefix(table, clear, first, limit)
-    }
-
-    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.store.commit(batch)
-    }
 }
 
 /// As above; one of the heads came while a member was cut off, and has so high an id that a list cut short in the order of

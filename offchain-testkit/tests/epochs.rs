@@ -5,65 +5,17 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::counting::Counting;
 use common::*;
-use offchain_testkit::{MemoryStore, Puppet, World};
+use offchain_testkit::{Puppet, World};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{
-    Batch, BlockId, Hash, ID_PREFIX_BYTES, KeyRange, Pending, Record, Store, StoreError, Table, Timestamp, chains,
-};
+use walytis_core::{BlockId, Hash, Pending, Store, Timestamp, chains};
 use walytis_identities::{Fold, Operation, give_wrap};
 use walytis_offchain::{Answer, Command, Effect, Engine, Event, Ticket};
 
 const GROUP: &str = "friends";
-
-/// A store that counts what is read.
-struct Counting {
-    store: Arc<MemoryStore>,
-    reads: AtomicUsize,
-    wraps: AtomicUsize,
-    wrap_bytes: AtomicUsize,
-}
-
-impl Counting {
-    fn over(store: Arc<MemoryStore>) -> Arc<Self> {
-        let zero = AtomicUsize::default;
-        Arc::new(Self { store, reads: zero(), wraps: zero(), wrap_bytes: zero() })
-    }
-}
-
-impl Store for Counting {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.store.get(table, key)?;
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        if table.name == "identities.wraps" {
-            self.wraps.fetch_add(1, Ordering::Relaxed);
-            self.wrap_bytes.fetch_add(row.as_ref().map_or(0, Vec::len), Ordering::Relaxed);
-        }
-        Ok(row)
-    }
-
-    fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.store.scan(table, range, limit)
-    }
-
-    fn by_prefix(
-        &self,
-        table: Table,
-        clear: &[u8],
-        first: [u8; ID_PREFIX_BYTES],
-        limit: usize,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.store.by_prefix(table, clear, first, limit)
-    }
-
-    fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.store.commit(batch)
-    }
-}
 
 #[test]
 fn r2_a_wrap_that_is_served_costs_one_short_row() {
@@ -80,14 +32,14 @@ fn r2_a_wrap_that_is_served_costs_one_short_row() {
     let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else { panic!("an epoch") };
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     for (author, device) in &membership.devices {
-        let before = store.wraps.load(Ordering::Relaxed);
+        let before = store.wraps().0;
         let given = give_wrap(&view, &mut fold, &mut rng, group, (epoch, &begin), (author, device)).expect("a store");
         let given = given.expect("the epoch names it");
         assert_eq!(Some(*given.leaf()), device.leaf.as_ref().map(walytis_identities::LeafKey::id));
         assert_eq!(given.verify(&begin), Ok(()), "the maker's own, with its proof");
-        assert_eq!(store.wraps.load(Ordering::Relaxed) - before, 1);
+        assert_eq!(store.wraps().0 - before, 1);
     }
-    assert!(store.wrap_bytes.load(Ordering::Relaxed) < membership.devices.len() * 1_400);
+    assert!(store.wraps().1 < membership.devices.len() * 1_400);
 }
 
 /// What the reads are for which a node, begun anew, finds that none of so many epochs fits the readers. They stand beside
@@ -127,7 +79,7 @@ fn reads_of_a_search(epochs: usize, beside: bool) -> usize {
         _ => None,
     });
     assert_eq!(found, Some(None::<BlockId>), "none fits");
-    store.reads.load(Ordering::Relaxed)
+    store.reads()
 }
 
 #[test]

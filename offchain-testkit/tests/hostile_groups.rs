@@ -24,25 +24,7 @@ const SECOND_MS: u64 = 1_000;
 
 /// Three members of a group, each connected with each, and the last of them in the attacker's hands.
 fn three(seed: u64) -> (World, [NodeId; 3], Puppet, ChainId) {
-    let mut world = calm(seed);
-    let all: [NodeId; 3] = nodes(&mut world);
-    let [a, b, m] = all;
-    group_of(&mut world, GROUP, a, &[b, m]);
-    post(&mut world, a, GROUP, b"first");
-    for (x, y) in [(a, b), (a, m), (b, m)] {
-        if !world.connected(x, y) {
-            world.link(x, y);
-        }
-    }
-    world.run_for(2 * SECOND_MS);
-    converge(&mut world, GROUP, &all);
-    let group = group_id(&mut world, a, GROUP);
-    let mut puppet = Puppet::possess(&mut world, m).expect("a store");
-    for node in [a, b] {
-        assert!(puppet.open_session(&mut world, node, group), "a member is spoken to");
-    }
-    world.run_for(200);
-    (world, all, puppet, group)
+    possessed(seed, GROUP, 0..2)
 }
 
 /// An epoch by the attacker of which the wrap for one device is damaged before the operation commits to it.

@@ -44,23 +44,7 @@ fn ask(
 
 /// Four members of a group, each connected with each, and the last of them in the attacker's hands.
 fn four(seed: u64) -> (World, [NodeId; 4], Puppet, ChainId) {
-    let mut world = calm(seed);
-    let all: [NodeId; 4] = nodes(&mut world);
-    let [a, b, c, m] = all;
-    group_of(&mut world, GROUP, a, &[b, c, m]);
-    post(&mut world, a, GROUP, b"first");
-    for (x, y) in [(a, b), (a, c), (b, c), (a, m), (b, m), (c, m)] {
-        if !world.connected(x, y) {
-            world.link(x, y);
-        }
-    }
-    world.run_for(2 * SECOND_MS);
-    converge(&mut world, GROUP, &all);
-    let group = group_id(&mut world, a, GROUP);
-    let mut puppet = Puppet::possess(&mut world, m).expect("a store");
-    assert!(puppet.open_session(&mut world, b, group), "a member is spoken to");
-    world.run_for(200);
-    (world, all, puppet, group)
+    possessed(seed, GROUP, 1..2)
 }
 
 /// Tells of heads that nobody has: whoever hears it asks for them.

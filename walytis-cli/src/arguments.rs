@@ -169,6 +169,19 @@ Examples:
     },
 }
 
+impl Command {
+    /// Why options cannot be meant together, where the parser cannot know it.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Chain(Chain::Read(read)) => read.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// `init`
 #[derive(Debug, Args)]
 pub(crate) struct Init {
@@ -248,20 +261,20 @@ pub(crate) struct Contents {
 pub(crate) struct Read {
     /// The group's name here, or its DID
     pub(crate) group: String,
-    /// What is read.
-    #[command(flatten)]
-    pub(crate) selection: Selection,
-}
-
-/// What is read, and how it is shown.
-#[derive(Debug, Args)]
-pub(crate) struct Selection {
-    /// Go on with what arrives, until interrupted. A node has to run: `walytis serve`
-    #[arg(short, long)]
-    pub(crate) follow: bool,
     /// Only blocks with this topic
     #[arg(long, value_name = "T")]
     pub(crate) topic: Option<String>,
+    /// How long, and how it is shown.
+    #[command(flatten)]
+    pub(crate) showing: Showing,
+}
+
+/// How long is read, and how it is shown.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Showing {
+    /// Go on with what arrives, until interrupted. A node has to run: `walytis serve`
+    #[arg(short, long)]
+    pub(crate) follow: bool,
     /// Contents only, each ended by a line feed if it has none
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
@@ -336,6 +349,10 @@ mod tests {
         check(&["chain", "rules", "c"], true);
         check(&["chain", "rules", "c", "--block-author", "xyz"], false);
         check(&["chain", "read", "c", "--raw", "--json"], false);
+        check(&["chain", "read", "c", "--since", "yesterday"], false);
+        check(&["chain", "read", "c", "--since", "2d", "--id", "5f0c", "--latest", "3"], true);
+        check(&["chain", "read", "c", "--latest", "0"], false);
+        check(&["chain", "ancestry", "c", "5f0c", "xyz"], false);
         check(&["demo", "--peers", "1"], false);
         check(&["completions", "zsh"], true);
         check(&[], false);

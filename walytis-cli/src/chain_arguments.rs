@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use walytis_core::query::IdPrefix;
 use walytis_core::{AuthorKey, PeerId};
 
-use crate::arguments::{Contents, Selection};
+use crate::arguments::{Contents, Showing};
+use crate::time::{Moment, moment};
 
 /// `chain`
 #[derive(Debug, Subcommand)]
@@ -20,6 +21,8 @@ pub(crate) enum Chain {
     /// List the public chains
     List,
     /// Show a chain: heads, peers, rules, limits, and authors that wrote two blocks with one number
+    ///
+    /// For one block, `chain read CHAIN --id PREFIX`; for how two stand to each other, `chain ancestry CHAIN A B`.
     Show {
         /// The chain's name here, or its id
         chain: String,
@@ -47,31 +50,51 @@ Everybody can read what you post, and nobody can take it back.
         #[command(flatten)]
         contents: Contents,
     },
-    /// Print a chain's blocks
+    /// Print a chain's blocks: all, or those that the options leave
     ///
     /// They are listed in an order that is the same on every machine with the same blocks: each after those it builds on,
-    /// ties by id.
+    /// ties by id. With --arrival they come as they arrived here, and topics and authors are looked up instead of searched
+    /// for. Of several options, all have to fit; of several topics, one.
     #[command(after_help = "\
 Examples:
   walytis chain read news
+  walytis chain read news --latest 10
   walytis chain read news --raw --follow | grep rain
   walytis chain read news --json | jq -r .content
+  walytis chain read news --topic weather --topic traffic --since 36h --arrival
+  walytis chain read news --author 5f0c... --count
+  walytis chain read news --since 2026-11-01 --until 2026-12-01 --min-bytes 1000 --reverse
+  walytis chain read news --json --after 1041             what arrived here after that position
   walytis chain read news --subscription mailer --json --follow | while read -r block; do ...; done
 
-With --subscription, blocks come in the order in which they arrived here, each counts as handled once its line is written,
-and the next run goes on behind it, also after a crash: then the last line may come twice. The topic is that of each run.
+A TIME is a day (2026-11-20), a minute or second of it (2026-11-20T18:30, 2026-11-20T18:30:05Z), always UTC; or so long ago
+(90s, 30m, 36h, 7d); or milliseconds since 1970, as --json prints them. It is compared with the author's clock, which may be
+wrong. A POSITION is a block's place in the order in which blocks arrived at this home; --json prints it.
 
-With --json each line has: id, author (a key made for this chain), sequence (the author's own count), topics,
-created_at_ms (by the author's clock), size, and content, or content_base64 if it is not text.")]
-    Read {
+With --subscription, blocks come in the order in which they arrived here, each counts as handled once its line is written,
+and the next run goes on behind it, also after a crash: then the last line may come twice. The topics are those of each run.
+
+With --json each line has: id, author (a key made for this chain), sequence (the author's own count), position, topics,
+created_at_ms (by the author's clock), size, and content, or content_base64 if it is not text. With --count it is
+{\"blocks\":N}.")]
+    Read(Box<ChainRead>),
+    /// Say whether one block came before another: `before`, `after`, `concurrent` or `same`
+    ///
+    /// `before` means that B builds on A, through however many blocks, so that B's author could know A; `after` the other way
+    /// round; `concurrent` that neither knew of the other. No clock is asked.
+    #[command(after_help = "\
+Examples:
+  walytis chain ancestry news 5f0c 91ab
+  walytis chain ancestry news 5f0c 91ab --json            {\"a\":...,\"b\":...,\"ancestry\":\"before\"}")]
+    Ancestry {
         /// The chain's name here, or its id
         chain: String,
-        /// What is read.
-        #[command(flatten)]
-        selection: Selection,
-        /// Only what was not read under this name before; it is made if it is new
-        #[arg(long, value_name = "NAME")]
-        subscription: Option<String>,
+        /// A block's id; its first digits are enough if no other block's id begins so
+        #[arg(value_name = "A")]
+        a: IdPrefix,
+        /// Another block's
+        #[arg(value_name = "B")]
+        b: IdPrefix,
     },
     /// List the names under which a chain is read, and how far each has come
     Subscriptions {
@@ -195,6 +218,109 @@ lose nothing, but for --chain-bytes-max: from there on nothing by others is take
     Rules(Rules),
 }
 
+/// `chain read`
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ChainRead {
+    /// The chain's name here, or its id
+    pub(crate) chain: String,
+    /// Only blocks with this topic, or another one that is given so
+    #[arg(long = "topic", value_name = "T")]
+    pub(crate) topics: Vec<String>,
+    /// Only blocks by this author
+    #[arg(long, value_name = "KEY")]
+    pub(crate) author: Option<AuthorKey>,
+    /// Only blocks made at this time or later, by their authors' clocks
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<Moment>,
+    /// Only blocks made before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<Moment>,
+    /// Only blocks whose content has as many bytes, or more
+    #[arg(long, value_name = "N")]
+    pub(crate) min_bytes: Option<u64>,
+    /// Only blocks whose content has as many bytes, or fewer
+    #[arg(long, value_name = "N")]
+    pub(crate) max_bytes: Option<u64>,
+    /// Only blocks whose ids begin so
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) id: Option<IdPrefix>,
+    /// Only blocks that arrived here behind this position; implies --arrival
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) after: Option<u64>,
+    /// Only blocks that arrived here before this position; implies --arrival
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) before: Option<u64>,
+    /// In the order in which they arrived here
+    #[arg(long)]
+    pub(crate) arrival: bool,
+    /// The last first
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Only the N that arrived here last, the very last first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) latest: Option<u64>,
+    /// Print only how many there are
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// How long, and how it is shown.
+    #[command(flatten)]
+    pub(crate) showing: Showing,
+    /// Only what was not read under this name before; it is made if it is new
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subscription: Option<String>,
+}
+
+impl ChainRead {
+    /// Why the options cannot be meant together, and what to do.
+    ///
+    /// # Errors
+    /// A sentence for whoever typed them.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let follow = self.showing.follow;
+        let narrows = self.author.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
+            || self.min_bytes.is_some()
+            || self.max_bytes.is_some()
+            || self.id.is_some();
+        let places = self.after.is_some() || self.before.is_some();
+        let orders = self.arrival || self.reverse || self.latest.is_some();
+        let cases = [
+            (
+                self.subscription.is_some() && (narrows || places || orders || self.count),
+                "--subscription goes on where its name was, in the order of arrival: of the other options only --topic, \
+                 --follow and --raw go with it",
+            ),
+            (follow && self.count, "--count counts what is here now, and --follow waits for more: leave one out"),
+            (
+                follow && self.latest.is_some(),
+                "--latest lists the newest first, and --follow goes on with newer ones: leave one out",
+            ),
+            (follow && self.reverse, "--reverse begins with the last, and with --follow there is none: leave one out"),
+            (
+                follow && (self.until.is_some() || self.before.is_some() || self.id.is_some()),
+                "--until, --before and --id ask for blocks that have been, and --follow for those to come: leave one out",
+            ),
+            (self.latest.is_some() && self.reverse, "--latest lists the newest first already: leave --reverse out"),
+            (self.count && orders, "a count has no order and no end: leave --latest, --reverse and --arrival out"),
+            (self.count && self.showing.raw, "--count prints no contents: leave --raw out"),
+            (
+                self.since.zip(self.until).is_some_and(|(since, until)| since.0 >= until.0),
+                "nothing lies between --since and --until: give --until a later time",
+            ),
+            (
+                self.min_bytes.zip(self.max_bytes).is_some_and(|(least, most)| least > most),
+                "no content has --min-bytes and --max-bytes: give --max-bytes a larger number",
+            ),
+            (
+                self.after.zip(self.before).is_some_and(|(after, before)| before.saturating_sub(after) < 2),
+                "no position lies between --after and --before: give --before a larger number",
+            ),
+        ];
+        cases.into_iter().find(|(is_so, _)| *is_so).map_or(Ok(()), |(_, message)| Err(message))
+    }
+}
+
 /// `chain rules`
 #[derive(Debug, Args)]
 pub(crate) struct Rules {
@@ -236,4 +362,49 @@ pub(crate) struct Rules {
     /// How many blocks of one author are taken a second from then on
     #[arg(long, value_name = "N")]
     pub(crate) author_blocks_per_second: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{Chain, ChainRead};
+    use crate::arguments::{Arguments, Command};
+
+    fn read(line: &[&str]) -> Box<ChainRead> {
+        let words = ["walytis", "chain", "read", "c"].iter().chain(line);
+        match Arguments::try_parse_from(words).expect("options that are").command {
+            Command::Chain(Chain::Read(read)) => read,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_that_make_no_sense_together_are_refused_with_what_to_do() {
+        let check = |line: &[&str], expected: Option<&str>| match (read(line).check(), expected) {
+            (Ok(()), None) => {}
+            (Err(said), Some(expected)) => assert!(said.contains(expected), "{line:?}: {said}"),
+            (said, _) => panic!("{line:?}: {said:?}"),
+        };
+        check(&[], None);
+        check(&["--follow", "--topic", "a", "--author", &"ab".repeat(32), "--min-bytes", "1", "--after", "7"], None);
+        check(&["--subscription", "s", "--topic", "a", "--topic", "b", "--follow", "--raw"], None);
+        check(&["--count", "--since", "1d", "--after", "3", "--before", "5"], None);
+        check(&["--latest", "3", "--arrival"], None);
+        for option in [&["--id", "ab"][..], &["--after", "1"], &["--count"], &["--arrival"], &["--since", "1d"]] {
+            check(&[&["--subscription", "s"], option].concat(), Some("goes on where its name was"));
+        }
+        check(&["--follow", "--count"], Some("leave one out"));
+        check(&["--follow", "--latest", "1"], Some("newer ones"));
+        check(&["--follow", "--reverse"], Some("there is none"));
+        for option in [["--until", "1d"], ["--before", "9"], ["--id", "ab"]] {
+            check(&[&["--follow"], &option[..]].concat(), Some("those to come"));
+        }
+        check(&["--latest", "1", "--reverse"], Some("leave --reverse out"));
+        check(&["--count", "--reverse"], Some("no order"));
+        check(&["--count", "--raw"], Some("leave --raw out"));
+        check(&["--since", "2026-01-02", "--until", "2026-01-02"], Some("a later time"));
+        check(&["--min-bytes", "2", "--max-bytes", "1"], Some("a larger number"));
+        check(&["--after", "4", "--before", "5"], Some("a larger number"));
+    }
 }

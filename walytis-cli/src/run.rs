@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,6 +28,9 @@ const OURS: [&str; 6] =
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(message) = arguments.command.check() {
+        Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
     trace(&arguments.global);
     panics::hide_the_databases();
     match run_command(arguments) {

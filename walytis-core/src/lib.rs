@@ -3,6 +3,7 @@
 mod block;
 mod bytes;
 pub mod chains;
+mod code_text;
 pub mod codec;
 mod draft;
 pub mod engine;
@@ -29,6 +30,7 @@ mod transcript;
 pub use block::{BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock};
 pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId, Timestamp};
 pub use chains::{ChainError, StoredBlock, query};
+pub use code_text::{CodeText, CodeTextError};
 pub use codec::CodecError;
 pub use draft::{Draft, Place};
 pub use engine::Engine;

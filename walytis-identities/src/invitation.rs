@@ -3,18 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE32_NOPAD;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use walytis_core::{Address, ChainId, CodecError, Hash, HybridSecret, PeerId, Suite, Transcript, codec};
+use walytis_core::{
+    Address, ChainId, CodeText, CodeTextError, CodecError, Hash, HybridSecret, PeerId, Suite, Transcript, codec,
+};
 use zeroize::Zeroizing;
 
 /// What every code begins with.
 const PREFIX: &str = "walytis1";
 /// The version of what is inside.
 const VERSION: u8 = 1;
-/// Bytes of the checksum: damage that is not seen has odds of 2^-64.
-const CHECKSUM_BYTES: usize = 8;
+const TEXT: CodeText =
+    CodeText { prefix: PREFIX, checksum_context: "walytis v1 invitation checksum", version: VERSION };
 /// Bytes of version and secret, in front of the encoded rest.
 const HEAD_BYTES: usize = 1 + InvitationSecret::BYTES;
 
@@ -57,6 +58,18 @@ pub enum InvitationError {
         /// The inviter.
         peer: PeerId,
     },
+}
+
+impl From<CodeTextError> for InvitationError {
+    fn from(error: CodeTextError) -> Self {
+        match error {
+            CodeTextError::Prefix => Self::NotACode,
+            CodeTextError::TooLong { found } => Self::TooLong { found },
+            CodeTextError::Damaged => Self::Damaged,
+            CodeTextError::Version { found } => Self::Newer { found, known: VERSION },
+            CodeTextError::Empty => Self::Encoding(CodecError::Malformed),
+        }
+    }
 }
 
 /// What only those know who were given an invitation's code: 128 random bits.
@@ -163,7 +176,7 @@ impl InvitationCode {
     /// The most addresses of one inviter.
     pub const ADDRESSES_MAX: usize = 8;
     /// The most characters of a code's text: what a person can still copy, and what is looked at before decoding.
-    pub const TEXT_BYTES_MAX: usize = 8 * 1024;
+    pub const TEXT_BYTES_MAX: usize = CodeText::BYTES_MAX;
 
     /// Makes the code of an invitation.
     ///
@@ -213,12 +226,7 @@ impl InvitationCode {
         let mut payload = Zeroizing::new(vec![VERSION]);
         payload.extend_from_slice(self.secret.as_bytes());
         payload.extend(codec::encode(&place));
-        let checksum = checksum(&payload);
-        payload.extend_from_slice(&checksum);
-        let mut text = BASE32_NOPAD.encode(&payload);
-        text.make_ascii_lowercase();
-        text.insert_str(0, PREFIX);
-        text
+        TEXT.write(&payload)
     }
 }
 
@@ -226,39 +234,12 @@ impl FromStr for InvitationCode {
     type Err = InvitationError;
 
     fn from_str(text: &str) -> Result<Self, InvitationError> {
-        let text = text.trim();
-        if text.len() > Self::TEXT_BYTES_MAX {
-            return Err(InvitationError::TooLong { found: text.len() });
-        }
-        let prefix = text.get(..PREFIX.len()).filter(|prefix| prefix.eq_ignore_ascii_case(PREFIX));
-        prefix.ok_or(InvitationError::NotACode)?;
-        let has = |case: fn(&u8) -> bool| text.as_bytes().iter().any(case);
-        if has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) {
-            return Err(InvitationError::Damaged);
-        }
-        let body = Zeroizing::new(text.get(PREFIX.len()..).unwrap_or_default().to_ascii_uppercase());
-        let payload = BASE32_NOPAD.decode(body.as_bytes()).map(Zeroizing::new).map_err(|_| InvitationError::Damaged)?;
-        let (payload, found) = payload.split_last_chunk::<CHECKSUM_BYTES>().ok_or(InvitationError::Damaged)?;
-        if *found != checksum(payload) {
-            return Err(InvitationError::Damaged);
-        }
-        match payload.first() {
-            Some(&VERSION) => {}
-            Some(&found) => return Err(InvitationError::Newer { found, known: VERSION }),
-            None => return Err(InvitationError::Encoding(CodecError::Malformed)),
-        }
+        let payload = TEXT.read(text)?;
         let (head, place) = payload.split_at_checked(HEAD_BYTES).ok_or(CodecError::Malformed)?;
         let secret = head.last_chunk().map(InvitationSecret::from_bytes).ok_or(CodecError::Malformed)?;
         let Place { group, inviters } = codec::decode(place)?;
         Self::new(group, secret, inviters)
     }
-}
-
-fn checksum(payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let hash = blake3::derive_key("walytis v1 invitation checksum", payload);
-    let mut checksum = [0; CHECKSUM_BYTES];
-    checksum.copy_from_slice(hash.split_at(CHECKSUM_BYTES).0);
-    checksum
 }
 
 /// What a joiner signs with the invitation's key: that this identity, by this device, joins this group in this session

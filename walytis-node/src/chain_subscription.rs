@@ -53,7 +53,7 @@ impl ChainSubscription {
     }
 
     /// The position from which on blocks are handed out. What arrived before it can be listed with
-    /// [`Listing::below`](crate::Listing::below).
+    /// [`Listing::below`](crate::Listing::below), or asked for by [`Query::positions`](crate::Query::positions).
     #[must_use]
     pub fn from(&self) -> u64 {
         self.subscribed.from
@@ -66,13 +66,12 @@ impl ChainSubscription {
                 return Some(entry);
             }
             let command = ChainCommand::Since { chain: self.chain.clone(), from: self.next, limit: READ_BLOCKS };
-            let page = match self.node.ask(Command::Chain(command)).await.ok()? {
-                Answer::Chain(ChainAnswer::Page(page)) => page,
+            let (entries, next) = match self.node.ask(Command::Chain(command)).await.ok()? {
+                Answer::Chain(ChainAnswer::Arrived { entries, next }) => (entries, next),
                 other => mismatch(&other),
             };
-            if let Some(last) = page.entries.last() {
-                self.next = last.position.saturating_add(1);
-                self.read.extend(page.entries);
+            self.read.extend(entries);
+            if std::mem::replace(&mut self.next, next) != next {
                 continue;
             }
             if self.news.ended.load(Ordering::Acquire) {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use walytis_core::BlockId;
 use walytis_core::public::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Cursor, Rule, Sharing,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Rule, Sharing,
 };
+use walytis_core::query::{Ancestry, AncestryWalk, IdPrefix, Query};
 
+use crate::chain_pager::ChainPager;
 use crate::chain_subscription::{ChainSubscription, News};
 use crate::error::NodeError;
 use crate::listing::Listing;
@@ -93,7 +95,70 @@ impl Node {
     /// Nothing is read before [`ChainPager::next_page`].
     #[must_use]
     pub fn list_chain(&self, chain: &str, listing: Listing) -> ChainPager {
-        ChainPager { node: self.clone(), chain: chain.to_owned(), listing, after: None, at_end: false }
+        self.query_chain(chain, listing.into())
+    }
+
+    /// Lists the blocks of a chain that a query asks for, in its order. Nothing is read before [`ChainPager::next_page`].
+    #[must_use]
+    pub fn query_chain(&self, chain: &str, query: Query) -> ChainPager {
+        ChainPager::new(self.clone(), chain.to_owned(), query)
+    }
+
+    /// How many blocks of a chain a query asks for. By positions, one author or one topic that is kept; any other query
+    /// reads the headers that it looks at, in steps, between which the node does other things.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown).
+    pub async fn count_chain(&self, chain: &str, query: Query) -> Result<u64, NodeError> {
+        let (mut blocks, mut after) = (0_u64, None);
+        loop {
+            let command = ChainCommand::Count { chain: chain.to_owned(), query: Box::new(query.clone()), after };
+            let counted = match self.ask_chain(command).await? {
+                ChainAnswer::Counted(counted) => counted,
+                other => mismatch(&other),
+            };
+            blocks = blocks.saturating_add(counted.blocks);
+            after = counted.next;
+            if after.is_none() {
+                return Ok(blocks);
+            }
+        }
+    }
+
+    /// The block of a chain whose id begins so, if exactly one is shown here. From 8 digits on it is looked up; for fewer,
+    /// headers are read until two are found.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown).
+    pub async fn block_of_chain(&self, chain: &str, id: IdPrefix) -> Result<Beginning, NodeError> {
+        let mut pager = self.query_chain(chain, Query { id, ..Query::default() }).at_most(2);
+        let mut found: Option<ChainEntry> = None;
+        while let Some(page) = pager.next_page().await? {
+            for entry in page {
+                match found {
+                    Some(first) => return Ok(Beginning::Several([first.id, entry.id])),
+                    None => found = Some(entry),
+                }
+            }
+        }
+        Ok(found.map_or(Beginning::None, |entry| Beginning::One(Box::new(entry))))
+    }
+
+    /// How block `a` of a chain stands to block `b`: whether it is an ancestor, and its author's successor could know it,
+    /// or the other way round, or neither. It reads at most the blocks that arrived between the two, in steps.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown) or [`PublicError::NoBlock`](crate::PublicError::NoBlock).
+    pub async fn ancestry(&self, chain: &str, a: BlockId, b: BlockId) -> Result<Ancestry, NodeError> {
+        let mut walk = Box::new(AncestryWalk::between(a, b));
+        loop {
+            let command = ChainCommand::Ancestry { chain: chain.to_owned(), walk };
+            match self.ask_chain(command).await? {
+                ChainAnswer::Ancestry(Ok(stands)) => return Ok(stands),
+                ChainAnswer::Ancestry(Err(further)) => walk = further,
+                other => mismatch(&other),
+            }
+        }
     }
 
     /// Begins to hand out a chain's blocks as they arrive, this node's own included.
@@ -178,42 +243,15 @@ impl Node {
     }
 }
 
-/// A listing under way; see [`Node::list_chain`].
-#[derive(Debug)]
-pub struct ChainPager {
-    node: Node,
-    chain: String,
-    listing: Listing,
-    after: Option<Cursor>,
-    at_end: bool,
-}
-
-impl ChainPager {
-    /// The next blocks, at least one; `None` at the end. What arrives meanwhile is shown if its place in the order is
-    /// still to come.
-    ///
-    /// # Errors
-    /// [`PublicError::Unknown`](crate::PublicError::Unknown), the store's failure or [`NodeError::Closed`].
-    pub async fn next_page(&mut self) -> Result<Option<Vec<ChainEntry>>, NodeError> {
-        while !self.at_end {
-            let command = ChainCommand::List {
-                chain: self.chain.clone(),
-                after: self.after,
-                below: self.listing.below,
-                topic: self.listing.topic.clone(),
-            };
-            let page = match self.node.ask_chain(command).await? {
-                ChainAnswer::Page(page) => page,
-                other => mismatch(&other),
-            };
-            self.at_end = page.next.is_none();
-            self.after = page.next;
-            if !page.entries.is_empty() {
-                return Ok(Some(page.entries));
-            }
-        }
-        Ok(None)
-    }
+/// What the beginning of an id stands for; see [`Node::block_of_chain`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// No block that is shown here.
+    None,
+    /// One block.
+    One(Box<ChainEntry>),
+    /// Several, of which these are two.
+    Several([BlockId; 2]),
 }
 
 /// A join under way; see [`Node::join_chain`]. It goes on if this is dropped, for as long as the node runs.

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
+//! # Guide
+//! A page for each task, each with a program that runs: [`guide`].
+//!
 //! # Map
 //! - `Home` is a node's folder; from it a [`Node`] is made, offline or serving.
 //! - [`Node`] is the handle that applications hold. Its methods about public chains are in `chains`, those about private
@@ -7,12 +10,14 @@
 //! - [`ChainReader`] is a public chain read under a name, with a cursor in the store; its methods of [`Node`] are in
 //!   `reading`.
 //! - [`ChainExport`] and [`ChainImport`] are a public chain as a file.
+//! - [`layers`] is one interface for chains, groups and the overlays on them, and says how to write one.
 //! - `machine` chooses the engine: that of private groups and public chains, or that of public chains alone.
 //! - `shell` is the task behind it: requests, network events, commits and timers go into the engine, and its effects come
 //!   out. `waiting` knows who waits for which answer, `committer` makes batches durable, `outbox` sends, `timers` waits,
 //!   and `delivery` bounds what waits for a subscriber.
 
 mod archive;
+mod chain_pager;
 mod chain_reader;
 mod chain_subscription;
 mod chains;
@@ -22,10 +27,12 @@ mod delivery;
 mod error;
 #[cfg(feature = "offchain")]
 mod groups;
+pub mod guide;
 #[cfg(feature = "redb")]
 mod home;
 #[cfg(feature = "offchain")]
 mod join;
+pub mod layers;
 mod listening;
 mod listing;
 mod machine;
@@ -52,9 +59,10 @@ mod waiting;
 mod wishes;
 
 pub use archive::{ChainExport, ChainImport, Imported};
+pub use chain_pager::ChainPager;
 pub use chain_reader::{Acknowledger, ChainReader, ChainStream, Reading, Retry};
 pub use chain_subscription::ChainSubscription;
-pub use chains::{ChainJoin, ChainPager};
+pub use chains::{Beginning, ChainJoin};
 pub use error::NodeError;
 #[cfg(feature = "redb")]
 pub use home::Home;
@@ -81,13 +89,13 @@ pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::public::{
     ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
-    ChainSummary, Cursor, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
-    Standing, Start, SubscriptionSummary,
+    ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing, Standing,
+    Start, SubscriptionSummary,
 };
-pub use walytis_core::query::IdPrefix;
+pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{
-    Address, AuthorKey, BlockId, Carrier, ChainId, Found, KnownPeer, Network, NetworkError, PeerId, Progress, Route,
-    Store, StoreError, Timestamp, Way,
+    Address, AuthorKey, BlockId, Carrier, ChainId, Direction, Found, KnownPeer, Network, NetworkError, PeerId,
+    Progress, Route, Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: measures the system, and the floor that the machine sets.
 
+mod compare;
+
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,23 +16,47 @@ use crate::workspace::Workspace;
 ///
 /// Each line is `{"system":...,"metric":...,"n":...,"bytes":...,"value":...,"unit":...,"cpu_s":...}`; `floor` is the
 /// system of what the machine itself allows: a durable commit, a transfer, a signature. Progress and a table go to
-/// standard error. The builds are release builds; nothing else should run meanwhile.
+/// standard error. The builds are release builds; nothing else should run meanwhile. Each value is the best of several runs,
+/// and `_worst` behind a metric's name the worst of them.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench > today.jsonl\n  cargo xtask bench --quick p4 f_\n  \
-    cargo xtask bench --blocks 1000000 --bytes 100 --runs 1 w1 w2")]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench > today.jsonl
+  cargo xtask bench --quick p4 f_
+  cargo xtask bench --blocks 1000000 --bytes 100 --runs 1 w1 w2 w5
+  cargo xtask bench --compare today.jsonl w1 w2 f_append > later.jsonl
+  cargo xtask bench --compare today.jsonl --now later.jsonl
+
+Metrics (a pick is the beginning of one):
+  w1_append w1_disk w1_peak_rss    appending to a chain; --blocks, --bytes, --runs
+  w2_open w2_scan w2_rss           opening it, and reading every block; likewise
+  w3_cold_join w3_wire             joining it from another process; likewise
+  w4_latency w4_burst1000          from adding a block here to having it there; --bytes, --runs
+  w5_catchup w5_wire               100 blocks apart on each side; as w3
+  p4_private                       the same for private blocks
+  f_                               the floors: what the machine allows
+
+--compare tells of each figure the ratio of the best values, now / earlier, and whether the runs' ranges overlap: then the
+difference may be noise. A floor (f_append beside w1_append) that changed as much says that the machine did.")]
 pub(crate) struct Arguments {
     /// Measure briefly: for trying out, not for quoting
     #[arg(long)]
     quick: bool,
-    /// Blocks that are appended and read (w1, w2), instead of 1000,10000,100000
+    /// Blocks of a chain (w1, w2, w3, w5), instead of 1000,10000 and for w1 and w2 100000
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     blocks: Vec<u64>,
-    /// Bytes of each of them, instead of 100,10240
+    /// Bytes of each of them, instead of 100,10240 (w3 to w5: 100)
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     bytes: Vec<u64>,
-    /// How often w1 and w2 are measured, of which the best counts, instead of 5
+    /// How often each is measured, of which the best counts, instead of 5
     #[arg(long, value_name = "N")]
     runs: Option<u64>,
+    /// Compare with an earlier run, whose lines are in FILE
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Measure nothing, and compare the run whose lines are in FILE
+    #[arg(long, value_name = "FILE", requires = "compare", conflicts_with_all = ["quick", "blocks", "bytes", "runs", "picks"])]
+    now: Option<PathBuf>,
     /// Measure only metrics whose names begin with this
     #[arg(value_name = "PICK")]
     picks: Vec<String>,
@@ -103,8 +130,14 @@ impl Measurement {
 /// Runs every target that exists, and prints the measurements and the table.
 ///
 /// # Errors
-/// A target does not exist, fails, or prints a line that is no measurement. The others run all the same.
+/// The earlier run cannot be read; or a target does not exist, fails, or prints a line that is no measurement: the others
+/// run all the same.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let earlier = arguments.compare.as_deref().map(compare::read).transpose()?;
+    if let (Some(earlier), Some(now)) = (&earlier, &arguments.now) {
+        print!("{}", compare::table(earlier, &compare::read(now)?));
+        return Ok(());
+    }
     let workspace = Workspace::load()?;
     let mut measurements = Vec::new();
     let mut troubles = Vec::new();
@@ -117,6 +150,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     eprintln!("\n{}", table(&measurements));
+    if let Some(earlier) = &earlier {
+        eprintln!("\n{}", compare::table(earlier, &measurements));
+    }
     if !troubles.is_empty() {
         bail!("not everything was measured: {}", troubles.join("; "));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, Sharing, Standing};
+use walytis_core::query::{Order, Query};
 use walytis_core::{AuthorKey, BlockId, chains};
 use walytis_offchain::Command;
 
@@ -20,7 +21,8 @@ impl Run {
     fn public_listing(&mut self, node: NodeId) -> Result<Vec<ChainEntry>, Broken> {
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
-            let list = ChainCommand::List { chain: CHAIN.to_owned(), after, below: None, topic: None };
+            let query = Box::new(Query { order: Order::Listing, ..Query::default() });
+            let list = ChainCommand::List { chain: CHAIN.to_owned(), query, after, limit: 256 };
             let ChainAnswer::Page(page) = self.public_call(node, list)? else { return Ok(entries) };
             entries.extend(page.entries);
             if page.next.is_none() {

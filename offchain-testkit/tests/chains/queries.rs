@@ -6,9 +6,12 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use walytis_core::query::{self, Ancestry, Cursor, Found, IdPrefix, Order, Page, Query, Span};
+use walytis_core::query::{
+    self, Ancestry, AncestryStep, AncestryWalk, Counted, Cursor, Facts, Found, IdPrefix, Order, Page, Query, Span,
+};
 use walytis_core::{
-    Batch, BlockId, BlockKind, ChainError, ChainId, Direction, Keys, Pending, Rows, Store, StoredBlock, Table, chains,
+    AuthorKey, Batch, BlockId, BlockKind, ChainError, ChainId, Direction, Keys, Pending, Rows, Store, StoredBlock,
+    Table, chains,
 };
 
 use super::dag::{Dag, Step, TOPICS, Under, runner, steps};
@@ -134,6 +137,29 @@ fn pages_of_any_size_give_what_a_look_at_every_block_gives() {
                     }
                     let count = query::count(&dag.view, dag.chain, &query).expect("a sound store");
                     prop_assert_eq!(count, expected.len() as u64, "{:?}", &query);
+                    let author = dag.authors[0].public();
+                    let but_one = |id: &&BlockId| {
+                        dag.blocks
+                            .iter()
+                            .any(|stored| stored.block.id() == **id && stored.block.header().author != author)
+                    };
+                    let some: &dyn Fn(&AuthorKey) -> bool = &|of| *of != author;
+                    let counted = query::count_some(&dag.view, dag.chain, &query, None, Some(some));
+                    let expected = expected.iter().filter(but_one).count() as u64;
+                    prop_assert_eq!(counted, Ok(Counted { blocks: expected, next: None }), "{:?}", &query);
+                    for stored in &dag.blocks {
+                        let header = stored.block.header();
+                        let facts = Facts {
+                            id: stored.block.id(),
+                            position: stored.position,
+                            kind: header.kind,
+                            author: header.author,
+                            created_at_ms: header.created_at_ms,
+                            content_bytes: header.content_bytes,
+                            topics: &header.topics,
+                        };
+                        prop_assert_eq!(query.wants(&facts), answer(&dag, &query).contains(&facts.id));
+                    }
                 }
                 let latest = query::latest(&dag.view, dag.chain, 3).expect("a sound store");
                 let expected: Vec<StoredBlock> = dag.blocks.iter().rev().take(3).cloned().collect();
@@ -245,6 +271,26 @@ fn a_page_goes_on_only_in_its_own_order_and_a_chain_that_is_not_here_is_empty() 
     assert_eq!(query::page(&dag.view, dag.chain, &listing, after, 1), Err(ChainError::Cursor));
     assert_eq!(query::page(&dag.view, ChainId([1; 32]), &listing, None, 1), Ok(Page::default()));
     assert_eq!(query::count(&dag.view, ChainId([1; 32]), &listing), Ok(0));
+}
+
+/// More blocks than one step looks at.
+#[test]
+fn counts_and_walks_go_on_where_a_step_ended() {
+    let mut dag = Dag::new(Under::Memory);
+    (0..5_000).for_each(|_| dag.grow(&plain(0, Vec::new())));
+    let length = dag.blocks.len();
+    let query = Query { content_bytes: Span { from: 0, to: 1 << 20 }, ..Query::default() };
+    let count = |after| query::count_some(&dag.view, dag.chain, &query, after, None).expect("a store");
+    let first = count(None);
+    assert!(first.next.is_some() && first.blocks <= 4_096, "{first:?}");
+    let second = count(first.next);
+    assert_eq!((second.next, second.blocks + first.blocks), (None, length as u64));
+
+    let [first, last] = [1, length - 1].map(|position| dag.blocks[position].block.id());
+    let mut walk = AncestryWalk::between(last, first);
+    assert_eq!(walk.go_on(&dag.view, dag.chain), Ok(AncestryStep::GoOn));
+    assert_eq!(walk.go_on(&dag.view, ChainId([1; 32])), Ok(AncestryStep::Unknown(last)));
+    assert_eq!(walk.go_on(&dag.view, dag.chain), Ok(AncestryStep::Known(Ancestry::After)));
 }
 
 /// Full pages of the lists, and topics that are named twice in one block.

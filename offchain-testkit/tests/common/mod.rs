@@ -2,6 +2,8 @@
 #![expect(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
+pub(crate) mod counting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,6 +30,35 @@ pub(crate) fn nodes<const N: usize>(world: &mut World) -> [NodeId; N] {
 
 pub(crate) fn ok(answer: Option<Result<Answer, EngineError>>) -> Answer {
     answer.expect("the command is answered in time").expect("the command works")
+}
+
+/// Members of a group, each connected with each, of whom the last is in the attacker's hands and has a session with each of
+/// those in `spoken_to`.
+pub(crate) fn possessed<const N: usize>(
+    seed: u64,
+    name: &str,
+    spoken_to: std::ops::Range<usize>,
+) -> (World, [NodeId; N], Puppet, ChainId) {
+    let mut world = calm(seed);
+    let all: [NodeId; N] = nodes(&mut world);
+    group_of(&mut world, name, all[0], &all[1..]);
+    post(&mut world, all[0], name, b"first");
+    for (place, later) in all.iter().enumerate() {
+        for earlier in &all[..place] {
+            if !world.connected(*earlier, *later) {
+                world.link(*earlier, *later);
+            }
+        }
+    }
+    world.run_for(2_000);
+    converge(&mut world, name, &all);
+    let group = group_id(&mut world, all[0], name);
+    let mut puppet = Puppet::possess(&mut world, all[N - 1]).expect("a store");
+    for node in &all[spoken_to] {
+        assert!(puppet.open_session(&mut world, *node, group), "a member is spoken to");
+    }
+    world.run_for(200);
+    (world, all, puppet, group)
 }
 
 pub(crate) fn invite(world: &mut World, node: NodeId, group: &str, uses: u32) -> String {

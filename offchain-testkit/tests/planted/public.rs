@@ -8,6 +8,7 @@ use walytis_core::public::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, DeliveryAnswer, DeliveryCommand,
     PublicMessage, Rule, Sharing, Start,
 };
+use walytis_core::query::{Order, Query};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, Pending, Place, Store, Ticket, Timestamp, VerifiedBlock, chains,
@@ -221,7 +222,8 @@ fn post(world: &mut World, node: NodeId) -> BlockId {
 }
 
 fn list(world: &mut World, node: NodeId) -> Vec<ChainEntry> {
-    let list = ChainCommand::List { chain: CHAIN.into(), after: None, below: None, topic: None };
+    let query = Box::new(Query { order: Order::Listing, ..Query::default() });
+    let list = ChainCommand::List { chain: CHAIN.into(), query, after: None, limit: 256 };
     match call(world, node, list) {
         ChainAnswer::Page(page) => page.entries,
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{chain_files, group, post, read};
+use super::{chain_files, chain_queries, group, post, read};
 use crate::chain_arguments::{Chain, Rules};
 use crate::context::Context;
 use crate::link::{
@@ -45,13 +45,8 @@ pub(crate) async fn run(context: &mut Context, arguments: Chain) -> anyhow::Resu
         Chain::Post { chain, contents } => {
             post::post(context, contents, |topics| Request::PostToChain { chain, topics }).await
         }
-        Chain::Read { chain, selection, subscription: None } => {
-            read::read(context, selection, |topic, follow| Request::ReadChain { chain, topic, follow }).await
-        }
-        Chain::Read { chain, selection, subscription: Some(name) } => {
-            let request = |topic, follow| Request::ReadNamed { chain, name, topic, follow };
-            read::read(context, selection, request).await
-        }
+        Chain::Read(arguments) => chain_queries::read(context, *arguments).await,
+        Chain::Ancestry { chain, a, b } => chain_queries::ancestry(context, chain, a, b).await,
         Chain::Subscriptions { chain, forget: None } => subscriptions(context, chain).await,
         Chain::Subscriptions { chain, forget: Some(name) } => {
             changed(context, Request::ForgetSubscription { chain, name }).await?;

@@ -2,6 +2,7 @@
 
 mod chain;
 mod chain_files;
+mod chain_queries;
 mod check;
 mod completions;
 mod demo;
@@ -54,7 +55,8 @@ pub(crate) const fn name(command: &Command) -> &'static str {
             Chain::Show { .. } => "chain show",
             Chain::Delete { .. } => "chain delete",
             Chain::Post { .. } => "chain post",
-            Chain::Read { .. } => "chain read",
+            Chain::Read(_) => "chain read",
+            Chain::Ancestry { .. } => "chain ancestry",
             Chain::Subscriptions { .. } => "chain subscriptions",
             Chain::Letters { .. } => "chain letters",
             Chain::Export { .. } => "chain export",

@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 
-use crate::arguments::{Read, Selection};
+use crate::arguments::{Read, Showing};
 use crate::context::Context;
 use crate::link::{self, EntryView, Link, Reach, Reply, Request};
 use crate::output::{Format, Output, printable};
@@ -26,6 +26,8 @@ pub(super) struct Line<'a> {
     device: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
     /// Null, like what follows from the content, while that is on its way.
     topics: Option<Vec<String>>,
     created_at_ms: u64,
@@ -51,23 +53,19 @@ enum Shown {
 
 /// Prints a group's blocks.
 pub(crate) async fn run(context: &mut Context, arguments: Read) -> anyhow::Result<()> {
-    let Read { group, selection } = arguments;
-    read(context, selection, |topic, follow| Request::Read { group, topic, follow }).await
+    let Read { group, topic, showing } = arguments;
+    let topic = topic.map(ByteBuf::from);
+    read(context, showing, Request::Read { group, topic, follow: showing.follow }).await
 }
 
 /// Prints the blocks that a request lists.
-pub(super) async fn read(
-    context: &mut Context,
-    selection: Selection,
-    request: impl FnOnce(Option<ByteBuf>, bool) -> Request,
-) -> anyhow::Result<()> {
-    let Selection { follow, topic, raw } = selection;
+pub(super) async fn read(context: &mut Context, showing: Showing, request: Request) -> anyhow::Result<()> {
+    let Showing { follow, raw } = showing;
     let shown = match context.output.format() {
         _ if raw => Shown::Raw,
         Format::Json => Shown::Json,
         Format::Text => Shown::Text,
     };
-    let request = request(topic.map(ByteBuf::from), follow);
     let acknowledges = matches!(request, Request::ReadNamed { .. });
     let mut access = match follow {
         true => link::open_served(context, request).await?,
@@ -165,6 +163,7 @@ pub(super) fn line(entry: &EntryView) -> Line<'_> {
         author: &entry.author,
         device: &entry.device,
         sequence: entry.sequence,
+        position: entry.position,
         topics: content.map(|content| content.topics.iter().map(|topic| lossy(topic)).collect()),
         created_at_ms: entry.created_at_ms,
         size: content.map(|content| content.bytes.len()),
@@ -204,7 +203,15 @@ mod tests {
         let content =
             content.map(|bytes| ContentView { topics: vec![ByteBuf::from("t")], bytes: ByteBuf::from(bytes) });
         let (author, device) = ("did:walytis:cd".to_owned() + &"ef".repeat(31), "d".to_owned());
-        EntryView { id: "ab".repeat(32), author, device, sequence: None, created_at_ms: 86_400_000, content }
+        EntryView {
+            id: "ab".repeat(32),
+            author,
+            device,
+            sequence: None,
+            position: None,
+            created_at_ms: 86_400_000,
+            content,
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The node's side: public chains.
 
-use walytis_node::{Listing, Sharing};
+use walytis_node::{Ancestry, Beginning, BlockId, Query, Sharing};
 
 use super::chain_views::{ChainDetailsView, ChainView};
 use super::host::{Ended, Host};
@@ -40,13 +40,18 @@ impl Host {
                 Reply::Changed
             }
             Request::JoinChain { code, name } => Reply::Chain(self.join_chain(&code, name.as_deref()).await?),
-            Request::ReadChain { chain, topic, follow } => {
-                let topic = topic.map(serde_bytes::ByteBuf::into_vec);
+            Request::ReadChain { chain, query, at_most, follow } => {
+                let query = Query::try_from(query).map_err(|error| Ended::Refused(error.to_string()))?;
                 return match follow {
-                    true => self.follow_chain(&chain, topic).await,
-                    false => self.list_chain(&chain, topic, None).await,
+                    true => self.follow_chain(&chain, query).await,
+                    false => self.list_chain(&chain, query, at_most).await,
                 };
             }
+            Request::CountChain { chain, query } => {
+                let query = Query::try_from(query).map_err(|error| Ended::Refused(error.to_string()))?;
+                Reply::Counted { blocks: self.node.count_chain(&chain, query).await? }
+            }
+            Request::Ancestry { chain, a, b } => self.ancestry(&chain, &a, &b).await?,
             other => return self.about_delivery(other).await,
         };
         self.say(reply).await
@@ -60,8 +65,37 @@ impl Host {
         Ok(join.finish().await?.into())
     }
 
-    async fn list_chain(&self, chain: &str, topic: Option<Vec<u8>>, below: Option<u64>) -> Result<(), Ended> {
-        let mut pager = self.node.list_chain(chain, Listing { topic, below });
+    async fn ancestry(&self, chain: &str, a: &str, b: &str) -> Result<Reply, Ended> {
+        let (a, b) = (self.block_of(chain, a).await?, self.block_of(chain, b).await?);
+        let ancestry = match self.node.ancestry(chain, a, b).await? {
+            Ancestry::Same => "same",
+            Ancestry::Before => "before",
+            Ancestry::After => "after",
+            Ancestry::Concurrent => "concurrent",
+        };
+        Ok(Reply::Ancestry { a: a.to_string(), b: b.to_string(), ancestry: ancestry.to_owned() })
+    }
+
+    /// The block whose id begins so.
+    async fn block_of(&self, chain: &str, id: &str) -> Result<BlockId, Ended> {
+        // A whole id may be that of a block that is not shown.
+        if let Ok(id) = id.parse() {
+            return Ok(id);
+        }
+        let prefix = id.parse().map_err(|_| Ended::Refused("that is no beginning of an id".into()))?;
+        match self.node.block_of_chain(chain, prefix).await? {
+            Beginning::One(entry) => Ok(entry.id),
+            Beginning::None => {
+                Err(Ended::Refused(format!("no block's id begins with {id}: `chain read --json` prints the ids")))
+            }
+            Beginning::Several([one, other]) => Err(Ended::Refused(format!(
+                "several blocks' ids begin with {id}, {one} and {other} too: give more digits"
+            ))),
+        }
+    }
+
+    async fn list_chain(&self, chain: &str, query: Query, at_most: Option<u64>) -> Result<(), Ended> {
+        let mut pager = self.node.query_chain(chain, query).at_most(at_most.unwrap_or(u64::MAX));
         while let Some(page) = pager.next_page().await? {
             for entry in page {
                 self.say(Reply::Entry(entry.into())).await?;
@@ -71,9 +105,12 @@ impl Host {
     }
 
     /// Tells of what is here, then of what arrives, until the command is gone.
-    async fn follow_chain(&mut self, chain: &str, topic: Option<Vec<u8>>) -> Result<(), Ended> {
+    async fn follow_chain(&mut self, chain: &str, query: Query) -> Result<(), Ended> {
         let mut subscription = self.node.follow_chain(chain).await?;
-        self.list_chain(chain, topic.clone(), Some(subscription.from())).await?;
+        let mut here = query.clone();
+        // The genesis is here.
+        here.positions.to = here.positions.to.min(subscription.from().saturating_sub(1));
+        self.list_chain(chain, here, None).await?;
         self.say(Reply::CaughtUp).await?;
         loop {
             let entry = tokio::select! {
@@ -81,7 +118,7 @@ impl Host {
                 _ = self.requests.recv() => return Err(Ended::Gone),
             };
             let entry = entry.ok_or_else(|| Ended::from(walytis_node::NodeError::Closed))?;
-            if topic.as_ref().is_none_or(|topic| entry.topics.iter().any(|each| each == topic)) {
+            if entry.fits(&query) {
                 self.say(Reply::Entry(entry.into())).await?;
             }
         }

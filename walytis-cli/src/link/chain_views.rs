@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use walytis_node::{ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Limits, Rule, Sharing, Standing};
+use walytis_core::query::ParsePrefixError;
+use walytis_node::{
+    AuthorKey, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Direction, Limits, Order, PeerId, Query, Rule,
+    Sharing, Span, Standing,
+};
 
 use super::views::{ContentView, EntryView};
 
@@ -171,7 +175,6 @@ pub(crate) enum RuleView {
 
 impl From<RuleView> for Rule {
     fn from(rule: RuleView) -> Self {
-        use walytis_node::{AuthorKey, PeerId};
         match rule {
             RuleView::ServeAnyone => Self::ServeAnyone,
             RuleView::ServeInvited => Self::ServeInvited,
@@ -192,6 +195,44 @@ impl From<RuleView> for Rule {
     }
 }
 
+/// Which blocks of a public chain are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QueryView {
+    pub(crate) topics: Vec<ByteBuf>,
+    pub(crate) author: Option<[u8; 32]>,
+    /// The first and the last millisecond since 1970.
+    pub(crate) created_at_ms: (u64, u64),
+    /// The fewest and the most.
+    pub(crate) content_bytes: (u64, u64),
+    /// The beginning of an id.
+    pub(crate) id: String,
+    /// The first and the last.
+    pub(crate) positions: (u64, u64),
+    /// In the order of arrival here, instead of the one that is the same everywhere.
+    pub(crate) by_arrival: bool,
+    /// The last first.
+    pub(crate) reverse: bool,
+}
+
+impl TryFrom<QueryView> for Query {
+    type Error = ParsePrefixError;
+
+    fn try_from(view: QueryView) -> Result<Self, ParsePrefixError> {
+        let span = |(from, to)| Span { from, to };
+        Ok(Self {
+            topics: view.topics.into_iter().map(ByteBuf::into_vec).collect(),
+            author: view.author.map(AuthorKey),
+            created_at_ms: span(view.created_at_ms),
+            content_bytes: span(view.content_bytes),
+            id: view.id.parse()?,
+            positions: span(view.positions),
+            order: if view.by_arrival { Order::Arrival } else { Order::Listing },
+            direction: if view.reverse { Direction::Descending } else { Direction::Ascending },
+            ..Self::default()
+        })
+    }
+}
+
 impl From<ChainEntry> for EntryView {
     fn from(entry: ChainEntry) -> Self {
         Self {
@@ -199,6 +240,7 @@ impl From<ChainEntry> for EntryView {
             author: entry.author.to_string(),
             device: String::new(),
             sequence: Some(entry.sequence),
+            position: Some(entry.position),
             created_at_ms: entry.created_at_ms,
             content: Some(ContentView {
                 topics: entry.topics.into_iter().map(ByteBuf::from).collect(),

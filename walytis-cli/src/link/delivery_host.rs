@@ -61,9 +61,9 @@ impl Host {
     /// Carries out a request about named subscriptions or files.
     pub(super) async fn about_delivery(&mut self, request: Request) -> Result<(), Ended> {
         match request {
-            Request::ReadNamed { chain, name, topic, follow } => {
+            Request::ReadNamed { chain, name, topics, follow } => {
                 let mut reading = Reading::named(name);
-                reading.topics.extend(topic.map(ByteBuf::into_vec));
+                reading.topics.extend(topics.into_iter().map(ByteBuf::into_vec));
                 self.read_named(&chain, reading, follow).await
             }
             Request::Subscriptions { chain } => {

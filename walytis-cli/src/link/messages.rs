@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
+use super::chain_views::{ChainDetailsView, ChainInvitationView, ChainView, QueryView, RuleView};
 use super::delivery_host::{LetterChange, LetterView, SubscriptionView};
 use super::peer_views::PeerView;
 use super::views::{EntryView, GroupDetailsView, GroupView, IdentityView, ProgressView, StatusView};
@@ -57,10 +57,14 @@ pub(crate) enum Request {
     JoinChain { code: String, name: Option<String> },
     /// As [`Request::Post`], to a public chain.
     PostToChain { chain: String, topics: Vec<ByteBuf> },
-    /// As [`Request::Read`], of a public chain.
-    ReadChain { chain: String, topic: Option<ByteBuf>, follow: bool },
+    /// As [`Request::Read`], of a public chain: the blocks that a query asks for, or so many of them.
+    ReadChain { chain: String, query: QueryView, at_most: Option<u64>, follow: bool },
+    /// [`Reply::Counted`].
+    CountChain { chain: String, query: QueryView },
+    /// [`Reply::Ancestry`]; of the blocks whose ids begin so.
+    Ancestry { chain: String, a: String, b: String },
     /// As [`Request::ReadChain`], from where the name is. The node waits for [`Request::Printed`] after each block.
-    ReadNamed { chain: String, name: String, topic: Option<ByteBuf>, follow: bool },
+    ReadNamed { chain: String, name: String, topics: Vec<ByteBuf>, follow: bool },
     /// The last block of a [`Request::ReadNamed`] is written.
     Printed,
     /// A [`Reply::Subscription`] each.
@@ -109,6 +113,10 @@ pub(crate) enum Reply {
     Posted(String),
     /// A block.
     Entry(EntryView),
+    /// So many blocks are asked for.
+    Counted { blocks: u64 },
+    /// How one block stands to another: `before`, `after`, `concurrent` or `same`.
+    Ancestry { a: String, b: String, ancestry: String },
     /// A name under which a chain is read.
     Subscription(SubscriptionView),
     /// A dead letter.

@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::output::printable;
 use crate::progress::Progress;
 
-pub(crate) use chain_views::{ChainDetailsView, ChainInvitationView, ChainView, RuleView};
+pub(crate) use chain_views::{ChainDetailsView, ChainInvitationView, ChainView, QueryView, RuleView};
 pub(crate) use delivery_host::{LetterChange, LetterView};
 pub(crate) use host::answer;
 pub(crate) use messages::{Reply, Request};

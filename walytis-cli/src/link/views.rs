@@ -164,6 +164,8 @@ pub(crate) struct EntryView {
     pub(crate) device: String,
     /// How many blocks its author wrote before; told of public chains.
     pub(crate) sequence: Option<u64>,
+    /// Its place in the order of arrival here; told of public chains.
+    pub(crate) position: Option<u64>,
     pub(crate) created_at_ms: u64,
     /// `None` while the content is on its way.
     pub(crate) content: Option<ContentView>,
@@ -187,6 +189,7 @@ impl From<Entry> for EntryView {
             author: did(entry.author),
             device: did(entry.device),
             sequence: None,
+            position: None,
             created_at_ms: entry.created_at_ms,
             content,
         }

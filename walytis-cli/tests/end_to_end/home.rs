@@ -232,7 +232,7 @@ fn nonsense_at_the_socket_does_no_harm() {
     let place = Place::new();
     let home = place.home("a");
     let _serving = home.serve(LISTEN, 1);
-    let hello = b"walytis\0\x03\0";
+    let hello = b"walytis\0\x04\0";
     let longest = [hello.as_slice(), &[0xFF; 4]].concat();
     let nonsense = [hello.as_slice(), &[3, 0, 0, 0, 99, 1, 2]].concat();
     let end_first = [hello.as_slice(), &[1, 0, 0, 0, 9]].concat();

@@ -6,6 +6,7 @@
 mod bad_input;
 mod chain;
 mod chain_files;
+mod chain_queries;
 mod common;
 mod demo;
 mod home;

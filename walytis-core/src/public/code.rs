@@ -3,22 +3,21 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::message::ADDRESSES_MAX;
-use crate::{Address, ChainId, CodecError, PeerId, codec};
+use crate::{Address, ChainId, CodeText, CodeTextError, CodecError, PeerId, codec};
 
 /// What every code begins with.
 const PREFIX: &str = "walytischain1";
+/// What the codes of private groups begin with.
+const GROUP_PREFIX: &str = "walytis1";
 const VERSION: u8 = 1;
-/// Bytes of the checksum: damage that is not seen has odds of 2^-64.
-const CHECKSUM_BYTES: usize = 8;
+const TEXT: CodeText =
+    CodeText { prefix: PREFIX, checksum_context: "walytis v1 public chain code checksum", version: VERSION };
 /// The most inviters of one code.
 const INVITERS_MAX: usize = 16;
-/// The most characters of a code's text.
-const TEXT_BYTES_MAX: usize = 8 * 1024;
 
 /// Why a text is not the code of an invitation to a public chain.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -31,7 +30,7 @@ pub enum CodeError {
     #[error("this is an invitation to a private group: `group join` takes it")]
     Group,
     /// The text is, or would be, longer than any code.
-    #[error("an invitation of {found} characters is longer than {TEXT_BYTES_MAX}")]
+    #[error("an invitation of {found} characters is longer than {max}", max = CodeText::BYTES_MAX)]
     TooLong {
         /// How many characters.
         found: usize,
@@ -48,6 +47,18 @@ pub enum CodeError {
     /// The code is whole, but whoever made it encoded it wrongly.
     #[error("the invitation was not made by this program: {0}")]
     Encoding(#[from] CodecError),
+}
+
+impl From<CodeTextError> for CodeError {
+    fn from(error: CodeTextError) -> Self {
+        match error {
+            CodeTextError::Prefix => Self::NotACode,
+            CodeTextError::TooLong { found } => Self::TooLong { found },
+            CodeTextError::Damaged => Self::Damaged,
+            CodeTextError::Version { found } => Self::Newer { found },
+            CodeTextError::Empty => CodecError::Malformed.into(),
+        }
+    }
 }
 
 /// A node that admits.
@@ -92,19 +103,13 @@ impl ChainCode {
     /// The text to give to the joiner: one line of lower-case letters and digits.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut payload = Zeroizing::new(codec::encode(&Payload {
+        TEXT.write(&Zeroizing::new(codec::encode(&Payload {
             version: VERSION,
             secret: *self.secret,
             shareable: self.shareable,
             chain: self.chain,
             inviters: self.inviters.clone(),
-        }));
-        let checksum = checksum(&payload);
-        payload.extend_from_slice(&checksum);
-        let mut text = BASE32_NOPAD.encode(&payload);
-        text.make_ascii_lowercase();
-        text.insert_str(0, PREFIX);
-        text
+        })))
     }
 }
 
@@ -112,33 +117,12 @@ impl FromStr for ChainCode {
     type Err = CodeError;
 
     fn from_str(text: &str) -> Result<Self, CodeError> {
-        let text = text.trim();
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(CodeError::TooLong { found: text.len() });
-        }
-        let begins = |prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-        if begins("walytis1") {
+        // No code of a chain begins so.
+        if text.trim().get(..GROUP_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(GROUP_PREFIX)) {
             return Err(CodeError::Group);
         }
-        if !begins(PREFIX) {
-            return Err(CodeError::NotACode);
-        }
-        let has = |case: fn(&u8) -> bool| text.as_bytes().iter().any(case);
-        if has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) {
-            return Err(CodeError::Damaged);
-        }
-        let body = Zeroizing::new(text.get(PREFIX.len()..).unwrap_or_default().to_ascii_uppercase());
-        let payload = BASE32_NOPAD.decode(body.as_bytes()).map(Zeroizing::new).map_err(|_| CodeError::Damaged)?;
-        let (payload, found) = payload.split_last_chunk::<CHECKSUM_BYTES>().ok_or(CodeError::Damaged)?;
-        if *found != checksum(payload) {
-            return Err(CodeError::Damaged);
-        }
-        match payload.first() {
-            Some(&VERSION) => {}
-            Some(&found) => return Err(CodeError::Newer { found }),
-            None => return Err(CodecError::Malformed.into()),
-        }
-        let Payload { secret, shareable, chain, inviters, .. } = codec::decode(payload)?;
+        let payload = TEXT.read(text)?;
+        let Payload { secret, shareable, chain, inviters, .. } = codec::decode(&payload)?;
         let fits = inviters.len() <= INVITERS_MAX
             && inviters.iter().all(|inviter| {
                 inviter.addresses.len() <= ADDRESSES_MAX
@@ -149,13 +133,6 @@ impl FromStr for ChainCode {
         }
         Ok(Self { chain, secret: Zeroizing::new(secret), shareable, inviters })
     }
-}
-
-fn checksum(payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let hash = blake3::derive_key("walytis v1 public chain code checksum", payload);
-    let mut checksum = [0; CHECKSUM_BYTES];
-    checksum.copy_from_slice(hash.split_at(CHECKSUM_BYTES).0);
-    checksum
 }
 
 #[cfg(test)]

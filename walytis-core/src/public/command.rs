@@ -3,18 +3,16 @@
 use super::publish::entry;
 use super::records::{Followed, Rules};
 use super::{
-    ArchiveCommand, ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainPage, ChainPeer,
-    ChainSummary, ChainTimer, Cursor, DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing,
-    Sweep, subscribers,
+    ArchiveCommand, ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainPage, ChainPeer, ChainSummary,
+    ChainTimer, DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep, subscribers,
 };
-use crate::chains::query::{self, Order, Query, Span};
+use crate::chains::query::{self, AncestryStep, AncestryWalk, Counted, Cursor, Query, Span};
 use crate::{AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, Pending, Place, Ticket, chains};
 
 /// The longest local name, in characters.
 const NAME_CHARACTERS_MAX: usize = 64;
-/// A page of a listing ends once it has this many entries, or this many bytes of content.
+/// A page of a listing ends once it has this many entries.
 const PAGE_ENTRIES: usize = 256;
-const PAGE_BYTES: usize = 1024 * 1024;
 /// How many blocks are removed in one step: a commit of a few milliseconds.
 const SWEEP_BLOCKS: usize = 512;
 
@@ -28,6 +26,8 @@ impl PublicChains {
             command,
             ChainCommand::Show { .. }
                 | ChainCommand::List { .. }
+                | ChainCommand::Count { .. }
+                | ChainCommand::Ancestry { .. }
                 | ChainCommand::Since { .. }
                 | ChainCommand::Archive(ArchiveCommand::Read { .. } | ArchiveCommand::Find { .. })
                 | ChainCommand::Delivery(DeliveryCommand::Read { .. } | DeliveryCommand::Letters { .. })
@@ -75,13 +75,21 @@ impl PublicChains {
                 let chain = self.find_followed(&chain)?;
                 self.post(desk, chain, topics, content).map(ChainAnswer::Posted)
             }
-            ChainCommand::List { chain, after, below, topic } => {
+            ChainCommand::List { chain, query, after, limit } => {
                 let chain = self.find_followed(&chain)?;
-                self.list(desk.view, chain, after, below, topic.as_deref()).map(ChainAnswer::Page)
+                self.list(desk.view, chain, *query, after, limit).map(ChainAnswer::Page)
+            }
+            ChainCommand::Count { chain, query, after } => {
+                let chain = self.find_followed(&chain)?;
+                self.count(desk.view, chain, *query, after).map(ChainAnswer::Counted)
+            }
+            ChainCommand::Ancestry { chain, walk } => {
+                let chain = self.find_followed(&chain)?;
+                Self::ancestry(desk.view, chain, walk)
             }
             ChainCommand::Since { chain, from, limit } => {
                 let chain = self.find_followed(&chain)?;
-                self.since(desk.view, chain, from, limit).map(ChainAnswer::Page)
+                self.since(desk.view, chain, from, limit)
             }
             ChainCommand::Subscribe { chain } => {
                 let chain = self.find_followed(&chain)?;
@@ -284,48 +292,46 @@ impl PublicChains {
         &self,
         view: &Pending,
         chain: ChainId,
+        query: Query,
         after: Option<Cursor>,
-        below: Option<u64>,
-        topic: Option<&[u8]>,
+        limit: usize,
     ) -> Result<ChainPage, PublicError> {
         let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
-        let positions = match below {
-            Some(0) => return Ok(ChainPage { entries: Vec::new(), next: None }),
-            below => Span { from: 0, to: below.map_or(u64::MAX, |below| below.saturating_sub(1)) },
-        };
-        let topics = topic.map(<[u8]>::to_vec).into_iter().collect();
-        let query = Query { order: Order::Listing, positions, topics, ..Query::default() };
-        let from = after.map(|cursor| query::Cursor::behind(cursor.generation, cursor.id));
-        let page = query::page(view, chain, &query, from, PAGE_ENTRIES)?;
-        let mut entries = Vec::new();
-        let mut bytes = 0_usize;
-        for stored in page.blocks {
-            if bytes >= PAGE_BYTES {
-                return Ok(ChainPage { next: entries.last().map(cursor_of), entries });
-            }
-            if let Some(entry) = entry(&stored).filter(|entry| followed.shows(&entry.author)) {
-                bytes = bytes.saturating_add(entry.content.len());
-                entries.push(entry);
-            }
-        }
-        let next = page.next.and_then(query::Cursor::place).map(|(generation, id)| Cursor { generation, id });
-        Ok(ChainPage { entries, next })
+        let page = query::page(view, chain, &without_genesis(query), after, limit.clamp(1, PAGE_ENTRIES))?;
+        let entries = page.blocks.iter().filter_map(entry).filter(|entry| followed.shows(&entry.author)).collect();
+        Ok(ChainPage { entries, next: page.next })
     }
 
-    fn since(&self, view: &Pending, chain: ChainId, from: u64, limit: usize) -> Result<ChainPage, PublicError> {
+    fn count(
+        &self,
+        view: &Pending,
+        chain: ChainId,
+        query: Query,
+        after: Option<Cursor>,
+    ) -> Result<Counted, PublicError> {
         let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
-        let mut entries = Vec::new();
-        let mut bytes = 0_usize;
-        for position in from..chains::length(view, chain)? {
-            if entries.len() >= limit.min(PAGE_ENTRIES) || bytes >= PAGE_BYTES {
-                break;
-            }
-            let Some(stored) = chains::block_at(view, chain, position)? else { break };
-            let Some(entry) = entry(&stored).filter(|entry| followed.shows(&entry.author)) else { continue };
-            bytes = bytes.saturating_add(entry.content.len());
-            entries.push(entry);
+        let shows = |author: &AuthorKey| followed.shows(author);
+        let shown: Option<&dyn Fn(&AuthorKey) -> bool> = if followed.shows_everybody() { None } else { Some(&shows) };
+        Ok(query::count_some(view, chain, &without_genesis(query), after, shown)?)
+    }
+
+    /// Takes the next step of a walk. Blocks that are not shown can be asked about: they are ancestors of others.
+    fn ancestry(view: &Pending, chain: ChainId, mut walk: Box<AncestryWalk>) -> Result<ChainAnswer, PublicError> {
+        match walk.go_on(view, chain)? {
+            AncestryStep::Known(stands) => Ok(ChainAnswer::Ancestry(Ok(stands))),
+            AncestryStep::GoOn => Ok(ChainAnswer::Ancestry(Err(walk))),
+            AncestryStep::Unknown(block) => Err(PublicError::NoBlock(block)),
         }
-        Ok(ChainPage { entries, next: None })
+    }
+
+    fn since(&self, view: &Pending, chain: ChainId, from: u64, limit: usize) -> Result<ChainAnswer, PublicError> {
+        let query = Query { positions: Span { from, to: u64::MAX }, ..Query::default() };
+        let ChainPage { entries, next } = self.list(view, chain, query, None, limit)?;
+        let next = match next.and_then(Cursor::position) {
+            Some(last) => last.saturating_add(1),
+            None => chains::length(view, chain)?.max(from),
+        };
+        Ok(ChainAnswer::Arrived { entries, next })
     }
 
     /// Begins to remove a chain. From this step's commit on it is gone for everybody, whatever becomes of the program.
@@ -391,11 +397,18 @@ impl PublicChains {
     }
 }
 
-const fn cursor_of(entry: &ChainEntry) -> Cursor {
-    Cursor { generation: entry.generation, id: entry.id }
+/// A genesis says nothing to an application. It is the first block everywhere.
+fn without_genesis(mut query: Query) -> Query {
+    query.positions.from = query.positions.from.max(1);
+    query
 }
 
 impl Followed {
+    /// Whether no author's blocks are kept from being shown.
+    fn shows_everybody(&self) -> bool {
+        self.rules.blocked_authors.is_empty() && self.rules.allowed_authors.is_empty()
+    }
+
     /// Whether an author's blocks are shown. One's own are.
     pub(super) fn shows(&self, author: &AuthorKey) -> bool {
         self.rules.takes(author) || *author == self.author.public()

@@ -5,8 +5,10 @@ use std::fmt;
 use super::archive::{ArchiveAnswer, ArchiveCommand, ImportError};
 use super::code::CodeError;
 use super::delivery::{DeliveryAnswer, DeliveryCommand, DeliveryError};
+use super::entry::{ChainEntry, ChainPage};
 use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
+use crate::chains::query::{Ancestry, AncestryWalk, Counted, Cursor, Query};
 use crate::{
     Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, PeerId, Progress, StoreError, Target, Ticket,
 };
@@ -42,24 +44,40 @@ pub enum ChainCommand {
         /// Its content.
         content: Vec<u8>,
     },
-    /// Lists blocks in the order that is the same on all nodes with equal sets. Answered by [`ChainAnswer::Page`].
+    /// Lists the blocks that a query asks for. Answered by [`ChainAnswer::Page`].
     List {
         /// The chain.
         chain: String,
-        /// Behind which entry to begin; `None` for the first.
+        /// Which blocks, and in which order.
+        query: Box<Query>,
+        /// Where an earlier page of the same query ended; `None` for the first.
         after: Option<Cursor>,
-        /// Only blocks that arrived before this position; `None` for all.
-        below: Option<u64>,
-        /// Only blocks with this topic.
-        topic: Option<Vec<u8>>,
+        /// How many entries at most, up to 256; a page also ends after about 4 MiB of content.
+        limit: usize,
     },
-    /// Lists blocks in the order of their arrival here. Answered by [`ChainAnswer::Page`], whose `next` is `None`.
+    /// Counts the blocks that a query asks for. Answered by [`ChainAnswer::Counted`]: a part of them, if that takes long.
+    Count {
+        /// The chain.
+        chain: String,
+        /// Which blocks.
+        query: Box<Query>,
+        /// Where an earlier part of the same count ended; `None` for the first.
+        after: Option<Cursor>,
+    },
+    /// Asks how two blocks stand to each other. Answered by [`ChainAnswer::Ancestry`]: by how far it got, if that takes long.
+    Ancestry {
+        /// The chain.
+        chain: String,
+        /// The two blocks, and how far an earlier step got.
+        walk: Box<AncestryWalk>,
+    },
+    /// Gives what has arrived here, in that order. Answered by [`ChainAnswer::Arrived`].
     Since {
         /// The chain.
         chain: String,
         /// The first position.
         from: u64,
-        /// How many entries at most; a page also ends after about 1 MiB of content.
+        /// How many blocks are looked at, up to 256; it also ends after about 4 MiB of content.
         limit: usize,
     },
     /// Delivers blocks as they arrive from now on, each after its parents. Answered by [`ChainAnswer::Subscribed`].
@@ -122,7 +140,9 @@ impl fmt::Debug for ChainCommand {
             Self::Show { chain } => write!(f, "Show({chain:?})"),
             Self::Delete { chain } => write!(f, "Delete({chain:?})"),
             Self::Post { chain, content, .. } => write!(f, "Post({chain:?}, {} bytes)", content.len()),
-            Self::List { chain, after, below, .. } => write!(f, "List({chain:?}, {after:?}, {below:?})"),
+            Self::List { chain, query, after, limit } => write!(f, "List({chain:?}, {query:?}, {after:?}, {limit})"),
+            Self::Count { chain, query, after } => write!(f, "Count({chain:?}, {query:?}, {after:?})"),
+            Self::Ancestry { chain, walk } => write!(f, "Ancestry({chain:?}, {:?})", walk.blocks()),
             Self::Since { chain, from, limit } => write!(f, "Since({chain:?}, {from}, {limit})"),
             Self::Subscribe { chain } => write!(f, "Subscribe({chain:?})"),
             Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
@@ -168,15 +188,6 @@ pub enum Rule {
     ForgetAuthor(AuthorKey),
     /// Sets the limits.
     Limits(Limits),
-}
-
-/// A place in a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    /// The generation of the last entry seen.
-    pub generation: u64,
-    /// Its id.
-    pub id: BlockId,
 }
 
 /// What a timer of public chains is for.
@@ -284,42 +295,6 @@ pub enum ChainEffect {
     },
     /// The peer sent what no honest one sends: end its connections, and do not speak to it for a while.
     Misbehaved(PeerId),
-}
-
-/// One block as an application sees it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ChainEntry {
-    /// The block.
-    pub id: BlockId,
-    /// Its place in a listing.
-    pub generation: u64,
-    /// Its place in the order of arrival here.
-    pub position: u64,
-    /// The key under which it was written.
-    pub author: AuthorKey,
-    /// How many blocks its author wrote before on this chain.
-    pub sequence: u64,
-    /// Its author's clock, in milliseconds since 1970. Informative.
-    pub created_at_ms: u64,
-    /// Its topics, in their author's order.
-    pub topics: Vec<Vec<u8>>,
-    /// Its content.
-    pub content: Vec<u8>,
-}
-
-impl fmt::Debug for ChainEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChainEntry({:?}, {} bytes)", self.id, self.content.len())
-    }
-}
-
-/// A part of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainPage {
-    /// The entries.
-    pub entries: Vec<ChainEntry>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<Cursor>,
 }
 
 /// How far a chain is from being one that is kept here.
@@ -447,6 +422,17 @@ pub enum ChainAnswer {
     Posted(BlockId),
     /// A part of a listing.
     Page(ChainPage),
+    /// How many blocks a query asks for, or a part of them.
+    Counted(Counted),
+    /// How the first block stands to the second; or the walk to go on with, if that is not known yet.
+    Ancestry(Result<Ancestry, Box<AncestryWalk>>),
+    /// What has arrived.
+    Arrived {
+        /// The blocks that are shown, in the order of their arrival.
+        entries: Vec<ChainEntry>,
+        /// The position to go on with: behind what was looked at. At the end of the chain, that of the next block.
+        next: u64,
+    },
     /// Blocks from this position on will be delivered.
     Subscribed {
         /// The position.
@@ -495,6 +481,9 @@ pub enum PublicError {
     /// The invitation code cannot be read.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// The chain has no such block here.
+    #[error("this chain has no block {0} here")]
+    NoBlock(BlockId),
     /// The chain is followed already.
     #[error("this node follows that chain already; here it is called {0:?}")]
     AlreadyFollowed(String),

@@ -16,6 +16,7 @@ mod compact;
 mod compare;
 mod connect;
 mod delivery;
+mod entry;
 mod event;
 mod exchange;
 mod import;
@@ -40,9 +41,10 @@ pub use delivery::{
     DeliveryAnswer, DeliveryCommand, DeliveryError, LETTERS_MAX, Letter, REASON_BYTES_MAX, SUBSCRIPTIONS_MAX, Start,
     SubscriptionSummary,
 };
+pub use entry::{ChainEntry, ChainPage};
 pub use event::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainEntry, ChainInvitation, ChainPage, ChainPeer,
-    ChainSummary, ChainTimer, Cursor, Equivocation, PublicError, Rule, Sharing, Standing,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, ChainTimer,
+    Equivocation, PublicError, Rule, Sharing, Standing,
 };
 pub use limits::{
     AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,

@@ -1,6 +1,7 @@
 //! Attacks that worked on the Python original, on public chains: each by its number in the threat model.
 
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainLimit, PublicError, PublicMessage, Sharing};
+use walytis_core::query::{Order, Query};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, Place, RawBlock, StoredBlock, Suite, Timestamp,
@@ -352,7 +353,8 @@ fn attack_15_a_nul_byte_in_a_topic_shifts_no_other_field() {
                 .filter(|entry| entry.topics.iter().any(|has| has == topic))
                 .map(|entry| entry.id)
                 .collect();
-            let list = ChainCommand::List { chain: "c".into(), after: None, below: None, topic: Some(topic.to_vec()) };
+            let query = Box::new(Query { order: Order::Listing, topics: vec![topic.to_vec()], ..Query::default() });
+            let list = ChainCommand::List { chain: "c".into(), query, after: None, limit: 256 };
             let ChainAnswer::Page(page) = net.call(node, list).unwrap() else { panic!("a page") };
             let found: Vec<BlockId> = page.entries.iter().map(|entry| entry.id).collect();
             assert_eq!(found, expected, "node {node}, topic {topic:?}");

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use walytis_core::engine::{Answer, Command, Delivery, Effect, Event};
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainDetails, ChainEntry, PublicError, Sharing};
+use walytis_core::query::{Order, Query};
 use walytis_core::{
     Address, Batch, BatchNumber, BlockId, Change, Dialer, Direction, Engine, KeyRange, PeerId, Pending, Progress,
     Record, Store, StoreError, Table, Ticket, Timestamp, chains,
@@ -17,7 +18,8 @@ use walytis_core::{
 /// Rows by table and key.
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
-/// Rows in memory. A commit is one change of all of them.
+/// Rows in memory. A commit is one change of all of them. The testkit's `MemoryStore` does more, and these tests would wait
+/// for every layer above to be built.
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Rows>);
 
@@ -431,7 +433,8 @@ impl Net {
     pub(crate) fn list(&mut self, node: usize) -> Vec<ChainEntry> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let list = ChainCommand::List { chain: "c".into(), after, below: None, topic: None };
+            let query = Box::new(Query { order: Order::Listing, ..Query::default() });
+            let list = ChainCommand::List { chain: "c".into(), query, after, limit: 256 };
             let page = match self.call(node, list).unwrap() {
                 ChainAnswer::Page(page) => page,
                 other => panic!("{other:?}"),

@@ -3,6 +3,7 @@
 use walytis_core::public::{
     ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, LISTED_MAX, Limits, PublicError, PublicMessage, Rule, Sharing,
 };
+use walytis_core::query::Query;
 use walytis_core::sync::SyncMessage;
 
 use crate::hostile::{author, block, push, with_enemy};
@@ -267,4 +268,57 @@ fn who_is_let_in_no_more_stays_connected_and_falls_silent() {
     rule(&mut net, 0, Rule::ForgetPeer(peer));
     net.run(60_000);
     assert_eq!(net.list(0).len(), 200);
+}
+
+/// The cursor of `Since` passes what is not shown: it once looked at all of it in one step, and again at each call.
+#[test]
+fn what_is_not_shown_is_passed_in_steps() {
+    let (mut net, chain, enemy) = with_enemy(39, 2);
+    let spammer = author(1);
+    let mut previous = None;
+    for number in 0..40_u64 {
+        let parents = if previous.is_none() { vec![chain.into()] } else { Vec::new() };
+        let spam = block(chain, parents, previous, &spammer, b"spam");
+        push(&mut net, enemy, 0, &spam);
+        previous = Some((spam.id(), number));
+    }
+    net.run(30_000);
+    let after = net.post(0, b"shown");
+    rule(&mut net, 0, Rule::BlockAuthor(spammer.public()));
+    let since = |net: &mut Net, from: u64, limit: usize| match net
+        .call(0, ChainCommand::Since { chain: "c".into(), from, limit })
+        .unwrap()
+    {
+        ChainAnswer::Arrived { entries, next } => (entries, next),
+        other => panic!("{other:?}"),
+    };
+    let (mut from, mut steps, mut shown) = (0, 0, Vec::new());
+    loop {
+        let (entries, next) = since(&mut net, from, 10);
+        assert!(next <= from.max(1) + 10, "a step from {from} went to {next}");
+        shown.extend(entries);
+        if next == from {
+            break;
+        }
+        (from, steps) = (next, steps + 1);
+    }
+    assert_eq!((from, shown.len(), shown[1].id), (43, 2, after));
+    assert!((4..=6).contains(&steps), "{steps}");
+    // What is behind the cursor is not looked at again.
+    assert_eq!(since(&mut net, from, 10), (Vec::new(), from));
+    let last = net.post(0, b"shown, too");
+    let (entries, next) = since(&mut net, from, 10);
+    assert_eq!((entries.len(), entries[0].id, next), (1, last, 44));
+
+    let count = |net: &mut Net, query: Query| match net
+        .call(0, ChainCommand::Count { chain: "c".into(), query: Box::new(query), after: None })
+        .unwrap()
+    {
+        ChainAnswer::Counted(counted) => counted.blocks,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(count(&mut net, Query::default()), 3);
+    assert_eq!(count(&mut net, Query { author: Some(spammer.public()), ..Query::default() }), 0);
+    rule(&mut net, 0, Rule::ForgetAuthor(spammer.public()));
+    assert_eq!(count(&mut net, Query::default()), 43, "the genesis is not counted");
 }

@@ -33,7 +33,10 @@ impl Engine {
             }
             return Ok(());
         }
-        let reading = matches!(command, Command::Group { .. } | Command::List { .. } | Command::Since { .. });
+        let reading = matches!(
+            command,
+            Command::Group { .. } | Command::List { .. } | Command::Since { .. } | Command::Block { .. }
+        );
         let mark = self.mark();
         match self.carry_out(ticket, command) {
             Ok(answer) => {
@@ -81,6 +84,10 @@ impl Engine {
             Command::Since { group, from, limit } => {
                 let group = self.find(&group)?;
                 self.since(group, from, limit).map(Answer::Page)
+            }
+            Command::Block { group, id } => {
+                let group = self.find(&group)?;
+                self.one(group, id).map(Answer::Page)
             }
             Command::Subscribe { group } => {
                 let group = self.find(&group)?;
@@ -363,5 +370,12 @@ impl Engine {
             entries.push(entry);
         }
         Ok(Page { entries, next: None })
+    }
+
+    /// One private block, if it is on the group's chain.
+    fn one(&mut self, group: ChainId, id: BlockId) -> Result<Page, EngineError> {
+        let stored = chains::block(&self.parts.view, id)?.filter(|stored| stored.block.chain() == group);
+        let entry = stored.map_or(Ok(None), |stored| self.entry(&stored))?;
+        Ok(Page { entries: entry.into_iter().collect(), next: None })
     }
 }

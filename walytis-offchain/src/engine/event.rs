@@ -9,7 +9,6 @@ use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, Wri
 use crate::content::ContentError;
 use crate::message::JoinRefusal;
 
-pub use walytis_core::public::Cursor;
 pub use walytis_core::{Progress, Target, Ticket};
 
 /// What is this engine's own in what it hears and says.
@@ -91,6 +90,13 @@ pub enum Command {
         /// How many entries at most; a page also ends after about 1 MiB of content.
         limit: usize,
     },
+    /// Reads one private block. Answered by [`Answer::Page`], with one entry or none.
+    Block {
+        /// The group.
+        group: String,
+        /// The block.
+        id: BlockId,
+    },
     /// Delivers private blocks as they arrive from now on, each after its parents. Answered by [`Answer::Subscribed`],
     /// then [`walytis_core::Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
     Subscribe {
@@ -127,6 +133,7 @@ impl fmt::Debug for Command {
             Self::Post { group, content, .. } => write!(f, "Post({group:?}, {} bytes)", content.len()),
             Self::List { group, after, below, .. } => write!(f, "List({group:?}, {after:?}, {below:?})"),
             Self::Since { group, from, limit } => write!(f, "Since({group:?}, {from}, {limit})"),
+            Self::Block { group, id } => write!(f, "Block({group:?}, {id})"),
             Self::Subscribe { group } => write!(f, "Subscribe({group:?})"),
             Self::Unsubscribe { subscription } => write!(f, "Unsubscribe({subscription:?})"),
             Self::Chain(command) => write!(f, "Chain({command:?})"),
@@ -286,6 +293,15 @@ pub struct Status {
     pub groups: Vec<GroupSummary>,
     /// Its public chains.
     pub chains: Vec<ChainSummary>,
+}
+
+/// A place in a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The generation of the last entry seen.
+    pub generation: u64,
+    /// Its id.
+    pub id: BlockId,
 }
 
 /// A part of a listing.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::postings::{List, Term};
 use super::super::{BLOCKS, BlockRow, CONTENTS, IDS, Location, missing_row, read, row};
-use super::{Candidate, ChainError, Collected, LOOKED_AT_MAX, Place, Query, Reader};
-use crate::{CodecError, Direction, Header, KeyRange, Table};
+use super::{Candidate, ChainError, Collected, Counted, Cursor, LOOKED_AT_MAX, Place, Query, Reader};
+use crate::{AuthorKey, CodecError, Direction, Header, KeyRange, Table};
 
 /// The most rows that one scan reads: enough that its own cost is small beside theirs, few enough where each has a
 /// mebibyte.
@@ -37,27 +37,42 @@ pub(super) fn collect(reader: &Reader<'_>, after: Option<u64>, page: &mut Collec
     Ok(())
 }
 
-pub(super) fn count(reader: &Reader<'_>) -> Result<u64, ChainError> {
-    let Some(range) = Range::new(reader, None) else { return Ok(0) };
+/// The count that is kept, if one is of this query.
+pub(super) fn kept_count(reader: &Reader<'_>) -> Result<Option<u64>, ChainError> {
+    let Some(range) = Range::new(reader, None) else { return Ok(Some(0)) };
     let query = reader.query;
-    if query.needs_no_header() {
-        let term = match (query.author, query.topics.as_slice()) {
-            (None, []) => return Ok(range.high.saturating_sub(range.low).saturating_add(1)),
-            (Some(author), _) => Some(Term::Author(author)),
-            (None, [topic]) => Some(Term::Topic(topic)),
-            (None, _) => None,
-        };
-        if let Some(term) = term {
-            let mut list = List::open(reader.view, reader.number, term)?;
-            return Ok(list.place_of(range.high.saturating_add(1))?.saturating_sub(list.place_of(range.low)?));
-        }
+    if !query.needs_no_header() {
+        return Ok(None);
     }
+    let term = match (query.author, query.topics.as_slice()) {
+        (None, []) => return Ok(Some(range.high.saturating_sub(range.low).saturating_add(1))),
+        (Some(author), _) => Term::Author(author),
+        (None, [topic]) => Term::Topic(topic),
+        (None, _) => return Ok(None),
+    };
+    let mut list = List::open(reader.view, reader.number, term)?;
+    Ok(Some(list.place_of(range.high.saturating_add(1))?.saturating_sub(list.place_of(range.low)?)))
+}
+
+/// Counts by looking at headers, at most `looked_at_max` of them.
+pub(super) fn count(
+    reader: &Reader<'_>,
+    after: Option<u64>,
+    looked_at_max: usize,
+    shown: &dyn Fn(&AuthorKey) -> bool,
+) -> Result<Counted, ChainError> {
+    let mut counted = Counted::default();
+    let Some(range) = Range::new(reader, after) else { return Ok(counted) };
     let mut source = Source::choose(reader, range, usize::MAX)?;
-    let mut found = 0_u64;
-    while let Some(candidate) = source.next(reader)? {
-        found = found.saturating_add(u64::from(candidate.is_wanted(query)));
+    let mut last = None;
+    for _ in 0..looked_at_max {
+        let Some(candidate) = source.next(reader)? else { return Ok(counted) };
+        last = Some(candidate.position);
+        let counts = candidate.is_wanted(reader.query) && shown(&candidate.header.author);
+        counted.blocks = counted.blocks.saturating_add(u64::from(counts));
     }
-    Ok(found)
+    counted.next = last.map(|position| Cursor(Place::Arrival(position)));
+    Ok(counted)
 }
 
 /// The positions that are left to look at, both ends included; not empty.

@@ -19,6 +19,12 @@ impl Default for Span {
 }
 
 impl Span {
+    /// Whether no number lies in the range.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.from > self.to
+    }
+
     /// Whether a number lies in the range.
     #[must_use]
     pub const fn contains(self, number: u64) -> bool {
@@ -78,16 +84,43 @@ impl Default for Query {
     }
 }
 
+/// What a query looks at of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Its id.
+    pub id: BlockId,
+    /// Its place in the order of arrival here.
+    pub position: u64,
+    /// Its kind.
+    pub kind: BlockKind,
+    /// Its author.
+    pub author: AuthorKey,
+    /// Its author's clock, in milliseconds since 1970.
+    pub created_at_ms: u64,
+    /// Bytes of its content.
+    pub content_bytes: u64,
+    /// Its topics.
+    pub topics: &'a [Vec<u8>],
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn of(header: &'a Header, id: BlockId, position: u64) -> Self {
+        let &Header { kind, author, created_at_ms, content_bytes, ref topics, .. } = header;
+        Self { id, position, kind, author, created_at_ms, content_bytes, topics }
+    }
+}
+
 impl Query {
     /// Whether a block is one of those that are asked for.
-    pub(super) fn wants(&self, header: &Header, id: BlockId, position: u64) -> bool {
-        self.positions.contains(position)
-            && self.author.is_none_or(|author| author == header.author)
-            && (self.kinds.is_empty() || self.kinds.contains(&header.kind))
-            && self.created_at_ms.contains(header.created_at_ms)
-            && self.content_bytes.contains(header.content_bytes)
-            && self.id.begins(id)
-            && (self.topics.is_empty() || header.topics.iter().any(|topic| self.topics.contains(topic)))
+    #[must_use]
+    pub fn wants(&self, block: &Facts<'_>) -> bool {
+        self.positions.contains(block.position)
+            && self.author.is_none_or(|author| author == block.author)
+            && (self.kinds.is_empty() || self.kinds.contains(&block.kind))
+            && self.created_at_ms.contains(block.created_at_ms)
+            && self.content_bytes.contains(block.content_bytes)
+            && self.id.begins(block.id)
+            && (self.topics.is_empty() || block.topics.iter().any(|topic| self.topics.contains(topic)))
     }
 
     /// Whether every block between the positions that has one of the topics and the author is asked for.

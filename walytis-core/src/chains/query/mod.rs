@@ -13,10 +13,10 @@ mod prefix;
 use serde::{Deserialize, Serialize};
 
 use super::{CONTENTS, ChainError, ChainNumber, ChainRow, Location, StoredBlock, chain_row};
-use crate::{BlockId, ChainId, Direction, Header, ParsedBlock, Pending, RawBlock, VerifiedBlock};
+use crate::{AuthorKey, BlockId, ChainId, Direction, Header, ParsedBlock, Pending, RawBlock, VerifiedBlock};
 
-pub use ancestry::{Ancestry, ancestry};
-pub use filter::{Order, Query, Span};
+pub use ancestry::{Ancestry, AncestryStep, AncestryWalk, ancestry};
+pub use filter::{Facts, Order, Query, Span};
 pub use prefix::{IdPrefix, ParsePrefixError};
 
 /// The most headers that one page looks at, when few of them are asked for: a page takes some 10 ms at most, and the next
@@ -32,16 +32,11 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 pub struct Cursor(Place);
 
 impl Cursor {
-    /// The place behind a block of a listing.
-    pub(crate) const fn behind(generation: u64, id: BlockId) -> Self {
-        Self(Place::Listing(generation, id))
-    }
-
-    /// The block behind which it stands, if it is of a listing.
-    pub(crate) const fn place(self) -> Option<(u64, BlockId)> {
+    /// The position behind which it stands, if it is of a query in the order of arrival.
+    pub(crate) const fn position(self) -> Option<u64> {
         match self.0 {
-            Place::Listing(generation, id) => Some((generation, id)),
-            Place::Arrival(_) => None,
+            Place::Arrival(position) => Some(position),
+            Place::Listing(..) => None,
         }
     }
 }
@@ -77,6 +72,9 @@ pub fn page(
     limit: usize,
 ) -> Result<Page, ChainError> {
     let Some((number, row)) = chain_row(view, chain)? else { return Ok(Page::default()) };
+    if query.positions.is_empty() {
+        return Ok(Page::default());
+    }
     let reader = Reader { view, chain, number, row, query };
     let mut page = Collected { limit: limit.max(1), ..Collected::default() };
     match (query.order, after) {
@@ -107,7 +105,48 @@ pub fn latest(view: &Pending, chain: ChainId, limit: usize) -> Result<Page, Chai
 /// [`ChainError`] if the store fails.
 pub fn count(view: &Pending, chain: ChainId, query: &Query) -> Result<u64, ChainError> {
     let Some((number, row)) = chain_row(view, chain)? else { return Ok(0) };
-    arrival::count(&Reader { view, chain, number, row, query })
+    let reader = Reader { view, chain, number, row, query };
+    if let Some(kept) = arrival::kept_count(&reader)? {
+        return Ok(kept);
+    }
+    Ok(arrival::count(&reader, None, usize::MAX, &|_| true)?.blocks)
+}
+
+/// A part of a count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many blocks were counted.
+    pub blocks: u64,
+    /// Where to go on; `None` once all are counted.
+    pub next: Option<Cursor>,
+}
+
+/// As [`count`], in steps: each looks at 4,096 headers at most, and the next goes on where it ended. With `shown`, only
+/// blocks by authors of whom it says so count. The query's order makes no difference.
+///
+/// # Errors
+/// As [`page`].
+pub fn count_some(
+    view: &Pending,
+    chain: ChainId,
+    query: &Query,
+    after: Option<Cursor>,
+    shown: Option<&dyn Fn(&AuthorKey) -> bool>,
+) -> Result<Counted, ChainError> {
+    let after = match after.map(|cursor| cursor.0) {
+        None => None,
+        Some(Place::Arrival(position)) => Some(position),
+        Some(Place::Listing(..)) => return Err(ChainError::Cursor),
+    };
+    let Some((number, row)) = chain_row(view, chain)? else { return Ok(Counted::default()) };
+    let reader = Reader { view, chain, number, row, query };
+    if after.is_none()
+        && shown.is_none()
+        && let Some(blocks) = arrival::kept_count(&reader)?
+    {
+        return Ok(Counted { blocks, next: None });
+    }
+    arrival::count(&reader, after, LOOKED_AT_MAX, shown.unwrap_or(&|_| true))
 }
 
 /// What the beginning of an id stands for.
@@ -202,7 +241,7 @@ impl Candidate {
     }
 
     fn is_wanted(&self, query: &Query) -> bool {
-        query.wants(&self.header, self.id, self.position)
+        query.wants(&Facts::of(&self.header, self.id, self.position))
     }
 
     /// The whole block. `content` is that of a block of content.

@@ -6,7 +6,9 @@ use common::*;
 use offchain_testkit::enemies::{self, Deeds, Outcome, Standing, Turn};
 use offchain_testkit::{NodeId, Puppet, World};
 use peak_alloc::PeakAlloc;
+use walytis_core::public::ChainCommand;
 use walytis_core::{ChainId, ORPHAN_BYTES_PER_PEER_MAX};
+use walytis_offchain::Command;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -28,6 +30,8 @@ const FLOODS: &[(&str, usize)] = &[
     ("handshake_flood", 128 * KIB),
     ("stalled_handshakes", 128 * KIB),
     ("session_churn", 128 * KIB),
+    ("public_orphans", ORPHAN_BYTES_PER_PEER_MAX + 1024 * KIB),
+    ("public_promises", 512 * KIB),
 ];
 
 /// How many flooders there are: each has its own budget, and all of them together the sum.
@@ -56,6 +60,10 @@ fn r1_what_a_flood_makes_a_node_hold_stays_within_each_peers_budget() {
         let members: &[NodeId] = if class.needs == Standing::Member { &[one, other] } else { &[] };
         group_of(&mut world, GROUP, victim, members);
         let group = group_id(&mut world, victim, GROUP);
+        if name.starts_with("public_") {
+            let new = Command::Chain(ChainCommand::New { name: "public".into() });
+            world.call(victim, new, LONG_MS).expect("an answer").expect("a chain");
+        }
         let mut puppets: Vec<_> =
             [one, other].map(|node| (Puppet::possess(&mut world, node).expect("a sound store"), (class.make)())).into();
         assert_eq!(puppets.len(), FLOODERS);

@@ -145,6 +145,63 @@ faults! {
     ForgetStalled,
     /// Addresses of members are not written down. Breaks C1. Seen when two that know each other both restart.
     ForgetAddresses,
+
+    // Public chains: what comes in.
+
+    /// Compact blocks are restored with the name of the block one further back in the list. Breaks C1, C5: honest peers
+    /// look like forgers. Seen when a portion has more than one block.
+    NameWrongPlace,
+    /// A block of a public chain that lacks parents is dropped, and nothing is asked for. Breaks C3. Seen when a push
+    /// overtakes another.
+    PublicDropOrphan,
+    /// What waits for a block is not freed when that block comes. Breaks C3. Seen when a child overtakes its parent, and
+    /// nobody sends it again.
+    ForgetWaiting,
+    /// A block of a public chain that comes a second time is delivered again. Breaks D1. Seen when a block is both pushed
+    /// and pulled, or sent twice.
+    PublicDeliverTwice,
+    /// Two blocks by one author with one number are no evidence. Breaks C2: who had the longer branch first tells of it, and
+    /// others do not. Seen after a fork of branches that are equally long, as when an old copy of a store goes on.
+    MissFork,
+    /// The sums of generations below the newest ones are not updated. Breaks B3, W7, and what is compared. Seen when a
+    /// branch that begins far below comes late, and the store is checked.
+    ForgetSums,
+
+    // Public chains: exchange.
+
+    /// Heads of public chains that others tell are not followed up. Breaks C1. Seen when nobody pushes any more after a
+    /// partition heals.
+    PublicIgnoreHeads,
+    /// Who turns out to follow the same chain is not told its heads. Breaks C3: only the exchange in quiet makes up for it.
+    /// Seen when a node comes back.
+    PublicSilentShare,
+
+    // Public chains: applications.
+
+    /// Blocks of a public chain that enter in one step are delivered in reverse order. Breaks D2, D4. Seen by a subscriber
+    /// when its node catches up.
+    PublicChildFirst,
+    /// Blocks by an author that the node blocked are delivered as they arrive. Breaks D3. Seen when somebody builds on them.
+    ShowBlocked,
+    /// The cursor of a subscription is moved, and the answer given, but the row is not written. Breaks D1, W1. Seen after a
+    /// restart.
+    ForgetCursor,
+    /// Reading on leaves out a block between two pages. Breaks D1. Seen when more blocks wait than a page has.
+    SkipBetweenPages,
+    /// A block that is set aside as a dead letter is not among the letters. Breaks D1. Seen when they are listed.
+    LoseLetter,
+
+    // Public chains: records.
+
+    /// A use of an invitation is not counted. Breaks S2. Seen when somebody has joined, and the invitations are listed.
+    ReuseInvitation,
+    /// Who was admitted by an invitation is not written down before it is told so. Breaks W1. Seen when the inviter stops
+    /// before anything else of the chain's row changes.
+    ForgetUse,
+    /// A chain's rules are forgotten when the program ends. Breaks D3. Seen when a node that blocks an author restarts.
+    ForgetRules,
+    /// A deletion that was cut short does not go on after a restart. Breaks W7. Seen after a crash while a chain is deleted.
+    ForgetRemoval,
 }
 
 impl Fault {

@@ -15,6 +15,17 @@ impl Run {
         match action {
             Action::Post { node, bytes } => self.post(self.node(*node), *bytes),
             Action::PublicPost { node, bytes } => self.post_publicly(self.node(*node), *bytes),
+            Action::PublicApart { node, other, posts } => {
+                let (node, other) = (self.node(*node), self.node(*other));
+                if self.follows_publicly(node) && self.follows_publicly(other) {
+                    self.partition(&Partition::Isolate { node: node.0 });
+                    for _ in 0..*posts {
+                        self.post_publicly(node, 0);
+                        self.post_publicly(other, 0);
+                    }
+                }
+            }
+            Action::PublicRule { node, author } => self.rule_publicly(self.node(*node), self.node(*author)),
             Action::Join { node } => self.ask_to_join(self.node(*node)),
             Action::Read { node } => {
                 let node = self.node(*node);
@@ -254,6 +265,7 @@ impl Run {
             .asked
             .ask(Invariant::W3, started.is_ok(), || format!("an old copy does not start: {started:?}"))?;
         self.start_app(node);
+        self.read_publicly(node);
         Ok(())
     }
 

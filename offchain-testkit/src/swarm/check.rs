@@ -11,7 +11,7 @@ use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 use super::GROUP;
 use super::hostile::Hostile;
 use super::invariant::{Asked, Broken, Invariant};
-use super::run::Run;
+use super::run::{Run, broken};
 use crate::{NodeId, World};
 
 /// One of so many restarts is followed by the verification of the whole store.
@@ -20,7 +20,7 @@ const FULL_CHECKS: u64 = 12;
 /// How much of each node's set was looked at, in the order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    nodes: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    nodes: BTreeMap<(NodeId, ChainId), BTreeSet<BlockId>>,
     /// Who writes under which key, as far as it is an honest member.
     authors: BTreeMap<AuthorKey, Option<NodeId>>,
     restarts: u64,
@@ -29,7 +29,12 @@ pub(super) struct Seen {
 impl Seen {
     /// The node begins anew.
     pub(super) fn forget(&mut self, node: NodeId) {
-        self.nodes.remove(&node);
+        self.nodes.retain(|(of, _), _| *of != node);
+    }
+
+    /// An honest node writes under a key.
+    pub(super) fn writes(&mut self, author: AuthorKey, node: NodeId) {
+        self.authors.insert(author, Some(node));
     }
 }
 
@@ -103,7 +108,7 @@ pub(super) fn delivered(
 }
 
 /// Judges with no planted bug active: a check that is skipped where blocks arrive must not be skipped here.
-fn soundly<T>(judge: impl FnOnce() -> T) -> T {
+pub(super) fn soundly<T>(judge: impl FnOnce() -> T) -> T {
     #[cfg(planted)]
     let fault = walytis_core::planted::activate(None);
     let judged = judge();
@@ -124,41 +129,45 @@ impl Run {
             self.outcome.asked.ask(Invariant::R1, held <= quota, || {
                 format!("{node:?} holds {held} bytes of orphans from {links} peers")
             })?;
-            let view = self.view(node);
-            let unreadable = |error: walytis_core::ChainError| Broken {
-                invariant: Invariant::W3,
-                what: format!("{node:?} cannot be read: {error}"),
+            self.grow_chain(node, self.group, whole)?;
+            if let Some(chain) = self.public.chain.filter(|_| self.public.followers.contains(&node)) {
+                self.grow_chain(node, chain, whole)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn grow_chain(&mut self, node: NodeId, chain: ChainId, whole: bool) -> Result<(), Broken> {
+        let asked = if chain == self.group { &mut self.outcome.asked } else { &mut self.outcome.public };
+        let store = self.world.reading(node).map_err(|error| broken(Invariant::W3, format!("{node:?}: {error}")))?;
+        let view = Pending::new(store);
+        let unreadable =
+            |error: walytis_core::ChainError| broken(Invariant::W3, format!("{node:?} cannot be read: {error}"));
+        let length = chains::length(&view, chain).map_err(unreadable)?;
+        let mut fresh = Vec::new();
+        let seen = self.seen.nodes.entry((node, chain)).or_default();
+        let before = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+        asked.ask(Invariant::H3, length >= before, || format!("{node:?} had {before} blocks and has {length}"))?;
+        // Reading blocks costs: steps that bring a few are looked at together.
+        if length < before.saturating_add(8) && !whole {
+            return Ok(());
+        }
+        for position in before..length {
+            let stored = chains::block_at(&view, chain, position).map_err(unreadable)?;
+            let Some(stored) = stored else {
+                let what = format!("{node:?} has {length} blocks, and none at {position}");
+                return Err(broken(Invariant::W7, what));
             };
-            let length = chains::length(&view, self.group).map_err(unreadable)?;
-            let mut fresh = Vec::new();
-            let seen = self.seen.nodes.entry(node).or_default();
-            let before = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-            self.outcome
-                .asked
-                .ask(Invariant::H3, length >= before, || format!("{node:?} had {before} blocks and has {length}"))?;
-            // Reading blocks costs: steps that bring a few are looked at together.
-            if length < before.saturating_add(8) && !whole {
-                continue;
-            }
-            for position in before..length {
-                let stored = chains::block_at(&view, self.group, position).map_err(unreadable)?;
-                let Some(stored) = stored else {
-                    let what = format!("{node:?} has {length} blocks, and none at {position}");
-                    return Err(Broken { invariant: Invariant::W7, what });
-                };
-                let header = stored.block.header();
-                let closed = header.all_parents().all(|parent| seen.contains(&parent));
-                let id = stored.block.id();
-                self.outcome
-                    .asked
-                    .ask(Invariant::B5, closed, || format!("{node:?} has block {id} before one of its ancestors"))?;
-                let new = seen.insert(id);
-                self.outcome.asked.ask(Invariant::B6, new, || format!("{node:?} has block {id} twice"))?;
-                fresh.push((id, header.author));
-            }
-            for (id, author) in fresh {
-                self.durable_first(node, id, &author)?;
-            }
+            let header = stored.block.header();
+            let closed = header.all_parents().all(|parent| seen.contains(&parent));
+            let id = stored.block.id();
+            asked.ask(Invariant::B5, closed, || format!("{node:?} has block {id} before one of its ancestors"))?;
+            let new = seen.insert(id);
+            asked.ask(Invariant::B6, new, || format!("{node:?} has block {id} twice"))?;
+            fresh.push((id, header.author));
+        }
+        for (id, author) in fresh {
+            self.durable_first(node, id, &author)?;
         }
         Ok(())
     }
@@ -209,6 +218,8 @@ impl Run {
             let problems = report.as_ref().map(|report| report.problems.clone());
             let good = problems.as_ref().is_ok_and(Vec::is_empty);
             self.outcome.asked.ask(*invariant, good, || format!("{node:?}: {problems:?}"))?;
+            // The store has the public chain, too.
+            self.outcome.public.add(*invariant, u64::from(self.public.followers.contains(&node)));
         }
         Ok(())
     }
@@ -324,7 +335,8 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
             .asked
             .ask(Invariant::D1, untold.is_none(), || format!("{node:?} was not given the content of {untold:?}"))?;
     }
-    arrival_orders(run, &members);
+    let orders = arrival_orders(run, &members, run.group);
+    run.outcome.asked.add(Invariant::B4, orders);
     for id in run.hostile.iter().flat_map(Hostile::forged).collect::<Vec<_>>() {
         let taken = run.nodes.iter().find(|node| run.has(**node, id)).copied();
         run.outcome.asked.ask(Invariant::B3, taken.is_none(), || format!("{taken:?} has the forged block {id}"))?;
@@ -351,8 +363,8 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
             format!("block {id} has other content than was posted, or none")
         })?;
     }
-    run.public_at_the_end()?;
-    soundly(|| encodings(run, first))?;
+    let (view, group) = (run.view(first), run.group);
+    soundly(|| encodings(&view, group, &mut run.outcome.asked))?;
     // Equal sets were verified by each node on its own; verifying one store again finds what its own checks let in.
     let node = members.get(run.acknowledged.len() % members.len()).copied().unwrap_or(first);
     run.sound(node, &[Invariant::B3, Invariant::S1, Invariant::D3])?;
@@ -364,7 +376,7 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
         run.outcome.asked.add(Invariant::R3, run.world.limits_reached(node).values().sum());
     }
     run.outcome.asked.add(Invariant::R4, 1);
-    Ok(())
+    run.public_at_the_end()
 }
 
 /// C2, D1: equal sets show the same, in the same order, whole.
@@ -409,34 +421,25 @@ fn given_in_order(run: &mut Run, node: NodeId, ids: &BTreeSet<BlockId>) -> Resul
     Ok(())
 }
 
-/// B4: nodes to which the same blocks came in another order, or by another clock, have the same set.
-fn arrival_orders(run: &mut Run, members: &[NodeId]) {
-    let mut orders = BTreeSet::new();
-    for node in members {
-        let view = run.view(*node);
-        let length = chains::length(&view, run.group).unwrap_or_default();
-        let mut order = Vec::new();
-        for position in 0..length {
-            order.extend(chains::block_at(&view, run.group, position).ok().flatten().map(|stored| stored.block.id()));
-        }
-        orders.insert(order);
-    }
-    run.outcome.asked.add(Invariant::B4, u64::try_from(orders.len()).unwrap_or(u64::MAX));
+/// B4: nodes to which the same blocks came in another order, or by another clock, have the same set. How many orders there
+/// were.
+pub(super) fn arrival_orders(run: &Run, members: &[NodeId], chain: ChainId) -> u64 {
+    let orders: BTreeSet<Vec<BlockId>> = members.iter().map(|node| stored(&run.view(*node), chain).0).collect();
+    u64::try_from(orders.len()).unwrap_or(u64::MAX)
 }
 
 /// B1, B2: each header encodes to itself, and no byte of it, or of the content, can change under its id.
-fn encodings(run: &mut Run, node: NodeId) -> Result<(), Broken> {
-    let view = run.view(node);
-    for position in 0..chains::length(&view, run.group).unwrap_or_default() {
-        let Ok(Some(stored)) = chains::block_at(&view, run.group, position) else { continue };
+pub(super) fn encodings(view: &Pending, chain: ChainId, asked: &mut Asked) -> Result<(), Broken> {
+    for position in 0..chains::length(view, chain).unwrap_or_default() {
+        let Ok(Some(stored)) = chains::block_at(view, chain, position) else { continue };
         let raw = stored.block.raw();
         let id = stored.block.id();
-        run.outcome.asked.ask(Invariant::B1, stored.block.header().encode() == raw.header, || {
+        asked.ask(Invariant::B1, stored.block.header().encode() == raw.header, || {
             format!("block {id} encodes otherwise")
         })?;
         if stored.block.header().kind == BlockKind::Private {
             let again = PrivateBody::decode(stored.block.content()).map(|body| body.encode());
-            run.outcome.asked.ask(Invariant::B1, again.is_ok_and(|again| again == raw.content), || {
+            asked.ask(Invariant::B1, again.is_ok_and(|again| again == raw.content), || {
                 format!("the body of block {id} encodes otherwise")
             })?;
         }
@@ -446,10 +449,10 @@ fn encodings(run: &mut Run, node: NodeId) -> Result<(), Broken> {
             *byte ^= 1;
         }
         let bound = Header::id_of(&other.header) != id;
-        run.outcome.asked.ask(Invariant::B2, bound, || format!("byte {place} of block {id} is not bound"))?;
+        asked.ask(Invariant::B2, bound, || format!("byte {place} of block {id} is not bound"))?;
         let mut other = raw.clone();
         other.content.push(0);
-        run.outcome.asked.ask(Invariant::B2, ParsedBlock::parse(other).is_err(), || {
+        asked.ask(Invariant::B2, ParsedBlock::parse(other).is_err(), || {
             format!("the content of block {id} is not bound")
         })?;
     }

@@ -33,6 +33,13 @@ const CLASSES: usize = 5;
 /// Parts the dice for public chains from all others.
 const PUBLIC: u64 = 0x7075_626c_6963;
 
+/// How many blocks both sides of a cut write to a public chain: enough that finding out what is missing takes more than a
+/// look, and few enough for a thousand runs.
+const APART_POSTS: (u64, u64) = (12, 36);
+
+/// How often a node blocks an author of a public chain, or takes its blocks again.
+const PUBLIC_RULES: usize = 3;
+
 /// Ten years in milliseconds.
 const TEN_YEARS_MS: u64 = 315_360_000_000;
 
@@ -187,6 +194,35 @@ impl Plan {
                 25..=31 => step.action = Action::Break { a: node, b: dice.index(nodes) },
                 _ => {}
             }
+        }
+        // The founder is one of those that an application reads at.
+        for _ in 0..PUBLIC_RULES {
+            let node = if dice.percent(70) { 0 } else { dice.index(nodes) };
+            let author = dice.index(nodes);
+            self.replace(&mut dice, &[Action::PublicRule { node, author }]);
+        }
+        let (node, other) = (dice.index(nodes), dice.index(nodes));
+        let posts = usize::try_from(dice.between(APART_POSTS.0, APART_POSTS.1)).unwrap_or_default();
+        self.replace(&mut dice, &[Action::PublicApart { node, other, posts }]);
+        // What a copy does not know of is written anew: two blocks with one number.
+        let node = dice.index(nodes);
+        let post = Action::PublicPost { node, bytes: 0 };
+        self.replace(&mut dice, &[Action::Copy { node }, post.clone(), Action::PutBack { node }, post]);
+    }
+}
+
+impl Plan {
+    /// Puts something in the place of posts to the group that follow each other. What comes last comes at once.
+    fn replace(&mut self, dice: &mut Dice, actions: &[Action]) {
+        let posts = self.steps.iter_mut().filter(|step| matches!(step.action, Action::Post { .. }));
+        let mut posts: Vec<&mut Step> = posts.collect();
+        let first = dice.index(posts.len().saturating_sub(actions.len()));
+        for (step, action) in posts.iter_mut().skip(first).zip(actions) {
+            step.action = action.clone();
+        }
+        let last = first.saturating_add(actions.len()).saturating_sub(1);
+        if let Some(step) = posts.get_mut(last).filter(|_| actions.len() > 1) {
+            step.wait_ms = 0;
         }
     }
 }

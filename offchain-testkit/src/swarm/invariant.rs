@@ -80,6 +80,28 @@ impl Invariant {
         Self::W7,
     ];
 
+    /// Those that are asked of public chains by themselves, in every hundred runs.
+    pub const PUBLIC: [Self; 18] = [
+        Self::B1,
+        Self::B2,
+        Self::B3,
+        Self::B4,
+        Self::B5,
+        Self::B6,
+        Self::C1,
+        Self::C2,
+        Self::C3,
+        Self::C4,
+        Self::C5,
+        Self::D1,
+        Self::D2,
+        Self::D3,
+        Self::D4,
+        Self::H1,
+        Self::H2,
+        Self::H3,
+    ];
+
     /// What it says.
     #[must_use]
     pub const fn meaning(self) -> &'static str {

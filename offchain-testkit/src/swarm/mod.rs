@@ -14,6 +14,8 @@ mod invariant;
 mod plan;
 mod probe;
 mod public;
+mod public_end;
+mod reader;
 mod report;
 mod run;
 mod shrink;

@@ -82,6 +82,22 @@ pub enum Action {
         /// How many more bytes.
         bytes: usize,
     },
+    /// A node is cut off from all others, and both it and another one post so many blocks to the public chain.
+    PublicApart {
+        /// Who is cut off.
+        node: usize,
+        /// Who posts, too.
+        other: usize,
+        /// How many blocks each.
+        posts: usize,
+    },
+    /// A node blocks an author of the public chain, or, if it is blocked there, takes its blocks again.
+    PublicRule {
+        /// Whose rule it is.
+        node: usize,
+        /// Whose blocks.
+        author: usize,
+    },
     /// Somebody who is no member asks to become one.
     Join {
         /// Who.
@@ -315,13 +331,15 @@ mod tests {
             Action::Partition(Partition::Ring),
             Action::Partition(Partition::Split { mask: 5 }),
             Action::MendAll,
+            Action::PublicApart { node: 0, other: 1, posts: 9 },
+            Action::PublicRule { node: 0, author: 1 },
             Action::Skew { node: 3, ms: -1 },
         ];
         let steps = actions.into_iter().map(|action| Step { wait_ms: 7, action }).collect();
         let plan = Plan { setting, steps };
         let text = plan.to_string();
         assert_eq!(format!("# why\n\n{text}").parse::<Plan>().expect("a plan"), plan, "{text}");
-        assert_eq!(text.lines().count(), 8);
+        assert_eq!(text.lines().count(), 10);
         assert!(text.contains(r#"{"wait_ms":7,"action":{"post":{"node":1,"bytes":20}}}"#), "{text}");
     }
 

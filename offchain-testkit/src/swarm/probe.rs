@@ -25,6 +25,9 @@ const LIES: usize = 6;
 /// How long a peer that was asked for blocks may take before another one is asked, in milliseconds, as the engine has it.
 const PULL_MS: u64 = 10_000;
 
+/// How many blocks both sides of a cut write to the public chain.
+const PUBLIC_APART: usize = 6;
+
 /// For how long a swarm in which nothing happens is watched, in milliseconds.
 const QUIET_MS: u64 = 120_000;
 
@@ -34,10 +37,16 @@ const QUIET_FRAMES: u64 = 40;
 
 /// Asks a healed swarm without malicious peers for what it owes in peace.
 pub(super) fn probe(run: &mut Run) -> Result<(), Broken> {
-    let members: Vec<NodeId> = run.members.iter().copied().collect();
+    let mut members: Vec<NodeId> = run.members.iter().copied().collect();
+    // Who is cut off below follows the public chain, if there is one.
+    if let Some(follower) = run.public.followers.last().copied() {
+        members.retain(|member| *member != follower);
+        members.push(follower);
+    }
     let slow_ms = run.world.slowest_ms().saturating_mul(20);
     for node in &members {
         run.post(*node, 40);
+        run.post_publicly(*node, 40);
     }
     soon(run, POST_MS.saturating_add(slow_ms), "everybody posted at once")?;
 
@@ -59,11 +68,20 @@ pub(super) fn held_back(run: &mut Run) -> Result<(), Broken> {
     let Some((writer, reader)) = apart(run) else { return Ok(()) };
     run.world.cut(writer, reader);
     let others: Vec<NodeId> = run.members.iter().copied().filter(|other| *other != reader).collect();
+    // The public chain goes from one to the other if somebody between them follows it, too.
+    let between =
+        |third: &&NodeId| [writer, reader].iter().all(|end| *third != end && run.world.connected(*end, **third));
+    let ends = [writer, reader].iter().all(|end| run.public.followers.contains(end));
+    let public = ends && run.public.followers.iter().find(between).is_some();
     for round in 0..LIES {
         run.world.run_for(FORGIVEN_MS);
         run.greeted(round, reader);
         let before: Vec<BlockId> = run.acknowledged.keys().copied().collect();
         run.post(writer, 10);
+        let publicly: Vec<BlockId> = run.public.acknowledged.keys().copied().collect();
+        if public {
+            run.post_publicly(writer, 10);
+        }
         let other = round.checked_rem(others.len()).and_then(|place| others.get(place));
         run.lie(round, &[reader, other.copied().unwrap_or(writer)]);
         let bound_ms = POST_MS
@@ -73,8 +91,11 @@ pub(super) fn held_back(run: &mut Run) -> Result<(), Broken> {
         loop {
             run.look()?;
             let mut fresh = run.acknowledged.keys().filter(|id| !before.contains(id));
-            if !run.is_waiting() && fresh.all(|id| run.has(reader, *id)) {
+            let mut openly = run.public.acknowledged.keys().filter(|id| !publicly.contains(id));
+            let all = fresh.all(|id| run.has(reader, *id)) && openly.all(|id| run.has(reader, *id));
+            if !run.is_waiting() && all {
                 run.outcome.asked.add(Invariant::C5, 1);
+                run.outcome.public.add(Invariant::C5, u64::from(public));
                 break;
             }
             let spent_ms = run.world.now_us().saturating_sub(began_us) / 1_000;
@@ -107,6 +128,10 @@ fn a_cut(run: &mut Run, members: &[NodeId]) -> Result<(), Broken> {
     run.world.run_for(50);
     run.post(*first, 10);
     run.post(*last, 10);
+    for _ in 0..PUBLIC_APART {
+        run.post_publicly(*first, 10);
+        run.post_publicly(*last, 10);
+    }
     run.world.run_for(1_000);
     for other in others {
         run.world.mend(other, *last);
@@ -129,21 +154,30 @@ fn beside_a_transfer(run: &mut Run, members: &[NodeId]) -> Result<(), Broken> {
     run.world.run_for(50);
     for _ in 0..TRANSFER_BLOCKS {
         run.post(first, TRANSFER_BLOCK_BYTES);
+        run.post_publicly(first, TRANSFER_BLOCK_BYTES);
     }
     run.world.run_for(1_000);
     run.look()?;
     run.world.mend(first, last);
-    let length = |run: &Run| chains::length(&run.view(last), run.group).unwrap_or_default();
-    let before = length(run);
+    let length = |run: &Run, chain| chains::length(&run.view(last), chain).unwrap_or_default();
+    let mut chains = vec![(run.group, length(run, run.group))];
+    chains.extend(run.public_of(&[first, last]).map(|chain| (chain, length(run, chain))));
     let began_us = run.world.now_us();
     let within = |run: &Run, most_ms: u64| run.world.now_us().saturating_sub(began_us) / 1_000 <= most_ms;
-    while length(run) == before && within(run, RECONNECT_MS.saturating_add(slow_ms.saturating_mul(20))) {
+    while !chains.is_empty() && within(run, RECONNECT_MS.saturating_add(slow_ms.saturating_mul(20))) {
         run.world.run_for(5);
-    }
-    // The first portion is there, and others are on their way.
-    for _ in 0..3 {
-        run.post(first, 10);
-        run.world.run_for(2);
+        // The first portion of a chain is there, and others are on their way.
+        while let Some(place) = chains.iter().position(|(chain, before)| length(run, *chain) > *before) {
+            let (chain, _) = chains.swap_remove(place);
+            for _ in 0..3 {
+                if chain == run.group {
+                    run.post(first, 10);
+                } else {
+                    run.post_publicly(first, 10);
+                }
+                run.world.run_for(2);
+            }
+        }
     }
     let result =
         soon_of(run, &[first, last], POST_MS.saturating_add(slow_ms.saturating_mul(40)), "a post beside a transfer");
@@ -166,8 +200,9 @@ fn soon_of(run: &mut Run, nodes: &[NodeId], most_ms: u64, when: &str) -> Result<
     loop {
         run.world.run_for(100);
         run.look()?;
-        if !run.is_waiting() && check::equal(run, nodes) {
+        if !run.is_waiting() && check::equal(run, nodes) && run.public_equal(nodes) {
             run.outcome.asked.add(Invariant::C3, 1);
+            run.outcome.public.add(Invariant::C3, u64::from(run.public.chain.is_some()));
             return Ok(());
         }
         let spent_ms = run.world.now_us().saturating_sub(began_us) / 1_000;
@@ -176,7 +211,8 @@ fn soon_of(run: &mut Run, nodes: &[NodeId], most_ms: u64, when: &str) -> Result<
             run.members.iter().map(length).collect::<Vec<_>>()
         };
         if spent_ms > most_ms {
-            let what = format!("not equal {spent_ms} ms after {when}: {:?} blocks", lengths());
+            let public = if check::equal(run, nodes) { run.public_state() } else { String::new() };
+            let what = format!("not equal {spent_ms} ms after {when}: {:?} blocks{public}", lengths());
             return Err(Broken { invariant: Invariant::C3, what });
         }
     }

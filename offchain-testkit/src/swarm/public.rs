@@ -1,43 +1,61 @@
 //! A public chain beside the group: founded by the first node, followed by the first members, posted to in steps of a
-//! plan, and held to the same invariants.
+//! plan, read by an application at some of them, and held to the same invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, Sharing};
-use walytis_core::query::{Order, Query};
-use walytis_core::{BlockId, ChainId, chains};
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainDetails, Rule, Sharing};
+use walytis_core::{AuthorKey, BlockId, ChainId, chains};
 use walytis_offchain::{Answer, Command, EngineError, Ticket};
 
 use super::invariant::{Broken, Invariant};
+use super::reader::{Judge, Reader};
 use super::run::{Run, broken};
 use crate::NodeId;
 
 /// The local name of the chain.
-const CHAIN: &str = "public";
+pub(super) const CHAIN: &str = "public";
 
 /// How long founding, inviting and joining may take in the calm beginning, in milliseconds.
-const CALM_MS: u64 = 60_000;
+pub(super) const CALM_MS: u64 = 60_000;
+
+/// How many may come in by the invitation of the beginning.
+pub(super) const USES: u32 = 64;
 
 /// A post that was acknowledged.
-struct Post {
-    node: NodeId,
-    content: Vec<u8>,
+pub(super) struct Post {
+    pub(super) node: NodeId,
+    pub(super) content: Vec<u8>,
     /// Whether the node's store has it, which an old copy that is put back may not.
     stored: bool,
+}
+
+/// A change of a rule that was asked for, and of which nobody knows yet whether it will last.
+struct Changing {
+    node: NodeId,
+    author: AuthorKey,
+    /// Whether the author is blocked by it.
+    blocks: bool,
 }
 
 /// What is known about the public chain of a run.
 #[derive(Default)]
 pub(super) struct Public {
-    chain: Option<ChainId>,
-    followers: BTreeSet<NodeId>,
+    pub(super) chain: Option<ChainId>,
+    pub(super) followers: BTreeSet<NodeId>,
+    /// Who writes under which key in the beginning.
+    authors: BTreeMap<NodeId, AuthorKey>,
+    /// Applications that read the chain under a name: at the first and at the last of the followers.
+    pub(super) readers: BTreeMap<NodeId, Reader>,
     asking: BTreeMap<(NodeId, Ticket), Vec<u8>>,
-    acknowledged: BTreeMap<BlockId, Post>,
-    written: BTreeSet<Vec<u8>>,
+    changing: BTreeMap<Ticket, Changing>,
+    /// Nodes that ever blocked an author.
+    ruling: BTreeSet<NodeId>,
+    pub(super) acknowledged: BTreeMap<BlockId, Post>,
+    pub(super) written: BTreeSet<Vec<u8>>,
 }
 
 impl Run {
-    fn public_call(&mut self, node: NodeId, command: ChainCommand) -> Result<ChainAnswer, Broken> {
+    pub(super) fn public_call(&mut self, node: NodeId, command: ChainCommand) -> Result<ChainAnswer, Broken> {
         match self.world.call(node, Command::Chain(command), CALM_MS) {
             Some(Ok(Answer::Chain(answer))) => Ok(answer),
             other => Err(broken(Invariant::C5, format!("{node:?} cannot use the public chain in peace: {other:?}"))),
@@ -51,7 +69,7 @@ impl Run {
         if let ChainAnswer::Chain(summary) = self.public_call(founder, ChainCommand::New { name: chain.clone() })? {
             self.public.chain = Some(summary.chain);
         }
-        let invite = ChainCommand::Invite { chain: chain.clone(), uses: None, sharing: Sharing::Joiners };
+        let invite = ChainCommand::Invite { chain: chain.clone(), uses: Some(USES), sharing: Sharing::Joiners };
         let ChainAnswer::Invitation(invitation) = self.public_call(founder, invite)? else { return Ok(()) };
         let code = invitation.code.unwrap_or_default();
         for node in self.members.clone() {
@@ -60,12 +78,105 @@ impl Run {
                 self.public_call(node, join)?;
             }
             self.public.followers.insert(node);
+            let author = self.public_details(node)?.author;
+            self.public.authors.insert(node, author);
+            self.seen.writes(author, node);
+        }
+        let ends = [self.public.followers.first(), self.public.followers.last()];
+        for node in ends.into_iter().flatten().copied().collect::<BTreeSet<NodeId>>() {
+            let reader = self.public.readers.entry(node).or_default();
+            reader.start(&mut self.world, node);
         }
         Ok(())
     }
 
+    pub(super) fn public_details(&mut self, node: NodeId) -> Result<ChainDetails, Broken> {
+        match self.public_call(node, ChainCommand::Show { chain: CHAIN.to_owned() })? {
+            ChainAnswer::Details(details) => Ok(*details),
+            other => Err(broken(Invariant::C5, format!("{node:?} cannot tell about the public chain: {other:?}"))),
+        }
+    }
+
+    /// Whether a node follows the chain, and runs.
+    pub(super) fn follows_publicly(&self, node: NodeId) -> bool {
+        self.public.followers.contains(&node) && self.world.is_running(node)
+    }
+
+    /// The chain, if all of some nodes follow it.
+    pub(super) fn public_of(&self, nodes: &[NodeId]) -> Option<ChainId> {
+        self.public.chain.filter(|_| nodes.iter().all(|node| self.public.followers.contains(node)))
+    }
+
+    /// A node blocks an author, or takes its blocks again.
+    pub(super) fn rule_publicly(&mut self, node: NodeId, other: NodeId) {
+        let Some(author) = self.public.authors.get(&other).copied() else { return };
+        let busy = self.public.changing.values().any(|changing| changing.node == node);
+        if !self.follows_publicly(node) || node == other || busy {
+            return;
+        }
+        self.public.ruling.insert(node);
+        let reader = self.public.readers.get_mut(&node);
+        let blocked = reader.as_ref().is_some_and(|reader| reader.blocked.contains(&author));
+        if let Some(reader) = reader {
+            reader.passed_over = true;
+            // From now on its blocks may be shown.
+            reader.blocked.remove(&author);
+        }
+        let rule = if blocked { Rule::ForgetAuthor(author) } else { Rule::BlockAuthor(author) };
+        let ticket = self.world.ask(node, Command::Chain(ChainCommand::Rule { chain: CHAIN.to_owned(), rule }));
+        self.public.changing.insert(ticket, Changing { node, author, blocks: !blocked });
+    }
+
+    /// All take the blocks of all, so that they can become equal.
+    pub(super) fn end_public_rules(&mut self) -> Result<(), Broken> {
+        for node in self.public.ruling.clone() {
+            if let Some(reader) = self.public.readers.get_mut(&node) {
+                reader.blocked.clear();
+            }
+            self.public.changing.retain(|_, changing| changing.node != node);
+            for author in self.public.authors.values().copied().collect::<Vec<_>>() {
+                let rule = ChainCommand::Rule { chain: CHAIN.to_owned(), rule: Rule::ForgetAuthor(author) };
+                self.public_call(node, rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the application of a node that has started read on.
+    pub(super) fn read_publicly(&mut self, node: NodeId) {
+        if let Some(reader) = self.public.readers.get_mut(&node) {
+            reader.start(&mut self.world, node);
+        }
+    }
+
+    /// Lets all applications take what came.
+    pub(super) fn look_publicly(&mut self) -> Result<(), Broken> {
+        let judge = Judge { written: &self.public.written, hostile: !self.hostile.is_empty() };
+        for (node, reader) in &mut self.public.readers {
+            reader.look(&mut self.world, *node, &mut self.outcome.public, &judge)?;
+        }
+        // Behind what was delivered: that was shown before.
+        for (ticket, changing) in std::mem::take(&mut self.public.changing) {
+            match self.world.take_answer(changing.node, ticket) {
+                None => drop(self.public.changing.insert(ticket, changing)),
+                Some(Ok(_)) if changing.blocks => {
+                    if let Some(reader) = self.public.readers.get_mut(&changing.node) {
+                        reader.blocked.insert(changing.author);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the applications have all that has arrived.
+    pub(super) fn public_readers_have_all(&self) -> bool {
+        self.public.readers.values().all(Reader::has_all)
+    }
+
     pub(super) fn post_publicly(&mut self, node: NodeId, bytes: usize) {
-        if !self.public.followers.contains(&node) || !self.world.is_running(node) {
+        if !self.follows_publicly(node) {
             return;
         }
         self.outcome.operations = self.outcome.operations.saturating_add(1);
@@ -80,6 +191,10 @@ impl Run {
     /// Forgets what nobody will answer any more.
     pub(super) fn public_went_off(&mut self, node: NodeId) {
         self.public.asking.retain(|(asked, _), _| *asked != node);
+        self.public.changing.retain(|_, changing| changing.node != node);
+        if let Some(reader) = self.public.readers.get_mut(&node) {
+            reader.stop();
+        }
     }
 
     /// Whether posts are on their way.
@@ -108,13 +223,16 @@ impl Run {
         for (id, post) in self.public.acknowledged.iter().filter(|(_, post)| post.node == node && post.stored) {
             let there = self.has(node, *id);
             let text = || format!("{node:?} lost {:?}", String::from_utf8_lossy(&post.content));
-            self.outcome.asked.ask(Invariant::W1, there, text)?;
+            self.outcome.public.ask(Invariant::W1, there, text)?;
         }
         Ok(())
     }
 
     /// An old copy is put back: what only that node had is lost with it.
     pub(super) fn public_put_back(&mut self, node: NodeId) {
+        if let Some(reader) = self.public.readers.get_mut(&node) {
+            reader.forget();
+        }
         for id in self.public.acknowledged.keys().copied().collect::<Vec<BlockId>>() {
             let elsewhere = self.nodes.iter().any(|other| *other != node && self.has(*other, id));
             if !elsewhere {
@@ -125,14 +243,20 @@ impl Run {
         }
     }
 
-    fn public_heads(&self, node: NodeId) -> Vec<BlockId> {
+    pub(super) fn public_heads(&self, node: NodeId) -> Vec<BlockId> {
         let heads = self.public.chain.map(|chain| chains::heads(&self.view(node), chain).unwrap_or_default());
         heads.unwrap_or_default()
     }
 
     /// Whether all followers have equal heads.
     pub(super) fn public_converged(&self) -> bool {
-        let mut followers = self.public.followers.iter();
+        let followers: Vec<NodeId> = self.public.followers.iter().copied().collect();
+        self.public_equal(&followers)
+    }
+
+    /// Whether those of some nodes that follow have equal heads.
+    pub(super) fn public_equal(&self, nodes: &[NodeId]) -> bool {
+        let mut followers = nodes.iter().filter(|node| self.public.followers.contains(node));
         let Some(first) = followers.next() else { return true };
         let heads = self.public_heads(*first);
         followers.all(|node| self.public_heads(*node) == heads)
@@ -152,53 +276,8 @@ impl Run {
         state.collect()
     }
 
-    fn public_listing(&mut self, node: NodeId) -> Result<Vec<ChainEntry>, Broken> {
-        let (mut entries, mut after) = (Vec::new(), None);
-        loop {
-            let query = Box::new(Query { order: Order::Listing, ..Query::default() });
-            let list = ChainCommand::List { chain: CHAIN.to_owned(), query, after, limit: 256 };
-            let ChainAnswer::Page(page) = self.public_call(node, list)? else { return Ok(entries) };
-            entries.extend(page.entries);
-            if page.next.is_none() {
-                return Ok(entries);
-            }
-            after = page.next;
-        }
-    }
-
     /// How many blocks it has.
     pub(super) fn public_blocks(&self) -> u64 {
         u64::try_from(self.public.written.len()).unwrap_or(u64::MAX)
-    }
-
-    /// C1, C2, D4, H1, H2 of the public chain.
-    pub(super) fn public_at_the_end(&mut self) -> Result<(), Broken> {
-        let followers: Vec<NodeId> = self.public.followers.iter().copied().collect();
-        let Some(first) = followers.first().copied() else { return Ok(()) };
-        let heads = self.public_heads(first);
-        let listing = self.public_listing(first)?;
-        let shown = |entry: &ChainEntry| (entry.generation, entry.id, entry.author, entry.content.clone());
-        let ordered = listing.is_sorted_by(|a, b| (a.generation, a.id) < (b.generation, b.id));
-        self.outcome.asked.ask(Invariant::D4, ordered, || "the public listing is out of order".to_owned())?;
-        for node in followers {
-            let equal = self.public_heads(node) == heads;
-            self.outcome.asked.ask(Invariant::C1, equal, || format!("{node:?} differs publicly from {first:?}"))?;
-            let own = self.public_listing(node)?;
-            let same = own.iter().map(shown).eq(listing.iter().map(shown));
-            self.outcome.asked.ask(Invariant::C2, same, || format!("the public listing of {node:?} differs"))?;
-        }
-        for (id, post) in &self.public.acknowledged {
-            let whole = listing.iter().any(|entry| entry.id == *id && entry.content == post.content);
-            let text = || format!("{:?} of {:?} is missing", String::from_utf8_lossy(&post.content), post.node);
-            self.outcome.asked.ask(Invariant::H1, whole, text)?;
-        }
-        for entry in &listing {
-            // A malicious peer may write what it likes.
-            let foreign = !self.hostile.is_empty() && !entry.content.starts_with(b"public post ");
-            let known = self.public.written.contains(&entry.content) || foreign;
-            let text = || format!("nobody wrote what the public block {} has", entry.id);
-            self.outcome.asked.ask(Invariant::H2, known, text)?;
-        }
-        Ok(())
     }
 }

@@ -23,8 +23,10 @@ pub struct Totals {
     pub operations: u64,
     /// What went wrong on purpose.
     pub faults: Faults,
-    /// How often each invariant was asked.
+    /// How often each invariant was asked, the groups and the public chains together.
     pub asked: Asked,
+    /// How often each invariant was asked of public chains.
+    pub public: Asked,
     /// The longest time until honest members were equal, in milliseconds, and its seed.
     pub worst_time: (u64, u64),
     /// The most bytes until then, and its seed.
@@ -43,6 +45,8 @@ impl Totals {
         self.operations = self.operations.saturating_add(outcome.operations);
         self.faults.add(&outcome.faults);
         self.asked.merge(&outcome.asked);
+        self.asked.merge(&outcome.public);
+        self.public.merge(&outcome.public);
         self.worst_time = self.worst_time.max((outcome.convergence_ms, seed));
         self.worst_bytes = self.worst_bytes.max((outcome.convergence_bytes, seed));
         for (limit, times) in &outcome.limits {
@@ -76,6 +80,9 @@ impl Totals {
         for invariant in Invariant::ALL.into_iter().filter(|invariant| self.asked.times(*invariant) == 0) {
             found.push(format!("{invariant:?} was never asked"));
         }
+        for invariant in Invariant::PUBLIC.into_iter().filter(|invariant| self.public.times(*invariant) == 0) {
+            found.push(format!("{invariant:?} was never asked of a public chain"));
+        }
         if self.hostile.saturating_mul(100) < self.runs.saturating_mul(40) {
             found.push(format!("{} of {} runs had malicious peers, fewer than 40 %", self.hostile, self.runs));
         }
@@ -98,10 +105,11 @@ impl fmt::Display for Totals {
             let name = format!("{fault:?}");
             writeln!(f, "{name:<20} {:>12} {:>12}", self.faults.armed(fault), self.faults.fired(fault))?;
         }
-        writeln!(f, "\n{:<20} {:>12}", "invariant", "asked")?;
+        writeln!(f, "\n{:<20} {:>12} {:>12}", "invariant", "asked", "publicly")?;
         for invariant in Invariant::ALL {
             let name = format!("{invariant:?}");
-            writeln!(f, "{name:<20} {:>12}  {}", self.asked.times(invariant), invariant.meaning())?;
+            let (all, public) = (self.asked.times(invariant), self.public.times(invariant));
+            writeln!(f, "{name:<20} {all:>12} {public:>12}  {}", invariant.meaning())?;
         }
         writeln!(f, "\n{:<20} {:>12}", "limit", "reached")?;
         for limit in Limit::ALL {

@@ -47,8 +47,10 @@ pub struct Outcome {
     pub operations: u64,
     /// What went wrong on purpose.
     pub faults: Faults,
-    /// How often each invariant was asked.
+    /// How often each invariant was asked of the groups.
     pub asked: Asked,
+    /// How often each invariant was asked of the public chain.
+    pub public: Asked,
     /// How long the honest members took to become equal, in milliseconds.
     pub convergence_ms: u64,
     /// How many bytes were sent meanwhile.
@@ -253,11 +255,7 @@ impl Run {
 
     /// Lets a node join a group by a founder's invitation, and waits for it.
     pub(super) fn join(&mut self, node: NodeId, founder: NodeId, command: &Command) -> Result<(), Broken> {
-        // Frames that the network spoiled look like misbehaviour, and whoever misbehaves is not listened to for a minute.
-        if let Some(spoiled_us) = self.world.mangled_us(node, founder) {
-            let forgiven_us = spoiled_us.saturating_add(FORGIVEN_MS.saturating_mul(1_000));
-            self.world.run_for_us(forgiven_us.saturating_sub(self.world.now_us()));
-        }
+        self.wait_until_forgiven(node, founder);
         let end_us = self.world.now_us().saturating_add(JOIN_MS.saturating_mul(1_000));
         loop {
             match self.world.call(node, command.clone(), JOIN_MS) {
@@ -266,6 +264,14 @@ impl Run {
                 Some(Err(EngineError::AlreadyJoining)) if self.world.now_us() < end_us => self.world.run_for(1_000),
                 other => return Err(broken(Invariant::C5, format!("{node:?} cannot join in peace: {other:?}"))),
             }
+        }
+    }
+
+    /// Frames that the network spoiled look like misbehaviour, and whoever misbehaves is not listened to for a minute.
+    pub(super) fn wait_until_forgiven(&mut self, a: NodeId, b: NodeId) {
+        if let Some(spoiled_us) = self.world.mangled_us(a, b) {
+            let forgiven_us = spoiled_us.saturating_add(FORGIVEN_MS.saturating_mul(1_000));
+            self.world.run_for_us(forgiven_us.saturating_sub(self.world.now_us()));
         }
     }
 
@@ -333,6 +339,7 @@ impl Run {
         if self.members.contains(&node) {
             self.start_app(node);
         }
+        self.read_publicly(node);
         Ok(())
     }
 
@@ -404,6 +411,7 @@ impl Run {
         }
         self.apps = apps;
         result?;
+        self.look_publicly()?;
         self.grow(false)
     }
 
@@ -497,6 +505,7 @@ impl Run {
         }
         self.come_back()?;
         self.restart_stopped()?;
+        self.end_public_rules()?;
         // They go on once more in the healed world, and then stay where they are and say nothing.
         for which in 0..self.hostile.len() {
             self.enemy(which);
@@ -527,7 +536,8 @@ impl Run {
         self.world.run_for(QUIET_MS);
         loop {
             self.look()?;
-            if check::converged(self) && check::delivered_all(self) && self.public_converged() {
+            let all_read = check::delivered_all(self) && self.public_readers_have_all();
+            if check::converged(self) && all_read && self.public_converged() {
                 return Ok(());
             }
             if self.world.now_us().saturating_sub(began) / 1_000 > CONVERGENCE_MS {

@@ -42,6 +42,15 @@ impl World {
         }
     }
 
+    /// How many bytes of blocks of public chains a node holds that wait for their parents.
+    #[must_use]
+    pub fn public_orphan_bytes(&self, node: NodeId) -> usize {
+        match &self.node(node).body {
+            Body::Engine(engine) => engine.public().orphan_bytes(),
+            _ => 0,
+        }
+    }
+
     /// The longest that a frame without delay and a commit take together, in milliseconds.
     #[must_use]
     pub const fn slowest_ms(&self) -> u64 {

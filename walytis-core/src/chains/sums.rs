@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{ChainError, ChainNumber, ChainRow, ORDER, SUMS, chain_row, order_key, order_place, read};
 use crate::reconcile::{Bound, Index, Item, LOOKED_AT_MAX, Span, Sum, Sums};
-use crate::{BlockId, ChainId, CodecError, KeyRange, Pending, codec};
+use crate::{BlockId, ChainId, CodecError, KeyRange, Pending, codec, planted};
 
 /// 2 to these powers is how many generations a sum has.
 pub(super) const LEVELS: [u8; 2] = [Sums::SHORT_LOG2, Sums::LONG_LOG2];
@@ -44,7 +44,9 @@ pub(super) fn add(
         if of_block < of_newest {
             let mut sum = kept(view, chain, level, of_block)?.unwrap_or_default();
             sum.add(Sum::of(id));
-            view.put(SUMS, key(chain, level, of_block), codec::encode(&sum));
+            if !planted!(ForgetSums) {
+                view.put(SUMS, key(chain, level, of_block), codec::encode(&sum));
+            }
         } else {
             if of_block > of_newest {
                 view.put(SUMS, key(chain, level, of_newest), codec::encode(newest));

@@ -7,6 +7,7 @@ use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, Publ
 use crate::sync::WireBlock;
 use crate::{
     AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock, chains,
+    planted,
 };
 
 /// How many blocks enter in one step behind others for which they waited: a few milliseconds. The rest follows in steps of
@@ -71,6 +72,9 @@ impl PublicChains {
         };
         if chains::contains(desk.view, block.id())? || self.orphans.is_held(block.id()) {
             self.repeats = self.repeats.saturating_add(1);
+            if planted!(PublicDeliverTwice) {
+                self.fresh.push(Fresh { chain, id: block.id(), from: Some(from) });
+            }
             return Ok(true);
         }
         // A signature of suite 1 needs no ancestor, so what waits for its parents is known to be its author's.
@@ -136,7 +140,9 @@ impl PublicChains {
         match self.try_take_in(desk, chain, from, &block) {
             Ok(Taken::New) => {
                 self.fresh.push(Fresh { chain, id, from: Some(from) });
-                self.orphans.arrived(id);
+                if !planted!(ForgetWaiting) {
+                    self.orphans.arrived(id);
+                }
             }
             Ok(Taken::Known) => {}
             Ok(Taken::Later(after_ms)) => {
@@ -149,6 +155,7 @@ impl PublicChains {
                 self.full.insert(chain);
             }
             Ok(Taken::Held) => self.hold(from, chain, block, BTreeSet::from([id])),
+            Ok(Taken::Waits(_)) if planted!(PublicDropOrphan) => {}
             Ok(Taken::Waits(missing)) => {
                 self.hold(from, chain, block, missing.clone());
                 // Blocks that were not taken by themselves are taken now that somebody builds on them.
@@ -253,7 +260,7 @@ impl PublicChains {
         chains::insert(desk.view, block)?;
         self.inserted(desk, chain, block, Some(from));
         if let Some((last, sequence)) = last
-            && block.header().sequence <= sequence
+            && (block.header().sequence < sequence || (block.header().sequence == sequence && !planted!(MissFork)))
         {
             self.forked(desk, chain, block, last)?;
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::limits::PARENTS_MAX;
-use crate::{AuthorKey, BlockId, BlockKind, ChainId, CodecError, FormatVersion, Header, RawBlock};
+use crate::{AuthorKey, BlockId, BlockKind, ChainId, CodecError, FormatVersion, Header, RawBlock, planted};
 
 /// A block in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,7 @@ impl Seen {
     fn id(&self, named: Named) -> Option<BlockId> {
         match named {
             Named::Back(back) => {
+                let back = if planted!(NameWrongPlace) { back.saturating_add(1) } else { back };
                 let place = self.ids.len().checked_sub(usize::try_from(back).ok()?)?.checked_sub(1)?;
                 self.ids.get(place).copied()
             }

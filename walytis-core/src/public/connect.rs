@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::limits::{Budget, CHAINS_MAX, WORK_BURST};
 use super::message::{ADDRESSES_MAX, mark, marks};
 use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target};
+use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
 
 /// The first pause before a peer is dialled again; it doubles up to [`REDIAL_MS_MAX`].
 const REDIAL_MS: u64 = 500;
@@ -254,7 +254,7 @@ impl PublicChains {
         if first {
             self.tell_addresses(desk, peer);
         }
-        self.tell_heads(desk, peer, chain)
+        if planted!(PublicSilentShare) { Ok(()) } else { self.tell_heads(desk, peer, chain) }
     }
 
     /// A peer says that it does not follow a chain, or does not let us in: it is neither told nor asked about it any more.

@@ -7,7 +7,7 @@ use super::{
     ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
 };
 use crate::sync::{self, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
-use crate::{BlockId, ChainId, PeerId, chains};
+use crate::{BlockId, ChainId, PeerId, chains, planted};
 
 impl PublicChains {
     pub(super) fn tell_heads(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<(), PublicError> {
@@ -94,7 +94,7 @@ impl PublicChains {
             self.tell_heads(desk, peer, chain)?;
         }
         self.join_complete(desk, chain, None)?;
-        self.pull_if_behind(desk, chain)
+        if planted!(PublicIgnoreHeads) { Ok(()) } else { self.pull_if_behind(desk, chain) }
     }
 
     /// Sets the timer of the exchange of heads with which quiet nodes make up for notices that were lost.

@@ -7,7 +7,7 @@ use super::limits::LISTED_MAX;
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow};
 use super::{ChainInvitation, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
-use crate::{ChainId, Hash, PeerId};
+use crate::{ChainId, Hash, PeerId, planted};
 
 impl PublicChains {
     pub(super) fn invite(
@@ -119,14 +119,16 @@ impl Followed {
         }
         row.uses = match row.uses {
             Some(0) => return Err(JoinRefusal::Spent),
-            Some(uses) => Some(uses.saturating_sub(1)),
+            Some(uses) => Some(if planted!(ReuseInvitation) { uses } else { uses.saturating_sub(1) }),
             None => None,
         };
         if self.rules.admitted.len() >= LISTED_MAX {
             self.rules.admitted.remove(0);
         }
         self.rules.admitted.push(peer);
-        self.touch();
+        if !planted!(ForgetUse) {
+            self.touch();
+        }
         Ok(())
     }
 }

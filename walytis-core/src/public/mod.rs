@@ -53,7 +53,8 @@ pub use limits::{
 pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
 
 use crate::{
-    Address, AuthorKey, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp, VerifiedBlock,
+    Address, AuthorKey, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp,
+    VerifiedBlock, planted,
 };
 use connect::Dials;
 use join::Joining;
@@ -218,7 +219,8 @@ impl PublicChains {
     pub fn open(view: &Pending, me: PeerId, listening: Vec<Address>) -> Result<Self, ChainError> {
         let (chains, next_number) = records::load(view)?;
         let mut sweeps = BTreeMap::new();
-        for chain in chains.iter().filter(|chain| chain.standing == Standing::Leaving) {
+        let goes_on = |chain: &&Followed| chain.standing == Standing::Leaving && !planted!(ForgetRemoval);
+        for chain in chains.iter().filter(goes_on) {
             let blocks = crate::chains::length(view, chain.id)?;
             sweeps.insert(chain.id, Sweep { ticket: None, blocks });
         }

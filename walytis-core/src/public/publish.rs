@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChainEffect, ChainEntry, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
 use crate::sync::{ANNOUNCE_MS, SyncMessage, WireBlock};
-use crate::{ChainId, PeerId, StoredBlock, Ticket, chains};
+use crate::{ChainId, PeerId, StoredBlock, Ticket, chains, planted};
 
 /// A block as applications see it; `None` for a genesis.
 pub(super) fn entry(stored: &StoredBlock) -> Option<ChainEntry> {
@@ -24,7 +24,11 @@ pub(super) fn entry(stored: &StoredBlock) -> Option<ChainEntry> {
 impl PublicChains {
     pub(super) fn publish(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
         let mut senders: BTreeMap<ChainId, BTreeSet<PeerId>> = BTreeMap::new();
-        for fresh in std::mem::take(&mut self.fresh) {
+        let mut all = std::mem::take(&mut self.fresh);
+        if planted!(PublicChildFirst) {
+            all.reverse();
+        }
+        for fresh in all {
             self.deliver(desk, fresh.chain, fresh.id)?;
             // Blocks of our own were pushed.
             if let Some(from) = fresh.from {
@@ -45,7 +49,7 @@ impl PublicChains {
             self.subscriptions.iter().filter(|(_, of)| **of == chain).map(|(ticket, _)| *ticket).collect();
         let Some(followed) = self.chains.get(&chain).filter(|_| !listeners.is_empty()) else { return Ok(()) };
         let Some(entry) = chains::block(desk.view, id)?.as_ref().and_then(entry) else { return Ok(()) };
-        if !followed.shows(&entry.author) {
+        if !followed.shows(&entry.author) && !planted!(ShowBlocked) {
             return Ok(());
         }
         for subscription in listeners {

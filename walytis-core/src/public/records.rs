@@ -8,7 +8,7 @@ use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
 use crate::{
     Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, FormatVersion, KeyRange, PeerId,
-    Pending, Table, Timestamp, codec,
+    Pending, Table, Timestamp, codec, planted,
 };
 
 /// A chain's number here -> [`ChainRow`].
@@ -294,6 +294,9 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
         chain.invitations = row.invitations.clone();
         chain.invited = row.invited;
         chain.dirty = false;
+        if planted!(ForgetRules) {
+            chain.rules = Rules::default();
+        }
         if let Some(bytes) = view.get(PEERS, &record.key)? {
             chain.peers = read(PEERS, &bytes)?;
         }

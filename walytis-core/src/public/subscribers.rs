@@ -14,7 +14,7 @@ use super::publish::entry;
 use super::{ChainAnswer, ChainEffect, ChainEntry, Desk, PublicChains, PublicError};
 use crate::chains::query::{self, Query, Span};
 use crate::limits::TOPICS_MAX;
-use crate::{ChainError, ChainId, CodecError, KeyRange, Pending, Table, Ticket, chains, codec};
+use crate::{ChainError, ChainId, CodecError, KeyRange, Pending, Table, Ticket, chains, codec, planted};
 
 /// (chain's number here, subscription's number) -> [`SubscriptionRow`].
 const SUBSCRIPTIONS: Table = Table::changing("public.subscriptions");
@@ -273,7 +273,8 @@ impl PublicChains {
             match (page.blocks.last(), page.next) {
                 (_, None) => break (page.blocks, chains::length(view, chain)?),
                 (Some(last), Some(_)) => {
-                    let next = last.position.saturating_add(1);
+                    let skipped = if planted!(SkipBetweenPages) { 1 } else { 0 };
+                    let next = last.position.saturating_add(1).saturating_add(skipped);
                     break (page.blocks, next);
                 }
                 (None, Some(next)) => after = Some(next),
@@ -295,7 +296,9 @@ impl PublicChains {
             return Ok(());
         }
         row.pass(view, chain, position)?;
-        place.write(view, &row);
+        if !planted!(ForgetCursor) {
+            place.write(view, &row);
+        }
         Ok(())
     }
 
@@ -328,7 +331,9 @@ impl PublicChains {
             }
             row.pass(desk.view, chain, position)?;
             row.letters = row.letters.saturating_add(1);
-            place.write_letter(desk.view, position, &LetterRow { tries, failed_at_ms, again: false, reason });
+            if !planted!(LoseLetter) {
+                place.write_letter(desk.view, position, &LetterRow { tries, failed_at_ms, again: false, reason });
+            }
         } else {
             row.tried = position;
             row.tries = tries;

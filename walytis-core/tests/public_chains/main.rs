@@ -7,6 +7,7 @@
     reason = "helpers that cannot go on fail their tests"
 )]
 
+mod attacks;
 mod bounds;
 mod catching_up;
 mod following;

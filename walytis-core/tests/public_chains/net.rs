@@ -132,6 +132,8 @@ pub(crate) struct Net {
     pub(crate) frame_bytes: usize,
     /// The most rows that one batch changed.
     pub(crate) largest_batch: usize,
+    /// How many batches were written.
+    pub(crate) commits: usize,
 }
 
 impl Net {
@@ -150,6 +152,7 @@ impl Net {
             sent: None,
             frame_bytes: 0,
             largest_batch: 0,
+            commits: 0,
         };
         for node in 0..nodes {
             let store = Arc::new(Memory::default());
@@ -327,6 +330,7 @@ impl Net {
         match effect {
             Effect::Commit { number, batch } => {
                 self.largest_batch = self.largest_batch.max(batch.changes().len());
+                self.commits += 1;
                 self.nodes[node].writing.push_back(batch);
                 self.push(1, node, Happening::Commit(number));
             }

@@ -4,7 +4,9 @@
 #![cfg(planted)]
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod public;
 
 use std::sync::Arc;
 
@@ -290,6 +292,7 @@ fn holds(fault: Fault) -> bool {
             enemy.tell(SyncMessage::Portion { chain: enemy.group, blocks: vec![garbage], left: 0 });
             known(&mut enemy)
         }
+        fault => public::holds(fault).unwrap_or_else(|| panic!("{} has no scenario", fault.name())),
     }
 }
 

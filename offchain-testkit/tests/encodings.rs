@@ -249,7 +249,7 @@ fn s5_content_rows_that_were_swapped_at_rest_are_noticed() {
 fn b1_unknown_versions_are_refused_with_their_numbers() {
     let (_, puppet, _) = history(25);
     for raw in blocks(&puppet) {
-        for version in [0, 2, 255] {
+        for version in [0, 3, 255] {
             let mut header = raw.header.clone();
             header[0] = version;
             let error = Header::decode(&header).expect_err("an unknown version").to_string();

@@ -216,6 +216,20 @@ Examples:
 A blocked author's blocks are not shown; they are kept only where others build on them. Limits delay what others send, and
 lose nothing, but for --chain-bytes-max: from there on nothing by others is taken.")]
     Rules(Rules),
+    /// Move a chain to the newest format: from BLAKE3 to SHA-256
+    ///
+    /// New blocks use SHA-256: this home's from the next one on, and those of all who build on it. The first of each author
+    /// binds all that is below it in the new hash. Blocks that others wrote in the old format meanwhile are merged.
+    #[command(after_help = "\
+Nothing changes for others until you post. Then it cannot be taken back: members with an older program keep what they
+have, refuse the new blocks, and stop following until they update.
+
+  walytis chain upgrade news
+  walytis chain show news        # `format` tells how far it is")]
+    Upgrade {
+        /// The chain's name here, or its id
+        chain: String,
+    },
 }
 
 /// `chain read`

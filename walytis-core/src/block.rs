@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, CodecError};
 use crate::keys::{ED25519_SIGNATURE_BYTES, ML_DSA_SIGNATURE_BYTES};
 use crate::limits::{CONTENT_BYTES_MAX, FOREIGN_MAX, HEADER_BYTES_MAX, PARENTS_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
-use crate::{AuthorKey, BlockId, ChainId, Hash, HybridKey, Suite, Transcript, planted};
+use crate::{AuthorKey, BlockId, ChainId, FormatVersion, Hash, HybridKey, Suite, Transcript, planted};
 
-/// The format version of headers that this program writes and reads. It fixes the hash: BLAKE3.
-pub const FORMAT_VERSION: u8 = 1;
+/// The number of the format version in which blocks are made unless their chain was moved to a newer one.
+pub const FORMAT_VERSION: u8 = FormatVersion::V1.number();
 
 /// What a block is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,8 @@ pub struct ForeignHead {
 /// What a header says. Its encoding is drawn in `docs/format.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// The format's version, which fixes the hash.
+    pub version: FormatVersion,
     /// What the block is for.
     pub kind: BlockKind,
     /// The suite of the block's signature.
@@ -97,8 +99,11 @@ pub struct Header {
     pub topics: Vec<Vec<u8>>,
     /// Bytes of the content.
     pub content_bytes: u64,
-    /// The BLAKE3 hash of the content.
+    /// The hash of the content, by the version.
     pub content_hash: Hash,
+    /// A root over the exact headers and contents of all ancestors, in the hash of this version: in a block that has a
+    /// parent of an older one, and in no other.
+    pub ancestry: Option<Hash>,
 }
 
 /// The header as it is encoded: numbers first, so that an unknown one is named before anything else is looked at.
@@ -120,13 +125,28 @@ struct WireHeader {
     content_hash: Hash,
 }
 
+/// The same in version 2, which has a field more behind the others.
+#[derive(Serialize, Deserialize)]
+struct WireHeader2 {
+    header: WireHeader,
+    ancestry: Option<Hash>,
+}
+
 /// Why bytes are not a block that can be accepted.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BlockError {
-    /// The encoding is not the strict one, or of an unknown version.
+    /// The encoding is not the strict one.
     #[error("a block's header is not acceptable: {0}")]
     Codec(#[from] CodecError),
+    /// The format is of a version that this program does not know. That says nothing against whoever sent it.
+    #[error("a block's format has version {version} and this program knows up to {known}: update the program")]
+    Newer {
+        /// Its version.
+        version: u8,
+        /// The newest version known.
+        known: u8,
+    },
     /// A number in the header names a kind or a suite that this program does not know.
     #[error("a block's {field} has the unknown number {number}: update the program")]
     Unknown {
@@ -165,8 +185,8 @@ impl Header {
     /// The exact bytes that are hashed, signed and stored.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(&WireHeader {
-            version: FORMAT_VERSION,
+        let header = WireHeader {
+            version: self.version.number(),
             kind: self.kind.number(),
             suite: self.suite.number(),
             chain: self.chain,
@@ -180,7 +200,11 @@ impl Header {
             topics: self.topics.iter().map(|topic| serde_bytes::ByteBuf::from(topic.clone())).collect(),
             content_bytes: self.content_bytes,
             content_hash: self.content_hash,
-        })
+        };
+        match self.version {
+            FormatVersion::V1 => codec::encode(&header),
+            FormatVersion::V2 => codec::encode(&WireHeader2 { header, ancestry: self.ancestry }),
+        }
     }
 
     /// Reads a header from its exact bytes and checks every rule that needs no other block.
@@ -188,12 +212,19 @@ impl Header {
     /// # Errors
     /// [`BlockError`] says which rule is broken.
     pub fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
-        codec::expect_version(bytes, FORMAT_VERSION)?;
+        let version = read_version(bytes)?;
         if bytes.len() > HEADER_BYTES_MAX {
             return Err(rule("header", "at most 16 KiB"));
         }
-        let wire: WireHeader = codec::decode(bytes)?;
+        let (wire, ancestry): (WireHeader, _) = match version {
+            FormatVersion::V1 => (codec::decode(bytes)?, None),
+            FormatVersion::V2 => {
+                let wire: WireHeader2 = codec::decode(bytes)?;
+                (wire.header, wire.ancestry)
+            }
+        };
         let header = Self {
+            version,
             kind: BlockKind::from_number(wire.kind).ok_or(BlockError::Unknown { field: "kind", number: wire.kind })?,
             suite: Suite::from_number(wire.suite).ok_or(BlockError::Unknown { field: "suite", number: wire.suite })?,
             chain: wire.chain,
@@ -207,12 +238,16 @@ impl Header {
             topics: wire.topics.into_iter().map(serde_bytes::ByteBuf::into_vec).collect(),
             content_bytes: wire.content_bytes,
             content_hash: wire.content_hash,
+            ancestry,
         };
         header.check()?;
         Ok(header)
     }
 
     fn check(&self) -> Result<(), BlockError> {
+        if self.ancestry.is_some() && (self.version == FormatVersion::V1 || self.genesis.is_some()) {
+            return Err(rule("ancestry", "in a block of version 2 or later that is no genesis"));
+        }
         let operation = self.kind == BlockKind::Operation;
         if self.suite != self.kind.suite() {
             return Err(rule("suite", "operations and checkpoints are signed in hybrid, other blocks with Ed25519"));
@@ -261,23 +296,35 @@ impl Header {
         self.parents.iter().copied().chain(self.previous)
     }
 
-    /// The id of the header that these bytes encode.
+    /// The id of the header that these bytes encode: their hash, by their version. Bytes of a version that is not known
+    /// have the id that they would have in the first.
     #[must_use]
     pub fn id_of(bytes: &[u8]) -> BlockId {
-        BlockId(*blake3::hash(bytes).as_bytes())
+        BlockId(FormatVersion::of_header(bytes).unwrap_or_default().hash(bytes))
     }
 }
 
 /// What a block's signature says: its version, its suite and its id, which binds everything else.
 #[must_use]
-pub(crate) fn signature_transcript(suite: Suite, id: BlockId) -> Transcript {
-    Transcript::new("block", suite).field(&[FORMAT_VERSION]).field(&id.0)
+pub(crate) fn signature_transcript(version: FormatVersion, suite: Suite, id: BlockId) -> Transcript {
+    Transcript::new("block", suite).field(&[version.number()]).field(&id.0)
 }
 
-/// The BLAKE3 hash of a block's content.
+/// The hash of a block's content.
 #[must_use]
-pub(crate) fn content_hash(content: &[u8]) -> Hash {
-    Hash(*blake3::hash(content).as_bytes())
+pub(crate) fn content_hash(version: FormatVersion, content: &[u8]) -> Hash {
+    Hash(version.hash(content))
+}
+
+/// The version of a header: its first byte.
+fn read_version(bytes: &[u8]) -> Result<FormatVersion, BlockError> {
+    let known = FormatVersion::NEWEST.number();
+    match bytes.first() {
+        None => Err(CodecError::Malformed.into()),
+        // It was never one, so it is no newer one.
+        Some(0) => Err(CodecError::Version { found: 0, known }.into()),
+        Some(number) => FormatVersion::from_number(*number).ok_or(BlockError::Newer { version: *number, known }),
+    }
 }
 
 /// A block as it arrives or is kept: nothing about it is known to hold.
@@ -329,7 +376,9 @@ impl ParsedBlock {
         }
         let bytes = u64::try_from(raw.content.len()).unwrap_or(u64::MAX);
         let same_length = bytes == header.content_bytes || planted!(TrustLength);
-        if !same_length || (content_hash(&raw.content) != header.content_hash && !planted!(SkipContentHash)) {
+        if !same_length
+            || (content_hash(header.version, &raw.content) != header.content_hash && !planted!(SkipContentHash))
+        {
             return Err(BlockError::Content { id });
         }
         Ok(Self { raw, header, id })
@@ -372,7 +421,7 @@ impl ParsedBlock {
     /// [`BlockError::Signature`] if a signature does not hold or the device key is missing.
     pub fn verify(self, device: Option<&HybridKey>) -> Result<VerifiedBlock, BlockError> {
         let bad = BlockError::Signature { id: self.id };
-        let transcript = signature_transcript(self.header.suite, self.id);
+        let transcript = signature_transcript(self.header.version, self.header.suite, self.id);
         let (by_author, by_device) = self.raw.signature.split_at(ED25519_SIGNATURE_BYTES.min(self.raw.signature.len()));
         let by_author = by_author.try_into().map_err(|_| bad.clone())?;
         if self.header.author.verify(&transcript, by_author).is_err() && !planted!(SkipSignature) {

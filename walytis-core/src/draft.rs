@@ -4,8 +4,8 @@ use rand_core::CryptoRng;
 
 use crate::block::{content_hash, signature_transcript};
 use crate::{
-    AuthorSecret, BlockError, BlockId, BlockKind, ChainId, ForeignHead, Header, HybridSecret, ParsedBlock, RawBlock,
-    Suite, Timestamp, VerifiedBlock,
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainId, ForeignHead, Format, Header, HybridSecret, ParsedBlock,
+    RawBlock, Suite, Timestamp, VerifiedBlock,
 };
 
 /// Where a new block stands: what its author saw.
@@ -24,6 +24,18 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The parents as a header has them: sorted and without the previous block, which follows.
+    pub(crate) fn parents(&self) -> (Vec<BlockId>, Option<BlockId>) {
+        let Self::After { parents, previous, .. } = self else { return (Vec::new(), None) };
+        let mut parents = parents.clone();
+        parents.retain(|parent| previous.is_none_or(|(own, _)| own != *parent));
+        parents.sort_unstable();
+        parents.dedup();
+        (parents, previous.map(|(own, _)| own))
+    }
+}
+
 /// A block in the making.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
@@ -40,20 +52,27 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The header and the id that the block will have.
+    /// The header that the block will have in version 1.
     #[must_use]
     pub fn header(&self, author: &AuthorSecret, created_at: Timestamp) -> Header {
-        let (chain, genesis, mut parents, previous) = match &self.place {
-            Place::Genesis(random) => (ChainId::ZERO, Some(*random), Vec::new(), None),
-            Place::After { chain, parents, previous } => (*chain, None, parents.clone(), *previous),
+        self.header_in(Format::default(), author, created_at)
+    }
+
+    /// The header that the block will have in a format.
+    #[must_use]
+    pub fn header_in(&self, format: Format, author: &AuthorSecret, created_at: Timestamp) -> Header {
+        let (chain, genesis, sequence) = match &self.place {
+            Place::Genesis(random) => (ChainId::ZERO, Some(*random), 0),
+            Place::After { chain, previous, .. } => {
+                (*chain, None, previous.map_or(0, |(_, sequence)| sequence.saturating_add(1)))
+            }
         };
-        parents.retain(|parent| previous.is_none_or(|(own, _)| own != *parent));
-        parents.sort_unstable();
-        parents.dedup();
+        let (parents, previous) = self.place.parents();
         let mut foreign = self.foreign.clone();
         foreign.sort_unstable();
         foreign.dedup();
         Header {
+            version: format.version,
             kind: self.kind,
             suite: self.kind.suite(),
             chain,
@@ -61,12 +80,13 @@ impl Draft {
             parents,
             foreign,
             author: author.public(),
-            previous: previous.map(|(own, _)| own),
-            sequence: previous.map_or(0, |(_, sequence)| sequence.saturating_add(1)),
+            previous,
+            sequence,
             created_at_ms: created_at.0,
             topics: self.topics.clone(),
             content_bytes: u64::try_from(self.content.len()).unwrap_or(u64::MAX),
-            content_hash: content_hash(&self.content),
+            content_hash: content_hash(format.version, &self.content),
+            ancestry: format.ancestry,
         }
     }
 
@@ -75,8 +95,21 @@ impl Draft {
     /// # Errors
     /// [`BlockError`] if the block would break a rule, or its kind asks for a device's signature, too.
     pub fn sign_alone(self, author: &AuthorSecret, created_at: Timestamp) -> Result<VerifiedBlock, BlockError> {
-        let header = self.header(author, created_at).encode();
-        let transcript = signature_transcript(self.kind.suite(), Header::id_of(&header));
+        self.sign_alone_in(Format::default(), author, created_at)
+    }
+
+    /// As [`Draft::sign_alone`], in a format.
+    ///
+    /// # Errors
+    /// As [`Draft::sign_alone`]. Whether the format fits the parents' is asked where the block is inserted.
+    pub fn sign_alone_in(
+        self,
+        format: Format,
+        author: &AuthorSecret,
+        created_at: Timestamp,
+    ) -> Result<VerifiedBlock, BlockError> {
+        let header = self.header_in(format, author, created_at).encode();
+        let transcript = signature_transcript(format.version, self.kind.suite(), Header::id_of(&header));
         let signature = author.sign(&transcript).to_vec();
         ParsedBlock::parse(RawBlock { header, signature, content: self.content }).map(VerifiedBlock::just_signed)
     }
@@ -95,7 +128,7 @@ impl Draft {
         let header = self.header(author, created_at);
         let bytes = header.encode();
         let id = Header::id_of(&bytes);
-        let transcript = signature_transcript(self.kind.suite(), id);
+        let transcript = signature_transcript(header.version, self.kind.suite(), id);
         let mut signature = author.sign(&transcript).to_vec();
         if self.kind.suite() == Suite::Hybrid {
             signature.extend_from_slice(&device.sign_ml_dsa(&transcript, rng));

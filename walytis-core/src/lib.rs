@@ -7,6 +7,7 @@ mod code_text;
 pub mod codec;
 mod draft;
 pub mod engine;
+mod format;
 mod keys;
 pub mod limits;
 mod machine;
@@ -29,11 +30,12 @@ mod transcript;
 
 pub use block::{BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock};
 pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId, Timestamp};
-pub use chains::{ChainError, StoredBlock, query};
+pub use chains::{ChainError, FormatFault, StoredBlock, query};
 pub use code_text::{CodeText, CodeTextError};
 pub use codec::CodecError;
 pub use draft::{Draft, Place};
 pub use engine::Engine;
+pub use format::{Format, FormatVersion};
 pub use keys::{
     AuthorSecret, BadSignature, ED25519_SIGNATURE_BYTES, HYBRID_SIGNATURE_BYTES, HybridKey, HybridSecret,
     HybridSignature, ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,

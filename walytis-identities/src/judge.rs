@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use walytis_core::limits::NESTING_MAX;
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainError, ChainId, HybridKey, ParsedBlock, Pending, VerifiedBlock, chains,
-    planted,
+    BlockError, BlockId, BlockKind, ChainError, ChainId, FormatVersion, HybridKey, ParsedBlock, Pending, VerifiedBlock,
+    chains, planted,
 };
 
 use crate::fold::{Fold, FoldError, Step, name, read_step};
@@ -42,6 +42,14 @@ pub enum Refusal {
         /// The rule.
         rule: &'static str,
     },
+    /// It is of a format that this program knows on public chains only.
+    #[error("block {id} has format version {version}, and groups take only version 1 so far: update the program")]
+    Format {
+        /// The block.
+        id: BlockId,
+        /// Its version.
+        version: FormatVersion,
+    },
     /// It names blocks of other chains that are not here yet.
     #[error("block {id} names blocks of other chains that are missing")]
     ForeignMissing {
@@ -61,9 +69,7 @@ impl Refusal {
     #[must_use]
     pub const fn is_ours(&self) -> bool {
         match self {
-            Self::Fold(FoldError::Chain(error)) => {
-                !matches!(error, ChainError::Rule { .. } | ChainError::Orphan { .. })
-            }
+            Self::Fold(FoldError::Chain(error)) => !error.is_about_block(),
             _ => false,
         }
     }
@@ -85,6 +91,10 @@ impl Fold {
     /// [`Refusal`] says why the block may not enter the set.
     pub fn judge(&mut self, view: &Pending, block: ParsedBlock) -> Result<Judged, Refusal> {
         let id = block.id();
+        let version = block.header().version;
+        if version != FormatVersion::V1 {
+            return Err(Refusal::Format { id, version });
+        }
         for head in &block.header().foreign {
             if chains::block(view, head.block)?.is_none_or(|stored| stored.block.chain() != head.chain) {
                 return Err(Refusal::ForeignMissing { id });

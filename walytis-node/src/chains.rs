@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
-use walytis_core::BlockId;
 use walytis_core::public::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Rule, Sharing,
 };
 use walytis_core::query::{Ancestry, AncestryWalk, IdPrefix, Query};
+use walytis_core::{BlockId, FormatVersion};
 
 use crate::chain_pager::ChainPager;
 use crate::chain_subscription::{ChainSubscription, News};
@@ -233,6 +233,21 @@ impl Node {
     /// [`PublicError::Unknown`](crate::PublicError::Unknown) or [`PublicError::ListFull`](crate::PublicError::ListFull).
     pub async fn rule_chain(&self, chain: &str, rule: Rule) -> Result<(), NodeError> {
         self.ask_chain(ChainCommand::Rule { chain: chain.to_owned(), rule }).await.map(|_| ())
+    }
+
+    /// Moves a chain to a newer format: from this node's next block on, its blocks are of this version, and so are those of
+    /// all who build on them. Until a block is posted nobody else hears of it, and it survives a restart. A version that is
+    /// not newer than the present one changes nothing.
+    ///
+    /// It cannot be taken back once a block is out. Nodes whose program does not know the version keep what they have and
+    /// stop following; blocks that others wrote meanwhile in the old version are merged.
+    /// [`ChainDetails::head_formats`] tells how far it is.
+    ///
+    /// # Errors
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`PublicError::NotJoined`](crate::PublicError::NotJoined) or
+    /// [`PublicError::Leaving`](crate::PublicError::Leaving).
+    pub async fn upgrade_chain(&self, chain: &str, version: FormatVersion) -> Result<(), NodeError> {
+        self.ask_chain(ChainCommand::Upgrade { chain: chain.to_owned(), version }).await.map(|_| ())
     }
 
     pub(crate) async fn ask_chain(&self, command: ChainCommand) -> Result<ChainAnswer, NodeError> {

@@ -14,6 +14,7 @@
     all(feature = "redb", feature = "libp2p"),
     doc = "| reach peers: addresses, relays, what finds them | [`reaching_peers`] |"
 )]
+//! | build on chains and groups: overlays | [`overlays`] |
 //! | write a store or a network of your own | [`own_store_and_network`] |
 //! | test an application on a simulated swarm | [`testing`] |
 //!
@@ -47,6 +48,7 @@ page!(
     reaching_peers,
     "../guide/reaching_peers.md"
 );
+page!(overlays, "../guide/overlays.md");
 page!(own_store_and_network, "../guide/own_store_and_network.md");
 
 // Its program needs `offchain-testkit`, which is built on this crate: it is run there.

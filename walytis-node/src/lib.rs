@@ -94,8 +94,8 @@ pub use walytis_core::public::{
 };
 pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{
-    Address, AuthorKey, BlockId, Carrier, ChainId, Direction, Found, KnownPeer, Network, NetworkError, PeerId,
-    Progress, Route, Store, StoreError, Timestamp, Way,
+    Address, AuthorKey, BlockId, Carrier, ChainId, Direction, FormatVersion, Found, KnownPeer, Network, NetworkError,
+    PeerId, Progress, Route, Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -21,7 +21,7 @@ fn header(turn: &mut Turn<'_>, to: NodeId, at: usize, number: u8) -> Option<()> 
 }
 
 fn header_version(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
-    header(turn, to, 0, 2)
+    header(turn, to, 0, 3)
 }
 
 fn kind(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

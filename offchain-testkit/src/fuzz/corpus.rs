@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use walytis_core::public::{ArchiveHead, ArchiveKind, ChainCode, ChainInviter, PublicMessage, archived};
 use walytis_core::sync::{SyncMessage, WANTED_MAX, WireBlock};
 use walytis_core::{
-    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, PeerId, Place, Timestamp, codec,
+    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Format, FormatVersion, Hash, Header, PeerId, Place,
+    Timestamp, codec,
 };
 use walytis_identities::{History, InvitationCode, InvitationSecret, Inviter};
 use walytis_offchain::{Answer, Command, JoinRefusal, Message};
@@ -127,10 +128,31 @@ impl Corpus {
         let place = Place::After { chain, parents: vec![chain.into()], previous: None };
         let topics = vec![b"topic".to_vec()];
         let draft = Draft { kind: BlockKind::Content, place, foreign: Vec::new(), topics, content: b"words".to_vec() };
+        let wire = |block: walytis_core::VerifiedBlock| WireBlock {
+            block: block.raw().clone(),
+            attachment: None,
+            foreign: Vec::new(),
+        };
+        // Of version 2: one with a root over its ancestors, and one without.
+        let newer = [Some(Hash([9; 32])), None].map(|ancestry| {
+            let format = Format { version: FormatVersion::V2, ancestry };
+            let signed = draft.clone().sign_alone_in(format, &AuthorSecret::from_seed(&[6; 32]), Timestamp(8));
+            let Ok(block) = signed else { unreachable!("it keeps the rules") };
+            wire(block)
+        });
+        for newer in &newer {
+            self.add("block", codec::encode(newer));
+            self.add("header", newer.block.header.clone());
+            self.add(
+                "archive",
+                [&ArchiveHead { kind: ArchiveKind::Blocks, chain, blocks: 1 }.encode()[..], &archived(&newer.block)]
+                    .concat(),
+            );
+        }
         let Ok(block) = draft.sign_alone(&AuthorSecret::from_seed(&[6; 32]), Timestamp(7)) else {
             unreachable!("it keeps the rules")
         };
-        let block = WireBlock { block: block.raw().clone(), attachment: None, foreign: Vec::new() };
+        let block = wire(block);
         self.add("block", codec::encode(&block));
         self.add("header", block.block.header.clone());
         for (kind, blocks) in [(ArchiveKind::Chain, 3), (ArchiveKind::Blocks, 1)] {
@@ -149,6 +171,11 @@ impl Corpus {
             PublicMessage::Sync(SyncMessage::Pull { chain, have: ids }),
             PublicMessage::Sync(SyncMessage::More { chain }),
             PublicMessage::Sync(SyncMessage::Portion { chain, blocks: vec![block.clone(); 2], left: 300 }),
+            PublicMessage::Sync(SyncMessage::Portion {
+                chain,
+                blocks: std::iter::once(block.clone()).chain(newer).collect(),
+                left: 0,
+            }),
             PublicMessage::Sync(SyncMessage::Push { chain, block }),
         ];
         messages.iter().for_each(|message| self.add("public_message", message.frame().split_off(1)));

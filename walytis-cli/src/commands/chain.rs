@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{chain_files, chain_queries, group, post, read};
+use super::{chain_files, chain_queries, chain_upgrade, group, post, read};
 use crate::chain_arguments::{Chain, Rules};
 use crate::context::Context;
 use crate::link::{
@@ -75,6 +75,7 @@ pub(crate) async fn run(context: &mut Context, arguments: Chain) -> anyhow::Resu
         }
         Chain::Join { code, name } => join(context, code, name).await,
         Chain::Rules(rules) => change_rules(context, rules).await,
+        Chain::Upgrade { chain } => chain_upgrade::run(context, chain).await,
     }
 }
 
@@ -168,6 +169,7 @@ fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
     writeln!(text, "name      {}", printable(&chain.name))?;
     writeln!(text, "id        {}", chain.id)?;
     writeln!(text, "blocks    {} of {} bytes", chain.blocks, chain.bytes)?;
+    writeln!(text, "format    {}", chain_upgrade::format(chain))?;
     writeln!(text, "author    {} (this node's key here)", chain.author)?;
     writeln!(text, "serves    {}", if chain.serves == "anyone" { "whoever knows the id" } else { "who was invited" })?;
     for peer in &chain.peers {

@@ -3,6 +3,7 @@
 mod chain;
 mod chain_files;
 mod chain_queries;
+mod chain_upgrade;
 mod check;
 mod completions;
 mod demo;
@@ -66,6 +67,7 @@ pub(crate) const fn name(command: &Command) -> &'static str {
             Chain::Revoke { .. } => "chain revoke",
             Chain::Join { .. } => "chain join",
             Chain::Rules(_) => "chain rules",
+            Chain::Upgrade { .. } => "chain upgrade",
         },
         Command::Post(_) => "post",
         Command::Read(_) => "read",

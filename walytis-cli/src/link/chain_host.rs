@@ -1,6 +1,6 @@
 //! The node's side: public chains.
 
-use walytis_node::{Ancestry, Beginning, BlockId, Query, Sharing};
+use walytis_node::{Ancestry, Beginning, BlockId, FormatVersion, Query, Sharing};
 
 use super::chain_views::{ChainDetailsView, ChainView};
 use super::host::{Ended, Host};
@@ -38,6 +38,10 @@ impl Host {
                     self.node.rule_chain(&chain, rule.into()).await?;
                 }
                 Reply::Changed
+            }
+            Request::UpgradeChain { chain } => {
+                self.node.upgrade_chain(&chain, FormatVersion::NEWEST).await?;
+                Reply::ChainDetails(ChainDetailsView::from(self.node.chain(&chain).await?))
             }
             Request::JoinChain { code, name } => Reply::Chain(self.join_chain(&code, name.as_deref()).await?),
             Request::ReadChain { chain, query, at_most, follow } => {

@@ -88,6 +88,11 @@ pub(crate) struct ChainDetailsView {
     /// At most 256 of them.
     pub(crate) heads: Vec<String>,
     pub(crate) head_count: u64,
+    /// The format versions of the heads, ascending.
+    pub(crate) head_formats: Vec<u8>,
+    /// That of this node's next block, and what its hash is called.
+    pub(crate) next_format: u8,
+    pub(crate) next_hash: String,
     pub(crate) peers: Vec<ChainPeerView>,
     /// `anyone` or `invited`.
     pub(crate) serves: String,
@@ -127,6 +132,9 @@ impl From<ChainDetails> for ChainDetailsView {
             author: details.author.to_string(),
             heads: texts(&details.heads),
             head_count: details.head_count,
+            head_formats: details.head_formats.iter().map(|version| version.number()).collect(),
+            next_format: details.next_format.number(),
+            next_hash: details.next_format.hash_name().to_owned(),
             peers: peers.collect(),
             serves: if details.serves_anyone { "anyone" } else { "invited" }.to_owned(),
             blocked_peers: texts(&details.blocked_peers),

@@ -78,6 +78,8 @@ pub(crate) enum Request {
     /// [`Request::Content`] follows with the file's bytes, then [`Request::End`]; [`Reply::Importing`], then
     /// [`Reply::Imported`].
     ImportChain { name: Option<String> },
+    /// To the newest format version that the node knows. [`Reply::ChainDetails`], as they are then.
+    UpgradeChain { chain: String },
 }
 
 /// What the node says to it. The last is [`Reply::Done`] or [`Reply::Failed`].

@@ -1,6 +1,6 @@
 //! Public chains from the command line: two homes, two processes, real sockets.
 
-use crate::common::{Place, Running, json, lines_of_text, text};
+use crate::common::{Home, Place, Running, json, lines_of_text, text};
 
 const LOCAL_TCP: &str = "/ip4/127.0.0.1/tcp/0";
 
@@ -51,6 +51,36 @@ fn a_public_chain_is_shared_between_two_homes() {
     a.ok(&["check"]);
     drop(serving);
     a.ok(&["check"]);
+}
+
+#[test]
+fn a_chain_is_moved_to_a_newer_format() {
+    let place = Place::new();
+    let (a, b) = (place.home("a"), place.home("b"));
+    a.ok(&["chain", "new", "news"]);
+    a.ok_with(&["chain", "post", "news"], b"old");
+    let format = |home: &Home, name: &str| {
+        let shown = json(&home.ok(&["--json", "chain", "show", name])).remove(0);
+        (shown["head_formats"].to_string(), shown["next_format"].to_string())
+    };
+    assert_eq!(format(&a, "news"), ("[1]".into(), "1".into()));
+    let upgraded = json(&a.ok(&["--json", "chain", "upgrade", "news"])).remove(0);
+    assert_eq!((upgraded["next_format"].as_u64(), text(&upgraded, "next_hash")), (Some(2), "SHA-256"));
+    assert_eq!(format(&a, "news"), ("[1]".into(), "2".into()));
+    assert_eq!(a.ok(&["chain", "upgrade", "news"]), "1 now, 2 (SHA-256) from your next block on\n");
+    a.ok_with(&["chain", "post", "news"], b"new");
+    assert_eq!(format(&a, "news"), ("[2]".into(), "2".into()));
+    a.ok(&["check"]);
+
+    // Who joins a chain with both goes on from there.
+    let _serving = a.serve(&["--listen", LOCAL_TCP], 1);
+    let code = a.ok(&["chain", "invite", "news"]);
+    b.ok(&["chain", "join", code.trim(), "--as", "n"]);
+    assert_eq!(b.ok(&["chain", "read", "n", "--raw"]), a.ok(&["chain", "read", "news", "--raw"]));
+    b.ok_with(&["chain", "post", "n"], b"and on");
+    assert_eq!(format(&b, "n"), ("[2]".into(), "2".into()));
+    b.ok(&["check"]);
+    a.run(&["chain", "upgrade", "none"]).failed(1, "there is no chain");
 }
 
 #[test]

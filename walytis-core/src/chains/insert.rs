@@ -4,9 +4,9 @@ use super::heads::{all, operations_above};
 use super::postings::{Postings, Term, push_topic};
 use super::{
     AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, HEADS, IDS, Location,
-    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, order_key, parents_of, sums,
+    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, format, order_key,
+    parents_of, sums,
 };
-use crate::reconcile::Sum;
 use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
 
 /// Adds a verified block whose ancestors are in the set. Adding one that is there already changes nothing.
@@ -14,21 +14,20 @@ use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, co
 /// Whether its author may write it is not decided here: that is the identities' rule, asked before.
 ///
 /// # Errors
-/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong.
+/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong,
+/// [`ChainError::Format`] if its format version does not fit theirs.
 pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, ChainError> {
     if let Some(known) = block(view, new.id())? {
         return Ok(known);
     }
     let header = new.header();
     let (number, mut chain) = if header.genesis.is_some() {
-        (
-            next_number(view)?,
-            ChainRow { id: new.chain(), length: 0, generations: 0, heads: 0, newest_sums: [Sum::default(); 2] },
-        )
+        (next_number(view)?, ChainRow::of(new.chain(), 0))
     } else {
         chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: new.id() })?
     };
     let parents = parents_of(view, number, new)?;
+    format::check(new, &parents)?;
     let author = author_row(view, number, header.author)?;
     // Most blocks are behind their author's last one, of which the author's row says enough.
     let follows = author.as_ref().filter(|last| Some(last.id) == header.previous).map(|last| last.sequence);
@@ -52,6 +51,7 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
         header: raw.header.clone(),
         signature: raw.signature.clone(),
         content: inline.then(|| serde_bytes::ByteBuf::from(raw.content.clone())),
+        digest: format::digest(new, &parents),
     };
     view.put(BLOCKS, location.key(), codec::encode(&row));
     view.put(IDS, new.id().0, location.key());
@@ -59,6 +59,7 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
     sums::add(view, number, &mut chain, generation, new.id())?;
     chain.length = chain.length.saturating_add(1);
     chain.generations = chain.generations.max(generation.saturating_add(1));
+    chain.format = chain.format.max(header.version.number());
     chain.heads = chain.heads.saturating_sub(replaced).saturating_add(1);
     view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
     note_author(view, location, new, author);

@@ -1,5 +1,6 @@
 //! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
 
+mod format;
 mod heads;
 mod insert;
 mod postings;
@@ -12,10 +13,11 @@ mod walk;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, Header, KeyRange, ParsedBlock, Pending, RawBlock,
-    StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
+    AuthorKey, BlockError, BlockId, BlockKind, ChainId, CodecError, FormatVersion, Hash, Header, KeyRange, ParsedBlock,
+    Pending, RawBlock, StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
 };
 
+pub use format::{FormatFault, format_at, formats};
 pub use heads::{
     head_count, heads, heads_from, latest_heads, next_parents, operation_heads, operation_parents, operations_before,
 };
@@ -83,6 +85,14 @@ pub enum ChainError {
         /// The rule.
         rule: &'static str,
     },
+    /// A block's format does not fit its parents'.
+    #[error("block {id} breaks the rules: {fault}")]
+    Format {
+        /// The block.
+        id: BlockId,
+        /// What does not fit.
+        fault: FormatFault,
+    },
     /// A cursor is of a query in another order.
     #[error("the cursor is of a query in another order")]
     Cursor,
@@ -92,6 +102,14 @@ pub enum ChainError {
         /// The block.
         id: BlockId,
     },
+}
+
+impl ChainError {
+    /// Whether a block is the reason, and not our own store: nothing is wrong here then.
+    #[must_use]
+    pub const fn is_about_block(&self) -> bool {
+        matches!(self, Self::Rule { .. } | Self::Format { .. } | Self::Orphan { .. })
+    }
 }
 
 /// A chain's number in this store.
@@ -144,6 +162,20 @@ struct ChainRow {
     heads: u64,
     /// The sums of the highest generations, of each of the [`sums::LEVELS`].
     newest_sums: [Sum; 2],
+    /// The number of the newest format version of its blocks.
+    format: u8,
+}
+
+impl ChainRow {
+    /// A chain of which only its length is known.
+    fn of(id: ChainId, length: u64) -> Self {
+        let format = FormatVersion::V1.number();
+        Self { id, length, generations: 0, heads: 0, newest_sums: [Sum::default(); 2], format }
+    }
+
+    fn newest_format(&self) -> FormatVersion {
+        FormatVersion::from_number(self.format).unwrap_or_default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,6 +200,8 @@ struct BlockRow {
     #[serde(with = "serde_bytes")]
     signature: Vec<u8>,
     content: Option<serde_bytes::ByteBuf>,
+    /// The block and all below it in the hash of format version 2, if its id is not that itself; see [`format`].
+    digest: Option<Hash>,
 }
 
 impl BlockRow {

@@ -7,13 +7,13 @@ use super::insert::{check_sequence, generation_above};
 use super::postings::{List, Term};
 use super::sums::Recount;
 use super::{
-    ChainError, HEADS, Location, OPERATION_HEADS, ORDER, StoredBlock, chain_row, length, locate, missing_row,
+    ChainError, HEADS, Location, OPERATION_HEADS, ORDER, StoredBlock, chain_row, format, length, locate, missing_row,
     order_key, parents_of, previous, row,
 };
-use crate::{BlockId, ChainId, Header, Pending};
+use crate::{BlockId, ChainId, FormatVersion, Header, Pending};
 
-/// Computes again what was computed when a block was inserted, and compares: its sequence number, its generation, its
-/// parents' positions, the heads of operations before it, and that its author's last block is not older.
+/// Computes again what was computed when a block was inserted, and compares: its sequence number, its generation, how its
+/// format fits its parents', its parents' positions, the heads of operations before it, and that its author's last block is not older.
 ///
 /// # Errors
 /// [`ChainError`] says what does not agree.
@@ -24,6 +24,10 @@ pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
     let wrong = |what| Err(ChainError::Inconsistent { id, what });
     let parents = parents_of(view, location.chain, &stored.block)?;
     check_sequence(&stored.block, &parents)?;
+    format::check(&stored.block, &parents)?;
+    if kept.digest != format::digest(&stored.block, &parents) {
+        return wrong("its digest in a newer hash is not the one that is kept");
+    }
     let positions: Vec<u64> = parents.iter().map(|parent| parent.position).collect();
     if positions != kept.parents || positions.iter().any(|parent| *parent >= location.position) {
         return wrong("its parents' positions are not those that are kept");
@@ -71,11 +75,13 @@ pub fn recheck_heads(view: &Pending, chain: ChainId) -> Result<(), ChainError> {
     let mut heads: BTreeMap<u64, BlockId> = BTreeMap::new();
     let mut operations: BTreeMap<u64, BlockId> = BTreeMap::new();
     let mut generations = 0;
+    let mut newest = FormatVersion::V1;
     let mut recount = Recount::default();
     for position in 0..kept.length {
         let location = Location { chain: number, position };
         let found = row(view, location)?.ok_or_else(|| missing_row(chain.into()))?;
         let id = crate::Header::id_of(&found.header);
+        newest = newest.max(found.version());
         for parent in &found.parents {
             heads.remove(parent);
         }
@@ -96,6 +102,9 @@ pub fn recheck_heads(view: &Pending, chain: ChainId) -> Result<(), ChainError> {
     }
     if generations != kept.generations {
         return wrong("its number of generations is not the one that its blocks give");
+    }
+    if newest != kept.newest_format() {
+        return wrong("its newest format version is not the one that its blocks give");
     }
     if !recount.agrees(view, number, &kept)? {
         return wrong("the sums of its generations are not those that its blocks give");

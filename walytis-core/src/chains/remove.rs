@@ -1,6 +1,5 @@
 //! Forgetting a whole chain.
 
-use crate::reconcile::Sum;
 use crate::{BlockId, ChainId, Pending, codec};
 
 use super::postings::{self, Term};
@@ -57,7 +56,7 @@ pub fn remove(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, C
     if left == 0 {
         view.delete(CHAINS, number.0.to_be_bytes());
     } else {
-        let rest = ChainRow { id: chain, length: left, generations: 0, heads: 0, newest_sums: [Sum::default(); 2] };
+        let rest = ChainRow::of(chain, left);
         view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&rest));
     }
     Ok(left)

@@ -6,8 +6,8 @@ use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
 use crate::sync::WireBlock;
 use crate::{
-    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, VerifiedBlock,
-    chains, planted,
+    AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock, chains,
+    planted,
 };
 
 /// How many blocks enter in one step behind others for which they waited: a few milliseconds. The rest follows in steps of
@@ -62,7 +62,7 @@ impl PublicChains {
     ) -> Result<bool, PublicError> {
         let block = match ParsedBlock::parse(wire.block) {
             Ok(block) => block,
-            Err(BlockError::Codec(CodecError::Version { .. }) | BlockError::Unknown { .. }) => {
+            Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => {
                 // Nothing of a newer format is kept, and the rest goes on without it.
                 let newer = self.newer.entry(chain).or_default();
                 *newer = newer.saturating_add(1);

@@ -6,7 +6,7 @@
 use super::event::ChainSummary;
 use crate::chains::query::IdPrefix;
 use crate::limits::{CONTENT_BYTES_MAX, HEADER_BYTES_MAX};
-use crate::{BlockError, BlockId, ChainId, CodecError, HYBRID_SIGNATURE_BYTES, RawBlock, codec};
+use crate::{BlockError, BlockId, ChainId, CodecError, FormatFault, HYBRID_SIGNATURE_BYTES, RawBlock, codec};
 
 /// What every archive begins with. A program that takes it for text changes some of it.
 pub const ARCHIVE_MAGIC: [u8; 8] = *b"\x89WAL\r\n\x1a\n";
@@ -313,6 +313,14 @@ pub enum ImportError {
         id: BlockId,
         /// The rule.
         rule: &'static str,
+    },
+    /// Its format does not fit its parents'.
+    #[error("block {id} breaks the rules: {fault}")]
+    Format {
+        /// The block.
+        id: BlockId,
+        /// What does not fit.
+        fault: FormatFault,
     },
     /// The chain has as many bytes as its limit lets it have.
     #[error("the chain is full: `chain rules --chain-bytes-max` lets it have more")]

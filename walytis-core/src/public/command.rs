@@ -7,7 +7,10 @@ use super::{
     ChainTimer, DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep, subscribers,
 };
 use crate::chains::query::{self, AncestryStep, AncestryWalk, Counted, Cursor, Query, Span};
-use crate::{AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, Pending, Place, Ticket, chains};
+use crate::{
+    AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, FormatVersion, Pending, Place, Ticket,
+    chains,
+};
 
 /// The longest local name, in characters.
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -121,6 +124,10 @@ impl PublicChains {
                 }
                 self.rule(desk, chain, rule).map(|()| ChainAnswer::Done)
             }
+            ChainCommand::Upgrade { chain, version } => {
+                let chain = self.find_followed(&chain)?;
+                self.upgrade(chain, version).map(|()| ChainAnswer::Done)
+            }
             ChainCommand::Delivery(command) => self.about_delivery(desk, ticket, command),
             ChainCommand::Archive(command) => self.about_archives(desk, command).map(ChainAnswer::Archive),
             ChainCommand::Join { .. } | ChainCommand::Delete { .. } => Ok(ChainAnswer::Done),
@@ -191,7 +198,8 @@ impl PublicChains {
     ) -> Result<BlockId, PublicError> {
         let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
         let draft = Self::draft(desk.view, chain, followed.author.public(), topics, content)?;
-        let block = draft.sign_alone(&followed.author, desk.now)?;
+        let format = chains::format_at(desk.view, &draft.place, followed.format)?;
+        let block = draft.sign_alone_in(format, &followed.author, desk.now)?;
         let stored = chains::insert(desk.view, &block)?;
         let id = stored.block.id();
         self.inserted(desk, chain, &stored.block, None);
@@ -243,11 +251,14 @@ impl PublicChains {
         let mut heads = chains::latest_heads(view, chain, crate::sync::IDS_MAX)?;
         heads.sort_unstable();
         let rules = &followed.rules;
+        let head_formats = chains::formats(view, &heads)?;
         Ok(ChainDetails {
             summary: self.summary(view, chain)?,
             author: followed.author.public(),
             heads,
             head_count: chains::head_count(view, chain)?,
+            next_format: head_formats.last().map_or(followed.format, |newest| followed.format.max(*newest)),
+            head_formats,
             peers,
             serves_anyone: !rules.only_invited,
             blocked_peers: rules.blocked_peers.clone(),
@@ -259,6 +270,16 @@ impl PublicChains {
             newer: self.newer.get(&chain).copied().unwrap_or_default(),
             equivocations: followed.forks.clone(),
         })
+    }
+
+    /// This node's next blocks are of a newer format. It tells others by writing: nothing is sent now.
+    fn upgrade(&mut self, chain: ChainId, version: FormatVersion) -> Result<(), PublicError> {
+        let followed = self.chains.get_mut(&chain).ok_or(PublicError::NotPublic)?;
+        if followed.format < version {
+            followed.format = version;
+            followed.touch();
+        }
+        Ok(())
     }
 
     fn rule(&mut self, desk: &mut Desk<'_>, chain: ChainId, rule: Rule) -> Result<(), PublicError> {

@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::limits::PARENTS_MAX;
-use crate::{AuthorKey, BlockId, BlockKind, ChainId, CodecError, Header, RawBlock, planted};
+use crate::{AuthorKey, BlockId, BlockKind, ChainId, CodecError, FormatVersion, Header, RawBlock, planted};
 
 /// A block in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Packed {
     /// What can be left out is.
     Short(Short),
-    /// As it is: of a format or a kind that cannot be rebuilt.
+    /// As it is: of a kind that cannot be rebuilt, or of a newer format than the first, which programs that do not know it
+    /// pass over in this form.
     Whole(RawBlock),
 }
 
@@ -156,12 +157,13 @@ pub(super) fn unpack(chain: ChainId, packed: Vec<Packed>) -> Result<Vec<RawBlock
 fn shorten(chain: ChainId, block: &RawBlock, seen: &mut Seen) -> Option<Short> {
     let header = Header::decode(&block.header).ok()?;
     let of = if header.genesis.is_some() { ChainId::ZERO } else { chain };
-    let rebuilds = header.kind == BlockKind::Content
+    let rebuilds = header.version == FormatVersion::V1
+        && header.kind == BlockKind::Content
         && header.suite == BlockKind::Content.suite()
         && header.chain == of
         && header.foreign.is_empty()
         && u64::try_from(block.content.len()) == Ok(header.content_bytes)
-        && header.content_hash == crate::block::content_hash(&block.content);
+        && header.content_hash == crate::block::content_hash(header.version, &block.content);
     rebuilds.then(|| Short {
         genesis: header.genesis,
         parents: header.parents.iter().map(|parent| seen.name(*parent)).collect(),
@@ -181,6 +183,7 @@ fn restore(chain: ChainId, short: Short, seen: &mut Seen) -> Option<RawBlock> {
     }
     let content = short.content.into_vec();
     let header = Header {
+        version: FormatVersion::V1,
         kind: BlockKind::Content,
         suite: BlockKind::Content.suite(),
         chain: if short.genesis.is_some() { ChainId::ZERO } else { chain },
@@ -196,7 +199,8 @@ fn restore(chain: ChainId, short: Short, seen: &mut Seen) -> Option<RawBlock> {
         created_at_ms: seen.time_ms(short.later_ms),
         topics: short.topics.into_iter().map(ByteBuf::into_vec).collect(),
         content_bytes: u64::try_from(content.len()).ok()?,
-        content_hash: crate::block::content_hash(&content),
+        content_hash: crate::block::content_hash(FormatVersion::V1, &content),
+        ancestry: None,
     };
     Some(RawBlock { header: header.encode(), signature: short.signature.into_vec(), content })
 }
@@ -257,7 +261,7 @@ mod tests {
         let good = block(1, after(&[CHAIN.into()], None), 5, &[], b"good");
         let wrong_content = RawBlock { content: b"bad!".to_vec(), ..good.clone() };
         let mut newer = good.clone();
-        newer.header[0] = 2;
+        newer.header[0] = 3;
         let other = Place::After { chain: ChainId([8; 32]), parents: vec![BlockId([8; 32])], previous: None };
         let other = block(1, other, 5, &[], b"other");
         let nothing = RawBlock { header: Vec::new(), signature: Vec::new(), content: Vec::new() };

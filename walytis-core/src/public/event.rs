@@ -10,7 +10,8 @@ use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
 use crate::chains::query::{Ancestry, AncestryWalk, Counted, Cursor, Query};
 use crate::{
-    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, PeerId, Progress, StoreError, Target, Ticket,
+    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, PeerId, Progress, StoreError, Target,
+    Ticket,
 };
 
 /// What an application asks for. A chain is named by its local name or its id.
@@ -125,6 +126,14 @@ pub enum ChainCommand {
         /// The change.
         rule: Rule,
     },
+    /// Moves a chain to a newer format: this node's blocks are of it from the next one on, and so are those of all who build
+    /// on them. It cannot be taken back. Answered by [`ChainAnswer::Done`].
+    Upgrade {
+        /// The chain.
+        chain: String,
+        /// The version; one that is not newer than the present one changes nothing.
+        version: FormatVersion,
+    },
     /// Something about named subscriptions.
     Delivery(DeliveryCommand),
     /// Something about archives.
@@ -151,6 +160,7 @@ impl fmt::Debug for ChainCommand {
             Self::Revoke { chain, invitation } => write!(f, "Revoke({chain:?}, {invitation})"),
             Self::Join { name, .. } => write!(f, "Join({name:?})"),
             Self::Rule { chain, rule } => write!(f, "Rule({chain:?}, {rule:?})"),
+            Self::Upgrade { chain, version } => write!(f, "Upgrade({chain:?}, {version})"),
             Self::Delivery(command) => command.fmt(f),
             Self::Archive(_) => f.write_str("Archive"),
         }
@@ -361,6 +371,10 @@ pub struct ChainDetails {
     pub heads: Vec<BlockId>,
     /// How many heads there are.
     pub head_count: u64,
+    /// The format version of this node's next block here: the one that is wished for, or the newest of the heads'.
+    pub next_format: FormatVersion,
+    /// The format versions of the heads above, ascending, each once.
+    pub head_formats: Vec<FormatVersion>,
     /// The peers that are remembered, the last seen first.
     pub peers: Vec<ChainPeer>,
     /// Whether whoever knows the id is served, or only who was invited.
@@ -547,7 +561,7 @@ impl PublicError {
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
-            Self::Chain(error) => !matches!(error, ChainError::Rule { .. } | ChainError::Orphan { .. }),
+            Self::Chain(error) => !error.is_about_block(),
             _ => false,
         }
     }

@@ -25,6 +25,7 @@ impl From<ChainError> for Trouble {
     fn from(error: ChainError) -> Self {
         match error {
             ChainError::Rule { id, rule } => Self::Theirs(ImportError::Rule { id, rule }),
+            ChainError::Format { id, fault } => Self::Theirs(ImportError::Format { id, fault }),
             ChainError::Orphan { id } => Self::Theirs(ImportError::Parents { id }),
             other => Self::Ours(other.into()),
         }

@@ -7,8 +7,8 @@ use super::event::{Equivocation, Sharing, Standing};
 use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
 use crate::{
-    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, KeyRange, PeerId, Pending, Table,
-    Timestamp, codec, planted,
+    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, FormatVersion, KeyRange, PeerId,
+    Pending, Table, Timestamp, codec, planted,
 };
 
 /// A chain's number here -> [`ChainRow`].
@@ -51,6 +51,8 @@ struct ChainRow {
     invitations: Vec<InvitationRow>,
     invited: u32,
     limits: Limits,
+    /// The number of the format version that is wished for.
+    format: u8,
 }
 
 impl Drop for ChainRow {
@@ -106,6 +108,8 @@ pub(super) struct Followed {
     /// Bytes of its blocks.
     pub(super) bytes: u64,
     pub(super) rules: Rules,
+    /// The oldest format version in which this node writes.
+    pub(super) format: FormatVersion,
     pub(super) invitations: Vec<InvitationRow>,
     /// How many invitations were ever made.
     pub(super) invited: u32,
@@ -126,6 +130,7 @@ impl Followed {
             standing,
             bytes: 0,
             rules: Rules::default(),
+            format: FormatVersion::V1,
             invitations: Vec::new(),
             invited: 0,
             peers: Vec::new(),
@@ -224,6 +229,7 @@ impl Followed {
             invitations: self.invitations.clone(),
             invited: self.invited,
             limits: rules.limits,
+            format: self.format.number(),
         };
         view.put(CHAINS, self.number.to_be_bytes(), Zeroizing::new(codec::encode(&row)).to_vec());
     }
@@ -269,10 +275,13 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
             2 => Standing::Leaving,
             _ => return Err(ChainError::Record { table: CHAINS.name, reason: CodecError::Malformed }),
         };
+        let format = FormatVersion::from_number(row.format)
+            .ok_or(ChainError::Record { table: CHAINS.name, reason: CodecError::Malformed })?;
         let author = AuthorSecret::from_seed(&row.author);
         let name = std::mem::take(&mut row.name);
         let mut chain = Followed::new(number(CHAINS, &record.key)?, row.id, name, author, standing);
         chain.bytes = row.bytes;
+        chain.format = format;
         chain.rules = Rules {
             only_invited: row.only_invited,
             blocked_peers: std::mem::take(&mut row.blocked_peers),

@@ -9,8 +9,8 @@ use walytis_core::engine::{Command, Effect, Event};
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, PublicMessage, Sharing};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
-    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Engine, Hash, Header, HybridSecret,
-    ORPHAN_BYTES_PER_PEER_MAX, PeerId, Place, RawBlock, Store, Ticket, Timestamp, VerifiedBlock, chains,
+    Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Engine, Hash, HybridSecret, ORPHAN_BYTES_PER_PEER_MAX,
+    PeerId, Place, RawBlock, Store, Ticket, Timestamp, VerifiedBlock, chains,
 };
 
 use crate::net::{Memory, Net};
@@ -254,26 +254,6 @@ fn blocks_that_came_before_their_parents_enter_behind_them() {
     net.run(5_000);
     assert_eq!(net.list(0).len(), 51);
     net.check(0);
-}
-
-/// Row 14: nothing of a newer format is kept, it is counted, and the rest goes on.
-#[test]
-fn blocks_of_a_newer_format_are_refused_and_the_rest_goes_on() {
-    let (mut net, chain, enemy) = with_enemy(16, 2);
-    let mut newer = block(chain, vec![chain.into()], None, &author(1), b"x").raw().clone();
-    newer.header[0] = 2;
-    let error = walytis_core::ParsedBlock::parse(newer.clone()).unwrap_err();
-    assert!(error.to_string().contains("format version 2 is not known"), "{error}");
-    let heads = PublicMessage::Sync(SyncMessage::Heads { chain, heads: vec![Header::id_of(&newer.header)] });
-    net.send(enemy, 0, heads.frame());
-    net.run(100);
-    let wire = |block: RawBlock| WireBlock { block, attachment: None, foreign: Vec::new() };
-    let good = block(chain, vec![chain.into()], None, &author(2), b"good").raw().clone();
-    let blocks = vec![wire(newer), wire(good)];
-    net.send(enemy, 0, PublicMessage::Sync(SyncMessage::Portion { chain, blocks, left: 0 }).frame());
-    net.run(200);
-    assert!(net.connected(enemy, 0), "an honest node may be of a newer version");
-    assert_eq!((net.list(0).len(), net.details(0).newer), (2, 1));
 }
 
 /// C5: heads that nobody serves hold up neither others nor this peer's other chains.

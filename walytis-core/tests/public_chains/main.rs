@@ -15,3 +15,4 @@ mod hostile;
 mod index;
 mod net;
 mod rules;
+mod upgrade;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::WireBlock;
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, ParsedBlock, PeerId, RawBlock, Savepoint,
+    BlockError, BlockId, BlockKind, ChainError, ChainId, FormatVersion, ParsedBlock, PeerId, RawBlock, Savepoint,
     StoreError, chains, planted,
 };
 use walytis_identities::{BeginEpoch, EpochContext, Operation, Refusal, WrapError, WriteError, keyring};
@@ -133,9 +133,13 @@ impl Engine {
     fn try_take_in(&mut self, chain: ChainId, wire: &WireBlock) -> Result<Taken, Trouble> {
         let block = match ParsedBlock::parse(wire.block.clone()) {
             Ok(block) => block,
-            Err(BlockError::Codec(CodecError::Version { .. }) | BlockError::Unknown { .. }) => return Ok(Taken::Newer),
+            Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => return Ok(Taken::Newer),
             Err(_) => return Err(Trouble::Theirs),
         };
+        // Groups are not moved to a newer format yet.
+        if block.header().version != FormatVersion::V1 {
+            return Ok(Taken::Newer);
+        }
         let id = block.id();
         if block.chain() != chain {
             return Err(Trouble::Theirs);

@@ -466,7 +466,7 @@ impl EngineError {
     /// Whether the store is the reason: then nothing more can be done with it.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        let chain = |error: &ChainError| !matches!(error, ChainError::Rule { .. } | ChainError::Orphan { .. });
+        let chain = |error: &ChainError| !error.is_about_block();
         match self {
             Self::Public(error) => error.is_fatal(),
             Self::Chain(error) | Self::Fold(FoldError::Chain(error)) => chain(error),

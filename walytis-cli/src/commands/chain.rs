@@ -88,7 +88,7 @@ fn chain(reply: Reply) -> Option<ChainView> {
 
 async fn details(context: &mut Context, chain: String) -> anyhow::Result<ChainDetailsView> {
     link::ask(context, Reach::Store, Request::Chain { chain }, |reply| match reply {
-        Reply::ChainDetails(details) => Some(details),
+        Reply::ChainDetails(details) => Some(*details),
         _ => None,
     })
     .await

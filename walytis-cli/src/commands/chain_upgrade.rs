@@ -18,7 +18,7 @@ struct Upgraded<'a> {
 /// Moves a chain to the newest format, and says what that means.
 pub(crate) async fn run(context: &mut Context, chain: String) -> anyhow::Result<()> {
     let details = link::ask(context, Reach::Store, Request::UpgradeChain { chain }, |reply| match reply {
-        Reply::ChainDetails(details) => Some(details),
+        Reply::ChainDetails(details) => Some(*details),
         _ => None,
     })
     .await?;

@@ -2,7 +2,7 @@
 
 use walytis_node::{Ancestry, Beginning, BlockId, FormatVersion, Query, Sharing};
 
-use super::chain_views::{ChainDetailsView, ChainView};
+use super::chain_views::ChainView;
 use super::host::{Ended, Host};
 use super::messages::{Reply, Request};
 
@@ -17,7 +17,7 @@ impl Host {
                 }
                 return Ok(());
             }
-            Request::Chain { chain } => Reply::ChainDetails(ChainDetailsView::from(self.node.chain(&chain).await?)),
+            Request::Chain { chain } => Reply::ChainDetails(Box::new(self.node.chain(&chain).await?.into())),
             Request::DeleteChain { chain } => Reply::Deleted { blocks: self.node.delete_chain(&chain).await? },
             Request::InviteToChain { chain, uses, shareable } => {
                 let sharing = if shareable { Sharing::Joiners } else { Sharing::Inviter };
@@ -41,7 +41,7 @@ impl Host {
             }
             Request::UpgradeChain { chain } => {
                 self.node.upgrade_chain(&chain, FormatVersion::NEWEST).await?;
-                Reply::ChainDetails(ChainDetailsView::from(self.node.chain(&chain).await?))
+                Reply::ChainDetails(Box::new(self.node.chain(&chain).await?.into()))
             }
             Request::JoinChain { code, name } => Reply::Chain(self.join_chain(&code, name.as_deref()).await?),
             Request::ReadChain { chain, query, at_most, follow } => {

@@ -102,7 +102,7 @@ pub(crate) enum Reply {
     /// A public chain.
     Chain(ChainView),
     /// All about a public chain.
-    ChainDetails(ChainDetailsView),
+    ChainDetails(Box<ChainDetailsView>),
     /// An invitation to a public chain.
     ChainInvitation(ChainInvitationView),
     /// A chain is deleted; so many blocks were removed.

@@ -220,7 +220,10 @@ fn honest(net: &Net, node: usize, chain: ChainId, by: &AuthorSecret) -> Verified
 #[test]
 fn a_format_that_does_not_fit_its_parents_is_refused() {
     type Forge = fn(ChainId, BlockId) -> (Format, BlockId);
-    let cases: &[(&str, Forge, fn(&FormatFault) -> bool)] = &[
+
+    /// Whether a fault is the one that is expected.
+    type Expected = fn(&FormatFault) -> bool;
+    let cases: &[(&str, Forge, Expected)] = &[
         (
             "a forged root",
             |chain, _| (Format { version: FormatVersion::V2, ancestry: Some(Hash([7; 32])) }, chain.into()),

@@ -291,7 +291,8 @@ impl PublicChains {
         followed.standing = Standing::Followed;
         followed.touch();
         for inviter in &join.code.inviters {
-            followed.prove(desk.view, inviter.peer, &inviter.addresses, desk.now);
+            followed.prove(desk.view, inviter.peer, &[], desk.now);
+            followed.hear_of(desk.view, inviter.peer, &inviter.addresses);
         }
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {
             let number = followed.invited;

@@ -204,6 +204,18 @@ impl Followed {
         view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
     }
 
+    /// Notes where an invitation says that a peer is: behind where it was met, and as far as there is room, since nobody has
+    /// proven it.
+    pub(super) fn hear_of(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address]) {
+        let Some(known) = self.peers.iter_mut().find(|known| known.peer == peer) else { return };
+        for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
+            if known.addresses.len() < ADDRESSES_MAX && !known.addresses.contains(address) {
+                known.addresses.push(address.clone());
+            }
+        }
+        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+    }
+
     /// Writes the row, if it has changed.
     pub(super) fn write(&mut self, view: &mut Pending) {
         if !std::mem::take(&mut self.dirty) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rand_chacha::rand_core::Rng as _;
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, PublicError, Sharing, Standing};
-use walytis_core::{BlockId, Progress};
+use walytis_core::public::{ChainAnswer, ChainCode, ChainCommand, ChainLimit, PublicError, Sharing, Standing};
+use walytis_core::{Address, BlockId, Progress};
 
 use crate::net::Net;
 
@@ -236,4 +236,30 @@ fn a_join_is_done_whoever_sent_the_blocks() {
         joined.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         assert_eq!(net.list(4).len(), 1);
     }
+}
+
+/// An inviter that was met where it dialled us from, and has told no addresses, is found again by those of its invitation.
+#[test]
+fn where_an_invitation_says_that_its_inviter_is_is_remembered() {
+    let mut net = Net::new(6, 2);
+    net.found(0);
+    for number in 0..9 {
+        net.post(0, &[number]);
+    }
+    let mut code: ChainCode = net.invite(0, None, Sharing::Inviter).parse().unwrap();
+    let inviter = net.peer(0);
+    let at = |place: &str| Address::new(format!("/memory/{place}/p2p/{inviter}")).unwrap();
+    let elsewhere = Address::new(format!("/memory/7/p2p/{}", net.peer(1))).unwrap();
+    code.inviters[0].addresses = vec![at("old"), elsewhere, at("0")];
+    net.link(0, 1);
+    net.run(100);
+    net.join(1, &code.to_text()).unwrap();
+    let peers = net.details(1).peers;
+    let known = peers.iter().find(|known| known.peer == inviter).unwrap();
+    assert_eq!(known.addresses, [at("0"), at("old")], "behind where it was met, and nobody else's");
+    net.run(1000);
+    net.kill(1);
+    net.start(1);
+    let peers = net.details(1).peers;
+    assert!(peers.iter().any(|known| known.addresses.contains(&at("old"))), "also after a restart");
 }

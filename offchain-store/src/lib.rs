@@ -17,6 +17,7 @@ mod scratch;
 mod sealed_store;
 mod sealer;
 mod secrets;
+mod snapshot;
 
 pub use directory::{KEYS_FILE, STORE_FILE, change_unlock, create, open};
 pub use disk::{Disk, FileDisk};

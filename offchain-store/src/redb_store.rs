@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError};
+use redb::{Database, DatabaseError, Durability, StorageError};
 use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 use crate::backend::{Backend, check_header};
@@ -14,6 +14,7 @@ use crate::frozen_disk::FrozenDisk;
 use crate::guarded::{guarded, guarded_noting};
 use crate::open_error::OpenError;
 use crate::redb_errors::{io_error, store_error};
+use crate::snapshot::{Newest, definition};
 
 /// What redb may keep of the file in memory, in bytes. Its default of 1 GiB would be most of a phone's memory; this
 /// holds the upper levels of a tree of millions of rows, and a whole store of tens of thousands of small ones.
@@ -99,7 +100,7 @@ impl RedbStore {
         engine.check()
     }
 
-    fn read<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn read<T>(&self, part: &str, work: impl Fn(&Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self.read_once(part, &work) {
             // An earlier access failed, and redb gives up at the first failure: open it anew, as it is on the disk.
             Err(StoreError::Poisoned) => {
@@ -113,10 +114,10 @@ impl RedbStore {
         }
     }
 
-    fn read_once<T>(&self, part: &str, work: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn read_once<T>(&self, part: &str, work: impl Fn(&Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
         match engine.as_ref() {
-            Some(engine) => guarded_noting(part, &engine.panicked, || work(&engine.database)),
+            Some(engine) => guarded_noting(part, &engine.panicked, || work(engine)),
             // The disk may be well by now.
             None => Err(StoreError::Poisoned),
         }
@@ -159,8 +160,8 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(table.name, |database| {
-            let Some(rows) = rows(database, table.name)? else { return Ok(None) };
+        self.read(table.name, |engine| {
+            let Some(rows) = engine.newest.rows(&engine.database, table.name)? else { return Ok(None) };
             let value = rows.get(key).map_err(|error| store_error(table.name, error))?;
             Ok(value.map(|value| value.value().to_vec()))
         })
@@ -173,8 +174,8 @@ impl Store for RedbStore {
         if range.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        self.read(table.name, |database| {
-            let Some(rows) = rows(database, table.name)? else { return Ok(Vec::new()) };
+        self.read(table.name, |engine| {
+            let Some(rows) = engine.newest.rows(&engine.database, table.name)? else { return Ok(Vec::new()) };
             let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (range.start, range.end);
             let found = rows.range::<&[u8]>(bounds).map_err(|error| store_error(table.name, error))?;
             match range.direction {
@@ -195,8 +196,8 @@ impl Store for RedbStore {
             return Err(StoreError::Unordered { table: table.name });
         }
         let prefix = [clear, &first[..]].concat();
-        self.read(table.name, |database| {
-            let Some(rows) = rows(database, table.name)? else { return Ok(Vec::new()) };
+        self.read(table.name, |engine| {
+            let Some(rows) = engine.newest.rows(&engine.database, table.name)? else { return Ok(Vec::new()) };
             let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
             let found = rows.range::<&[u8]>(from).map_err(|error| store_error(table.name, error))?;
             let mut values = Vec::new();
@@ -221,7 +222,13 @@ impl Store for RedbStore {
         let written = self.thaw().and_then(|()| {
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             match engine.as_ref() {
-                Some(engine) => guarded_noting(WHOLE, &engine.panicked, || write(&engine.database, batch)),
+                Some(engine) => guarded_noting(WHOLE, &engine.panicked, || {
+                    // Pages that are read from are kept for the reader.
+                    engine.newest.let_go();
+                    let written = write(&engine.database, batch);
+                    engine.newest.let_go();
+                    written
+                }),
                 None => Err(StoreError::Poisoned),
             }
         });
@@ -258,6 +265,8 @@ enum Use {
 /// redb at work on a disk, whether it has to leave it, and whether it broke off half-way.
 struct Engine {
     purpose: Use,
+    /// Before the database: what is read of it is let go first.
+    newest: Newest,
     database: Database,
     closed: Arc<AtomicBool>,
     panicked: AtomicBool,
@@ -266,7 +275,8 @@ struct Engine {
 impl Engine {
     /// Compares every page with its sum.
     fn check(&mut self) -> Result<(), StoreError> {
-        let Self { database, panicked, .. } = self;
+        let Self { database, newest, panicked, .. } = self;
+        newest.let_go();
         guarded_noting(WHOLE, panicked, || match database.check_integrity() {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Damaged {
@@ -275,18 +285,6 @@ impl Engine {
             }),
             Err(error) => Err(store_error(WHOLE, error)),
         })
-    }
-}
-
-type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
-
-/// The table as it was last committed; `None` if nothing was ever written to it.
-fn rows(database: &Database, name: &'static str) -> Result<Option<Rows>, StoreError> {
-    let transaction = database.begin_read().map_err(|error| store_error(name, error))?;
-    match transaction.open_table(definition(name)) {
-        Ok(rows) => Ok(Some(rows)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(store_error(name, error)),
     }
 }
 
@@ -337,10 +335,6 @@ fn write(database: &Database, batch: &Batch) -> Result<(), StoreError> {
     transaction.commit().map_err(|error| store_error(WHOLE, error))
 }
 
-const fn definition(name: &'static str) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-    TableDefinition::new(name)
-}
-
 fn open_frozen(disk: &Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
     let frozen = FrozenDisk::over(Arc::clone(disk));
     let frozen = frozen.map_err(|source| OpenError::Io { what: name.to_owned(), source })?;
@@ -376,7 +370,9 @@ fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, 
         Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number }),
         None => {
             let panicked = AtomicBool::new(false);
-            opened.map(|database| Engine { purpose, database, closed, panicked }).map_err(OpenError::from)
+            opened
+                .map(|database| Engine { purpose, newest: Newest::default(), database, closed, panicked })
+                .map_err(OpenError::from)
         }
     }
 }
@@ -386,7 +382,8 @@ fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, 
 /// One that only read, or that failed, gets no word to its disk any more: where its lists of free pages are damaged it
 /// panics while it unwinds, which no caller can turn into an error.
 fn close_engine(engine: Option<Engine>) {
-    let Some(Engine { purpose, mut database, closed, panicked }) = engine else { return };
+    let Some(Engine { purpose, newest, mut database, closed, panicked }) = engine else { return };
+    newest.let_go();
     let fails = closed.load(Ordering::Acquire) || panicked.load(Ordering::Acquire);
     if purpose == Use::Read || fails {
         closed.store(true, Ordering::Release);

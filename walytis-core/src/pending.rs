@@ -16,14 +16,43 @@ pub struct BatchNumber(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Savepoint(usize);
 
-/// Rows by table and key.
-type Rows<T> = BTreeMap<Table, BTreeMap<Vec<u8>, T>>;
+/// The rows of one table, by key.
+type TableRows<T> = BTreeMap<Vec<u8>, T>;
+
+/// Rows by table and key. There are a few dozen tables, and nearly always the name is the very one that is sought: to
+/// compare names in order took longer than to find the row.
+struct Rows<T>(Vec<(Table, TableRows<T>)>);
+
+impl<T> Rows<T> {
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn place(&self, table: Table) -> Option<usize> {
+        let same = |known: &Table| std::ptr::eq(known.name, table.name);
+        let place = self.0.iter().position(|(known, _)| same(known));
+        place.or_else(|| self.0.iter().position(|(known, _)| known.name == table.name))
+    }
+
+    fn of(&self, table: Table) -> Option<&TableRows<T>> {
+        self.place(table).and_then(|place| self.0.get(place)).map(|(_, rows)| rows)
+    }
+
+    fn insert(&mut self, table: Table, key: Vec<u8>, value: T) {
+        match self.place(table).and_then(|place| self.0.get_mut(place)) {
+            Some((_, rows)) => drop(rows.insert(key, value)),
+            None => self.0.push((table, BTreeMap::from([(key, value)]))),
+        }
+    }
+
+    /// Forgets all rows; the tables will be there again.
+    fn clear(&mut self) {
+        self.0.iter_mut().for_each(|(_, rows)| rows.clear());
+    }
+}
 
 /// A row's newest value that is not durable yet; `None` if it was removed.
 type Value = Option<Vec<u8>>;
-
-/// A batch under way, and the rows that it changes.
-type Waiting = (BatchNumber, Vec<(Table, Vec<u8>)>);
 
 /// A row as it was read: its table, key and value.
 type Recent = (Table, Vec<u8>, Vec<u8>);
@@ -43,7 +72,7 @@ pub struct Pending {
     step: Rows<Value>,
     batch: Batch,
     waiting: Rows<(BatchNumber, Value)>,
-    batches: VecDeque<Waiting>,
+    batches: VecDeque<BatchNumber>,
     last: BatchNumber,
     /// Rows of indexes of ids that were read last: where a chain is, is asked again and again. Such rows stay as they are.
     recent: RefCell<VecDeque<Recent>>,
@@ -55,9 +84,9 @@ impl Pending {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            step: BTreeMap::new(),
+            step: Rows::new(),
             batch: Batch::new(),
-            waiting: BTreeMap::new(),
+            waiting: Rows::new(),
             batches: VecDeque::new(),
             last: BatchNumber(0),
             recent: RefCell::default(),
@@ -69,10 +98,10 @@ impl Pending {
     /// # Errors
     /// As [`Store::get`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(value) = self.step.get(&table).and_then(|rows| rows.get(key)) {
+        if let Some(value) = self.step.of(table).and_then(|rows| rows.get(key)) {
             return Ok(value.clone());
         }
-        if let Some((_, value)) = self.waiting.get(&table).and_then(|rows| rows.get(key)) {
+        if let Some((_, value)) = self.waiting.of(table).and_then(|rows| rows.get(key)) {
             return Ok(value.clone());
         }
         if table.keys != Keys::Hidden || table.rows != crate::Rows::Permanent {
@@ -145,9 +174,9 @@ impl Pending {
     /// The rows of a range that are under way, in its direction; `None` is a removed one.
     fn changed(&self, table: Table, range: KeyRange<'_>) -> Vec<(&[u8], Option<&[u8]>)> {
         let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (range.start, range.end);
-        let waiting = self.waiting.get(&table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
+        let waiting = self.waiting.of(table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
         let mut waiting = waiting.map(|(key, (_, value))| (key.as_slice(), value.as_deref())).peekable();
-        let step = self.step.get(&table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
+        let step = self.step.of(table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
         let mut changed = Vec::new();
         for (key, value) in step.map(|(key, value)| (key.as_slice(), value.as_deref())) {
             while let Some(earlier) = waiting.next_if(|(earlier, _)| *earlier <= key) {
@@ -181,11 +210,11 @@ impl Pending {
         let prefix = [clear, &first[..]].concat();
         let begins = |key: &Vec<u8>| key.starts_with(&prefix);
         let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
-        if let Some(rows) = self.waiting.get(&table) {
+        if let Some(rows) = self.waiting.of(table) {
             let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
             values.extend(found.filter_map(|(_, (_, value))| value.clone()));
         }
-        if let Some(rows) = self.step.get(&table) {
+        if let Some(rows) = self.step.of(table) {
             let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
             values.extend(found.filter_map(|(_, value)| value.clone()));
         }
@@ -199,7 +228,7 @@ impl Pending {
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         let (key, value) = (key.into(), value.into());
         self.note_change(table, &key);
-        self.step.entry(table).or_default().insert(key.clone(), Some(value.clone()));
+        self.step.insert(table, key.clone(), Some(value.clone()));
         self.batch.put(table, key, value);
     }
 
@@ -207,7 +236,7 @@ impl Pending {
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         let key = key.into();
         self.note_change(table, &key);
-        self.step.entry(table).or_default().insert(key.clone(), None);
+        self.step.insert(table, key.clone(), None);
         self.batch.delete(table, key);
     }
 
@@ -219,14 +248,12 @@ impl Pending {
         let number = BatchNumber(self.last.0.saturating_add(1));
         self.last = number;
         let batch = std::mem::take(&mut self.batch);
-        for (table, rows) in std::mem::take(&mut self.step) {
-            let waiting = self.waiting.entry(table).or_default();
-            for (key, value) in rows {
-                waiting.insert(key, (number, value));
+        for (table, rows) in &mut self.step.0 {
+            for (key, value) in std::mem::take(rows) {
+                self.waiting.insert(*table, key, (number, value));
             }
         }
-        let keys = batch.changes().iter().map(|change: &Change| (change.table(), change.key().to_vec())).collect();
-        self.batches.push_back((number, keys));
+        self.batches.push_back(number);
         Some((number, batch))
     }
 
@@ -263,19 +290,21 @@ impl Pending {
     /// The newest batch that is not durable yet, if any.
     #[must_use]
     pub fn barrier(&self) -> Option<BatchNumber> {
-        self.batches.back().map(|(number, _)| *number)
+        self.batches.back().copied()
     }
 
     /// Notes that all batches up to `number` are durable: the store itself now answers for their rows.
     pub fn committed(&mut self, number: BatchNumber) {
-        while self.batches.front().is_some_and(|(first, _)| *first <= number) {
-            let Some((first, keys)) = self.batches.pop_front() else { break };
-            for (table, key) in keys {
-                let Some(rows) = self.waiting.get_mut(&table) else { continue };
-                if rows.get(&key).is_some_and(|(newest, _)| *newest <= first) {
-                    rows.remove(&key);
-                }
-            }
+        while self.batches.front().is_some_and(|first| *first <= number) {
+            self.batches.pop_front();
+        }
+        if self.batches.is_empty() {
+            self.waiting.clear();
+            return;
+        }
+        // A committer takes all that waits, so what is left here has been looked at once or twice in all.
+        for (_, rows) in &mut self.waiting.0 {
+            rows.retain(|_, (newest, _)| *newest > number);
         }
     }
 

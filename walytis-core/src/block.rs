@@ -420,6 +420,12 @@ impl ParsedBlock {
     /// # Errors
     /// [`BlockError::Signature`] if a signature does not hold or the device key is missing.
     pub fn verify(self, device: Option<&HybridKey>) -> Result<VerifiedBlock, BlockError> {
+        self.holds(device)?;
+        Ok(VerifiedBlock { parsed: self })
+    }
+
+    /// Whether the signature holds: see [`ParsedBlock::verify`].
+    pub(crate) fn holds(&self, device: Option<&HybridKey>) -> Result<(), BlockError> {
         let bad = BlockError::Signature { id: self.id };
         let transcript = signature_transcript(self.header.version, self.header.suite, self.id);
         let (by_author, by_device) = self.raw.signature.split_at(ED25519_SIGNATURE_BYTES.min(self.raw.signature.len()));
@@ -434,7 +440,7 @@ impl ParsedBlock {
                 return Err(bad);
             }
         }
-        Ok(VerifiedBlock { parsed: self })
+        Ok(())
     }
 }
 
@@ -448,6 +454,11 @@ impl VerifiedBlock {
     /// Takes a block back from our own store, where only verified ones are written. [`ParsedBlock::verify`] is for all
     /// others.
     pub(crate) const fn from_store(parsed: ParsedBlock) -> Self {
+        Self { parsed }
+    }
+
+    /// Takes a block of which [`ParsedBlock::holds`] has just said that it holds.
+    pub(crate) const fn found_to_hold(parsed: ParsedBlock) -> Self {
         Self { parsed }
     }
 

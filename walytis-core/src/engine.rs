@@ -13,7 +13,7 @@ use crate::public::{
 };
 use crate::{
     Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Outbox, PeerId, Pending, Store, Table, Timestamp,
-    codec,
+    Workers, codec,
 };
 
 /// One row each: the transport key's seed, and the addresses on which the node listened last.
@@ -116,7 +116,7 @@ pub struct Status {
 /// timers into events and back.
 ///
 /// **Invariant:** an effect that tells anybody anything leaves only when everything that the engine knew when it decided
-/// on it is durable.
+/// on it is durable. To ask for the next blocks tells nothing.
 pub struct Engine {
     view: Pending,
     now: Timestamp,
@@ -128,6 +128,8 @@ pub struct Engine {
     peers: BTreeMap<PeerId, u64>,
     connections: u64,
     shunned: BTreeSet<PeerId>,
+    /// What waits for no commit.
+    at_once: Vec<Effect>,
     outgoing: Vec<Effect>,
     outbox: Outbox<Effect>,
     stopped: Option<String>,
@@ -190,10 +192,19 @@ impl Engine {
             peers: BTreeMap::new(),
             connections: 0,
             shunned: BTreeSet::new(),
+            at_once: Vec::new(),
             outgoing: Vec::new(),
             outbox: Outbox::default(),
             stopped: None,
         })
+    }
+
+    /// Lets others verify signatures, on several processors if there are. Without this call one is verified after the
+    /// other.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Arc<dyn Workers>) -> Self {
+        self.public.employ(workers);
+        self
     }
 
     /// The key by which the transport knows this node.
@@ -236,6 +247,7 @@ impl Engine {
             self.stop(error, out);
             return;
         }
+        out.append(&mut self.at_once);
         if let Some((number, batch)) = self.view.close_step() {
             out.push(Effect::Commit { number, batch });
         }
@@ -382,6 +394,14 @@ impl Engine {
         for effect in out {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
+                ChainEffect::Ask { peer, frame } => {
+                    self.at_once.push(Effect::Send { peer, frame });
+                    continue;
+                }
+                ChainEffect::Next(timer) => {
+                    self.at_once.push(Effect::Timer { after_ms: 0, timer: Timer::Chain(timer) });
+                    continue;
+                }
                 ChainEffect::Dial(address) => Effect::Dial(address),
                 ChainEffect::Find(peer) => Effect::Find(peer),
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Chain(timer) },

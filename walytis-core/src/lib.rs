@@ -27,6 +27,7 @@ pub mod sync;
 #[cfg(test)]
 mod testing;
 mod transcript;
+mod workers;
 
 pub use block::{BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock};
 pub use bytes::{Address, AuthorKey, BlockId, ChainId, Hash, ParseIdError, PeerId, Timestamp};
@@ -50,3 +51,4 @@ pub use pending::{BatchNumber, Pending, Savepoint};
 pub use remembered::remember_signatures;
 pub use store::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 pub use transcript::Transcript;
+pub use workers::{InTurn, Workers};

@@ -53,6 +53,7 @@ mod serve;
 mod shell;
 #[cfg(feature = "offchain")]
 mod subscription;
+mod threads;
 mod timers;
 mod waiting;
 #[cfg(all(feature = "redb", feature = "libp2p"))]

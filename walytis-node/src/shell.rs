@@ -17,9 +17,10 @@ use walytis_core::{Address, Network, NetworkEvent, Store, Ticket};
 use crate::committer::Commits;
 use crate::listening::Unreached;
 use crate::machine::{Command, Effect, Engine, EngineError, Event, Timer};
-use crate::options::{Clock, NodeOptions};
+use crate::options::{Clock, Committer, NodeOptions};
 use crate::outbox::Outbox;
 use crate::request::{Notice, Request, Waiter};
+use crate::threads::Threads;
 use crate::timers::Timers;
 use crate::waiting::Waiting;
 
@@ -79,6 +80,10 @@ impl Shell {
         options: &NodeOptions,
         channels: Channels,
     ) -> Self {
+        let engine = match options.committer {
+            Committer::Thread => engine.with_workers(Arc::new(Threads::new())),
+            Committer::Inline => engine,
+        };
         Self {
             engine,
             now: Arc::clone(&options.now),
@@ -107,7 +112,12 @@ impl Shell {
             match poll_fn(|cx| self.poll_next(cx, &mut arriving)).await {
                 Next::Notice(Notice::Event(event)) => self.handle(event),
                 Next::Notice(Notice::Unsubscribe(subscription)) => self.unsubscribe(subscription),
-                Next::Timer(timer) => self.handle(Event::Timer(timer)),
+                Next::Timer(timer) => {
+                    // Work that goes on in steps goes on by timers. What the last one had to say leaves first: a task that
+                    // this one has woken waits for it, and no other thread takes it.
+                    tokio::task::yield_now().await;
+                    self.handle(Event::Timer(timer));
+                }
                 Next::Network(Some(event)) => {
                     arriving = network.as_deref().map(Network::next);
                     self.network_event(event);

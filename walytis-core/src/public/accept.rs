@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
 use crate::sync::WireBlock;
+use crate::workers::verify_all;
 use crate::{
     AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock, chains,
     planted,
@@ -51,45 +52,72 @@ pub(super) fn bytes_of(block: &ParsedBlock) -> u64 {
 }
 
 impl PublicChains {
-    /// Takes in a block and whatever waited for it. Returns `false` if the peer sent what no honest one sends; then it is
-    /// told to the host.
+    /// Takes in blocks that came together, and whatever waited for them. Returns `false` if the peer sent what no honest one
+    /// sends; then it is told to the host, and what came behind it is left.
     pub(super) fn take_in(
         &mut self,
         desk: &mut Desk<'_>,
         from: PeerId,
         chain: ChainId,
-        wire: WireBlock,
+        blocks: Vec<WireBlock>,
     ) -> Result<bool, PublicError> {
-        let block = match ParsedBlock::parse(wire.block) {
-            Ok(block) => block,
-            Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => {
-                // Nothing of a newer format is kept, and the rest goes on without it.
-                let newer = self.newer.entry(chain).or_default();
-                *newer = newer.saturating_add(1);
-                return Ok(true);
-            }
-            Err(_) => return Ok(self.condemn(desk, from)),
-        };
-        if chains::contains(desk.view, block.id())? || self.orphans.is_held(block.id()) {
-            self.repeats = self.repeats.saturating_add(1);
-            if planted!(PublicDeliverTwice) {
-                self.fresh.push(Fresh { chain, id: block.id(), from: Some(from) });
-            }
-            return Ok(true);
-        }
+        let (new, fit) = self.sort_out(desk, from, chain, blocks)?;
+        let count = new.len();
         // A signature of suite 1 needs no ancestor, so what waits for its parents is known to be its author's.
-        let fits = block.chain() == chain
-            && block.header().kind == BlockKind::Content
-            && block.header().foreign.is_empty()
-            && (block.header().genesis.is_none() || super::is_public_genesis(&block));
-        let Some(block) = fits.then(|| block.verify(None).ok()).flatten() else {
-            return Ok(self.condemn(desk, from));
-        };
-        if !self.take(desk, from, chain, block)? {
-            return Ok(false);
+        let verified = verify_all(&*self.crew.0, new);
+        let honest = fit && verified.len() == count;
+        for block in verified {
+            if !self.take(desk, from, chain, block)? || self.take_freed(desk)?.contains(&from) {
+                // It is told of already.
+                return Ok(false);
+            }
         }
-        let condemned = self.take_freed(desk)?;
-        Ok(!condemned.contains(&from))
+        if !honest {
+            self.misbehaved(desk, from);
+        }
+        Ok(honest)
+    }
+
+    /// The blocks among those that came which are new here and may be on the chain, up to the first that no honest peer
+    /// sends; `false` if there is one.
+    fn sort_out(
+        &mut self,
+        desk: &Desk<'_>,
+        from: PeerId,
+        chain: ChainId,
+        blocks: Vec<WireBlock>,
+    ) -> Result<(Vec<ParsedBlock>, bool), PublicError> {
+        let mut new = Vec::with_capacity(blocks.len());
+        let mut seen = BTreeSet::new();
+        for wire in blocks {
+            let block = match ParsedBlock::parse(wire.block) {
+                Ok(block) => block,
+                Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => {
+                    // Nothing of a newer format is kept, and the rest goes on without it.
+                    let newer = self.newer.entry(chain).or_default();
+                    *newer = newer.saturating_add(1);
+                    continue;
+                }
+                Err(_) => return Ok((new, false)),
+            };
+            let id = block.id();
+            if !seen.insert(id) || self.orphans.is_held(id) || chains::contains(desk.view, id)? {
+                self.repeats = self.repeats.saturating_add(1);
+                if planted!(PublicDeliverTwice) {
+                    self.fresh.push(Fresh { chain, id, from: Some(from) });
+                }
+                continue;
+            }
+            let fits = block.chain() == chain
+                && block.header().kind == BlockKind::Content
+                && block.header().foreign.is_empty()
+                && (block.header().genesis.is_none() || super::is_public_genesis(&block));
+            if !fits {
+                return Ok((new, false));
+            }
+            new.push(block);
+        }
+        Ok((new, true))
     }
 
     /// Goes on with blocks that wait for nothing any more, where the last step ended.

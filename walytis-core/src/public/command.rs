@@ -386,6 +386,7 @@ impl PublicChains {
             known.crowded.remove(&chain);
         }
         self.pulls.remove(&chain);
+        self.arrived.remove(&chain);
         self.stalled.remove(&chain);
         self.waiting.remove(&chain);
         self.full.remove(&chain);

@@ -238,6 +238,11 @@ pub enum ChainTimer {
         /// Which exchange.
         exchange: u64,
     },
+    /// A portion that has come is taken in: what follows it has been asked for.
+    Arrived {
+        /// The chain.
+        chain: ChainId,
+    },
     /// An author that wrote more than its share may be asked for again.
     Resume {
         /// The chain.
@@ -266,6 +271,16 @@ pub enum ChainEffect {
         /// The frame, its kind included.
         frame: Vec<u8>,
     },
+    /// Send a frame that asks for something and tells of nothing that is kept here: at once, before what is under way is
+    /// durable, and before what waits for that.
+    Ask {
+        /// Whom.
+        peer: PeerId,
+        /// The frame, its kind included.
+        frame: Vec<u8>,
+    },
+    /// Give the timer back in a step of its own, at once in the same sense.
+    Next(ChainTimer),
     /// Dial an address.
     Dial(Address),
     /// Look for addresses of a peer, if the network can.

@@ -211,7 +211,7 @@ impl PublicChains {
             })
     }
 
-    fn await_portion(&mut self, desk: &mut Desk<'_>, chain: ChainId, mut pull: Pull) {
+    pub(super) fn await_portion(&mut self, desk: &mut Desk<'_>, chain: ChainId, mut pull: Pull) {
         self.exchanges = self.exchanges.wrapping_add(1);
         let exchange = self.exchanges;
         pull.exchange = exchange;
@@ -221,7 +221,7 @@ impl PublicChains {
         let timer = if pull.paused {
             ChainTimer::More { peer: pull.peer, chain, exchange }
         } else {
-            self.tell_more(desk, &pull, chain);
+            Self::tell_more(desk, &pull, chain);
             ChainTimer::Pull { chain, exchange }
         };
         let after_ms = if pull.paused { pause_ms(1) } else { PULL_MS };
@@ -230,9 +230,10 @@ impl PublicChains {
     }
 
     /// Asks for the next portion, unless it is the first, which was asked for by the pull itself.
-    fn tell_more(&self, desk: &mut Desk<'_>, pull: &Pull, chain: ChainId) {
+    fn tell_more(desk: &mut Desk<'_>, pull: &Pull, chain: ChainId) {
         if pull.exchange != pull.first {
-            self.tell(desk, pull.peer, &PublicMessage::Sync(SyncMessage::More { chain }));
+            let frame = PublicMessage::Sync(SyncMessage::More { chain }).frame();
+            desk.out.push(ChainEffect::Ask { peer: pull.peer, frame });
         }
     }
 
@@ -288,7 +289,7 @@ impl PublicChains {
     }
 
     /// Whether a peer has something left of its share of a chain's bytes.
-    fn may_send(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
+    pub(super) fn may_send(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
         let Some(limits) = self.chains.get(&chain).map(|followed| followed.rules.limits) else { return false };
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         let (burst, rate) = (limits.peer_bytes_burst, limits.peer_bytes_per_second);
@@ -296,84 +297,10 @@ impl PublicChains {
         budget.has_some(burst, rate, desk.now)
     }
 
-    fn has_sent(&mut self, peer: PeerId, chain: ChainId, bytes: usize) {
+    pub(super) fn has_sent(&mut self, peer: PeerId, chain: ChainId, bytes: usize) {
         if let Some(budget) = self.peers.get_mut(&peer).and_then(|known| known.bytes.get_mut(&chain)) {
             budget.take(u64::try_from(bytes).unwrap_or(u64::MAX));
         }
-    }
-
-    fn portion(
-        &mut self,
-        desk: &mut Desk<'_>,
-        peer: PeerId,
-        chain: ChainId,
-        blocks: Vec<WireBlock>,
-        left: u64,
-    ) -> Result<(), PublicError> {
-        let asked = |pull: &&Pull| pull.peer == peer && !pull.paused;
-        let Some(pull) = self.pulls.get(&chain).filter(asked) else { return Ok(()) };
-        let (gained, known, first, exchange) = (pull.gained, pull.known, pull.first, pull.exchange);
-        let below = pull.below;
-        let sent = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
-        let (before, repeats) = (chains::length(desk.view, chain)?, self.repeats);
-        self.may_send(desk, peer, chain);
-        self.has_sent(peer, chain, blocks.iter().map(WireBlock::bytes).sum());
-        if left > 0 && sent > 0 {
-            let paused = !self.may_send(desk, peer, chain);
-            if paused {
-                self.reached(ChainLimit::PeerBytes);
-            }
-            // The next portion travels while this one is verified.
-            self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused, below });
-        }
-        for block in blocks {
-            if !self.take_in(desk, peer, chain, block)? {
-                // Somebody else is asked, even if this was the last portion.
-                self.stalled.insert(chain);
-                return Ok(());
-            }
-        }
-        self.join_progressed(desk, chain, left)?;
-        let new = chains::length(desk.view, chain)?.saturating_sub(before);
-        let gained = gained || new > 0;
-        let known = known.saturating_add(self.repeats.saturating_sub(repeats));
-        // Each block comes once, so more that were here already than there are at all is a peer that keeps the others
-        // from being asked.
-        let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
-        let waits = self.waiting.contains(&chain);
-        // Nothing more is fetched that there is no room for.
-        let ended = left == 0 || sent == 0 || known > before || self.full.contains(&chain) || (waits && crowded);
-        if ended {
-            self.pulls.remove(&chain);
-            // What came may be free and not taken in yet: then the pull that follows sees to the rest.
-            if left == 0
-                && !self.orphans.has_free()
-                && !self.full.contains(&chain)
-                && self.compared(desk, chain, (peer, first), gained)?
-            {
-                return Ok(());
-            }
-            // One that made room by taking what is below, and one during which an author had to wait: it begins anew.
-            let room = below || waits;
-            let again = waits || (crowded && !below);
-            if let Some(known) = self.peers.get_mut(&peer) {
-                // A whole exchange that brought nothing: the peer has what this program cannot take in, or says so.
-                if !gained && !again {
-                    known.announced.remove(&chain);
-                }
-                if room {
-                    known.crowded.remove(&chain);
-                }
-            }
-            if self.full.contains(&chain) {
-                self.join_is_full(desk, chain);
-            }
-            self.join_complete(desk, chain, Some(peer))?;
-            self.pull_if_behind(desk, chain)?;
-        } else if let Some(pull) = self.pulls.get_mut(&chain) {
-            (pull.gained, pull.known) = (gained, known);
-        }
-        Ok(())
     }
 
     fn pushed(
@@ -391,7 +318,7 @@ impl PublicChains {
             return Ok(());
         }
         self.has_sent(peer, chain, block.bytes());
-        self.take_in(desk, peer, chain, block).map(|_| ())
+        self.take_in(desk, peer, chain, vec![block]).map(|_| ())
     }
 
     fn serve(

@@ -24,11 +24,13 @@ mod invite;
 mod join;
 mod limits;
 mod message;
+mod portion;
 mod publish;
 mod records;
 mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 
@@ -54,12 +56,15 @@ pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
 
 use crate::{
     Address, AuthorKey, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp,
-    VerifiedBlock, planted,
+    VerifiedBlock, Workers, planted,
 };
 use connect::Dials;
 use join::Joining;
 use limits::Budget;
+use portion::Arrived;
 use records::Followed;
+
+use crate::workers::Crew;
 
 /// What a public chain's genesis holds: version 1, and 0: anybody may append.
 const GENESIS: [u8; 2] = [1, 0];
@@ -104,6 +109,7 @@ struct Peer {
 }
 
 /// The exchange by which a chain is being completed. There is one at a time for a chain.
+#[derive(Clone, Copy)]
 struct Pull {
     peer: PeerId,
     /// The number of the portion that is awaited.
@@ -149,6 +155,8 @@ pub struct PublicChains {
     /// What pulls compare.
     comparing: BTreeMap<ChainId, compare::Comparing>,
     exchanges: u64,
+    /// Portions that have come and are taken in in the next step.
+    arrived: BTreeMap<ChainId, Arrived>,
     /// Blocks that wait: for their parents, or, by authors that are not taken, for somebody to build on them.
     orphans: Orphans<(ChainId, VerifiedBlock)>,
     /// What each author may still write, by chain.
@@ -182,6 +190,7 @@ pub struct PublicChains {
     limits: LimitsReached,
     /// Blocks of a newer format that were refused.
     newer: BTreeMap<ChainId, u64>,
+    crew: Crew,
 }
 
 impl std::fmt::Debug for PublicChains {
@@ -234,6 +243,7 @@ impl PublicChains {
             pulls: BTreeMap::new(),
             comparing: BTreeMap::new(),
             exchanges: 0,
+            arrived: BTreeMap::new(),
             orphans: Orphans::bounded(ORPHAN_BYTES_MAX),
             authors: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -254,7 +264,13 @@ impl PublicChains {
             begun: false,
             limits: LimitsReached::new(),
             newer: BTreeMap::new(),
+            crew: Crew::default(),
         })
+    }
+
+    /// Lets others verify signatures. Without this call one is verified after the other.
+    pub fn employ(&mut self, workers: Arc<dyn Workers>) {
+        self.crew = Crew(workers);
     }
 
     /// Gives a timer back.
@@ -275,6 +291,7 @@ impl PublicChains {
                 self.more_later(desk, peer, chain, exchange);
                 Ok(())
             }
+            ChainTimer::Arrived { chain } => self.take_arrived(desk, chain),
             ChainTimer::Resume { chain } => self.resume(desk, chain),
             ChainTimer::Settle => self.settle(desk),
             ChainTimer::Join { chain, seen } => {

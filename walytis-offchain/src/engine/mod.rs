@@ -3,7 +3,7 @@
 //! Events go in, effects come out; the shell turns sockets, commits and timers into events and back.
 //!
 //! **Invariant:** an effect that tells anybody anything leaves only when everything that the engine knew when it
-//! decided on it is durable.
+//! decided on it is durable. To ask for the next blocks tells nothing.
 
 mod accept;
 mod command;
@@ -121,6 +121,8 @@ pub struct Engine {
     fresh: Vec<Fresh>,
     /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
     stalled: BTreeSet<ChainId>,
+    /// What waits for no commit.
+    at_once: Vec<Effect>,
     outgoing: Vec<Effect>,
     outbox: Outbox<Effect>,
     online: bool,
@@ -187,6 +189,7 @@ impl Engine {
             subscriptions: BTreeMap::new(),
             fresh: Vec::new(),
             stalled: BTreeSet::new(),
+            at_once: Vec::new(),
             outgoing: Vec::new(),
             outbox: Outbox::default(),
             online: false,
@@ -250,6 +253,7 @@ impl Engine {
             self.stop(error, out);
             return;
         }
+        out.append(&mut self.at_once);
         if let Some((number, batch)) = self.parts.view.close_step() {
             if planted!(SplitBatch) {
                 let mut half = batch.clone();

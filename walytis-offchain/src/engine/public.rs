@@ -1,7 +1,9 @@
 //! Public chains beside groups: hosted over the engine's own view, and over the connections that there are anyway.
 
+use std::sync::Arc;
+
 use walytis_core::public::{ChainCommand, ChainEffect, ChainTimer, Desk, PublicChains, PublicError};
-use walytis_core::{Address, Dialer, PeerId};
+use walytis_core::{Address, Dialer, PeerId, Workers};
 
 use super::Engine;
 use super::event::{Answer, Delivery, Effect, EngineError, Ticket, Timer};
@@ -11,6 +13,14 @@ impl Engine {
     #[must_use]
     pub const fn public(&self) -> &PublicChains {
         &self.public
+    }
+
+    /// Lets others verify the signatures of public chains' blocks, on several processors if there are. Without this call one
+    /// is verified after the other.
+    #[must_use]
+    pub fn with_workers(mut self, workers: Arc<dyn Workers>) -> Self {
+        self.public.employ(workers);
+        self
     }
 
     /// Lets public chains do something, and passes on what they want done.
@@ -25,6 +35,14 @@ impl Engine {
         for effect in out {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
+                ChainEffect::Ask { peer, frame } => {
+                    self.at_once.push(Effect::Send { peer, frame });
+                    continue;
+                }
+                ChainEffect::Next(timer) => {
+                    self.at_once.push(Effect::Timer { after_ms: 0, timer: Timer::Public(timer) });
+                    continue;
+                }
                 ChainEffect::Dial(address) => Effect::Dial(address),
                 ChainEffect::Find(peer) => Effect::Find(peer),
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Public(timer) },

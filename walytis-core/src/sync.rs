@@ -219,27 +219,6 @@ pub fn heads_to_tell(
     Ok((some, cut))
 }
 
-/// The positions, in ascending ranges (from, included; to, excluded), of the blocks that somebody who has these lacks.
-/// Who has none is not worth a walk: everything is one range.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn ranges_to_send(view: &Pending, chain: ChainId, have: &[BlockId]) -> Result<VecDeque<(u64, u64)>, ChainError> {
-    let mut has_any = false;
-    for id in have {
-        has_any = has_any || chains::contains(view, *id)?;
-    }
-    let mut ranges: VecDeque<(u64, u64)> = VecDeque::new();
-    if !has_any {
-        let length = chains::length(view, chain)?;
-        if length > 0 {
-            ranges.push_back((0, length));
-        }
-        return Ok(ranges);
-    }
-    Ok(ranges_of(chains::difference(view, chain, have)?))
-}
-
 /// Ascending positions as ranges (from, included; to, excluded).
 #[must_use]
 pub fn ranges_of(positions: Vec<u64>) -> VecDeque<(u64, u64)> {

@@ -137,9 +137,17 @@ pub(super) fn all(view: &Pending, table: Table, chain: ChainNumber) -> Result<Ve
     rows_of(view, table, KeyRange::between(&start, &end), usize::MAX)
 }
 
-/// The positions of all heads.
-pub(super) fn positions(view: &Pending, chain: ChainNumber) -> Result<impl Iterator<Item = u64>, ChainError> {
-    Ok(all(view, HEADS, chain)?.into_iter().map(|(position, _)| position))
+/// The positions of at most `limit` heads below a position, the highest first.
+pub(super) fn positions_below(
+    view: &Pending,
+    chain: ChainNumber,
+    below: u64,
+    limit: usize,
+) -> Result<Vec<u64>, ChainError> {
+    let (start, _) = ends(chain);
+    let end = Location { chain, position: below }.key();
+    let found = rows_of(view, HEADS, KeyRange::between(&start, &end).descending(), limit)?;
+    Ok(found.into_iter().map(|(position, _)| position).collect())
 }
 
 fn rows_of(view: &Pending, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<(u64, BlockId)>, ChainError> {

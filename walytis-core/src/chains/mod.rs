@@ -1,5 +1,6 @@
 //! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
 
+mod difference;
 mod format;
 mod heads;
 mod insert;
@@ -17,6 +18,7 @@ use crate::{
     Pending, RawBlock, StoreError, Table, VerifiedBlock, codec, planted, reconcile::Sum,
 };
 
+pub use difference::{Difference, difference};
 pub use format::{FormatFault, format_at, formats};
 pub use heads::{
     head_count, heads, heads_from, latest_heads, next_parents, operation_heads, operation_parents, operations_before,
@@ -25,7 +27,7 @@ pub use insert::insert;
 pub use recheck::{recheck, recheck_heads};
 pub use remove::remove;
 pub use sums::ChainIndex;
-pub use walk::{difference, foreign_ancestors, in_order, sample};
+pub use walk::{foreign_ancestors, in_order, sample};
 
 /// (chain number, position) -> [`BlockRow`].
 const BLOCKS: Table = Table::permanent("core.blocks");

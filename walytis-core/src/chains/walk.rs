@@ -1,57 +1,14 @@
-//! Walking a chain: what another node lacks, what a block rests on, and the order that is the same everywhere.
+//! Walking a chain: by what another node finds what is missing, what a block rests on, and the order that is the same everywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::{
-    ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, heads, load, locate, missing_row,
-    order_key, order_place, row,
+    ChainError, ChainNumber, Location, ORDER, StoredBlock, block, chain_row, heads, load, missing_row, order_key,
+    order_place, row,
 };
 use crate::limits::{FOREIGN_ANCESTORS_MAX, FOREIGN_BYTES_MAX};
 use crate::{BlockId, ChainId, CodecError, Direction, ForeignHead, KeyRange, Pending, RawBlock};
-
-/// The positions, ascending, of blocks that are neither among `known` nor ancestors of one of them. Ids that are not in
-/// the set are passed over. The cost grows with the answer and the blocks above the known ones, not with the chain.
-///
-/// # Errors
-/// [`ChainError`] if the store fails.
-pub fn difference(view: &Pending, chain: ChainId, known: &[BlockId]) -> Result<Vec<u64>, ChainError> {
-    let Some((number, _)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    // Position -> whether it is known. Positions above their children's never occur, so the highest is always final.
-    let mut open: BTreeMap<u64, bool> = heads::positions(view, number)?.map(|position| (position, false)).collect();
-    for id in known {
-        if let Some(location) = locate(view, *id)?
-            && location.chain == number
-        {
-            open.insert(location.position, true);
-        }
-    }
-    let mut unknown = open.values().filter(|known| !**known).count();
-    let mut found = Vec::new();
-    while unknown > 0 {
-        let Some((position, known)) = open.pop_last() else { break };
-        if !known {
-            unknown = unknown.saturating_sub(1);
-            found.push(position);
-        }
-        let row = row(view, Location { chain: number, position })?.ok_or_else(|| missing_row(chain.into()))?;
-        for parent in row.parents {
-            match open.get_mut(&parent) {
-                None => {
-                    open.insert(parent, known);
-                    unknown = unknown.saturating_add(usize::from(!known));
-                }
-                Some(before) if known && !*before => {
-                    *before = true;
-                    unknown = unknown.saturating_sub(1);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    found.reverse();
-    Ok(found)
-}
 
 /// Ids by which another node can find what this one lacks: heads, the latest first, then blocks further and further back.
 ///

@@ -315,18 +315,21 @@ impl PublicChains {
 
     fn author_may(&mut self, desk: &Desk<'_>, chain: ChainId, block: &ParsedBlock) -> bool {
         let Some(followed) = self.chains.get(&chain) else { return false };
-        let (burst, rate) = (followed.rules.limits.author_blocks_burst, followed.rules.limits.author_blocks_per_second);
+        let pace = followed.rules.limits.author_blocks();
         let key = (chain, block.header().author);
         if !self.authors.contains_key(&key) && self.authors.len() >= AUTHORS_COUNTED_MAX {
             // Whoever has its whole share is as good as unknown.
-            self.authors.retain(|_, budget| !budget.is_full(burst, rate, desk.now));
+            self.authors.retain(|_, budget| !budget.is_full(pace, desk.now));
             if self.authors.len() >= AUTHORS_COUNTED_MAX {
                 self.authors.pop_first();
             }
         }
-        let budget = self.authors.entry(key).or_insert_with(|| Budget::full(burst, desk.now));
-        let may = budget.has_some(burst, rate, desk.now);
-        budget.take(1);
+        let budget = self.authors.entry(key).or_insert_with(|| Budget::full(pace, desk.now));
+        // What waits is no debt: it is tried again and again, and counts once it enters.
+        let may = budget.has_some(pace, desk.now);
+        if may {
+            budget.take(1, pace);
+        }
         may
     }
 

@@ -293,6 +293,7 @@ impl PublicChains {
             if !rules.lets_in(*peer) && known.shared.remove(&chain) {
                 known.announced.remove(&chain);
                 known.transfers.remove(&chain);
+                known.searches.remove(&chain);
             }
         }
         self.pulls.retain(|of, pull| *of != chain || rules.lets_in(pull.peer));
@@ -382,15 +383,18 @@ impl PublicChains {
             known.shared.remove(&chain);
             known.announced.remove(&chain);
             known.transfers.remove(&chain);
-            known.bytes.remove(&chain);
+            known.searches.remove(&chain);
+            known.shares.forget_chain(chain);
             known.crowded.remove(&chain);
         }
+        self.gone.forget_chain(chain);
         self.pulls.remove(&chain);
         self.arrived.remove(&chain);
         self.stalled.remove(&chain);
         self.waiting.remove(&chain);
         self.full.remove(&chain);
         self.put_off.remove(&chain);
+        self.paced.remove(&chain);
         self.orphans.drop_those(|(of, _)| *of == chain);
         self.newer.remove(&chain);
         self.announcing.retain(|(_, of)| *of != chain);

@@ -53,7 +53,9 @@ impl PublicChains {
         let mut salt = Salt([0; 8]);
         desk.rng.fill_bytes(&mut salt.0);
         let Some(mut index) = chains::ChainIndex::open(desk.view, chain)? else { return Ok(false) };
-        let Some((asking, compare)) = Asking::begin(&mut index, chain, salt, from)? else { return Ok(false) };
+        let begun = Asking::begin(&mut index, chain, salt, from)?;
+        self.worked(peer, index.looked_at());
+        let Some((asking, compare)) = begun else { return Ok(false) };
         self.comparing.insert(chain, Comparing { peer, first, from, times, gained, below, asking });
         self.tell_compare(desk, chain, (peer, first), heads, compare);
         Ok(true)
@@ -94,15 +96,24 @@ impl PublicChains {
     ) -> Result<(), PublicError> {
         let Some(pull) = self.pulls.get(&chain).filter(|pull| pull.peer == peer) else { return Ok(()) };
         let (first, gained) = (pull.first, pull.gained);
-        let Some(comparing) = self.comparing.get_mut(&chain).filter(|comparing| comparing.first == first) else {
-            return Ok(());
-        };
+        let is_answered = |comparing: &Comparing| comparing.first == first && comparing.asking.is_answered_by(differ);
         // It may be the answer to a pull that was given up.
-        if !comparing.asking.is_answered_by(differ) {
+        if !self.comparing.get(&chain).is_some_and(is_answered) {
             return Ok(());
         }
-        let Some(mut index) = chains::ChainIndex::open(desk.view, chain)? else { return Ok(()) };
-        match comparing.asking.go_on(&mut index, differ)? {
+        // What it says is looked up here: that is work for it, like a question. Who has had its share is asked in the other
+        // way, which takes little; and not again before it has some.
+        let may = self.may_ask(desk, peer, differ.open.len());
+        let Some(comparing) = self.comparing.get_mut(&chain) else { return Ok(()) };
+        let next = if may {
+            let Some(mut index) = chains::ChainIndex::open(desk.view, chain)? else { return Ok(()) };
+            let next = comparing.asking.go_on(&mut index, differ)?;
+            self.worked(peer, index.looked_at());
+            next
+        } else {
+            Next::GiveUp
+        };
+        match next {
             Next::Tell(compare) => {
                 self.tell_compare(desk, chain, (peer, first), Vec::new(), compare);
                 Ok(())
@@ -137,6 +148,7 @@ impl PublicChains {
         let times = comparing.times.saturating_add(1);
         let rest = comparing.asking.rest().filter(|rest| comparing.from < *rest && times <= COMPARISONS_MAX);
         if let Some(from) = rest
+            && self.may_have_work_done(desk, peer)
             && self.compare_from(desk, chain, (peer, first), (from, times, gained, comparing.below), Vec::new())?
         {
             return Ok(true);
@@ -171,17 +183,13 @@ impl PublicChains {
         }
         // Whoever has exactly these heads lacks what is not below them.
         if all_known {
-            let ranges = sync::ranges_to_send(desk.view, chain, heads)?;
-            return self.serve_ranges(desk, peer, chain, ranges);
+            return self.look_for(desk, peer, chain, heads);
         }
         let Some(mut index) = chains::ChainIndex::open(desk.view, chain)? else {
             return self.serve_ranges(desk, peer, chain, VecDeque::new());
         };
         let answer = reply(&mut index, &Key::new(chain, compare.salt), compare)?;
-        let looks = u64::try_from(index.looked_at()).unwrap_or(u64::MAX);
-        if let Some(known) = self.peers.get_mut(&peer) {
-            known.work.take(looks);
-        }
+        self.worked(peer, index.looked_at());
         match answer {
             Reply::Send(positions) => self.serve_ranges(desk, peer, chain, sync::ranges_of(positions)),
             Reply::Differ(differ) => {

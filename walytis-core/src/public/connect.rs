@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::limits::{Budget, CHAINS_MAX, WORK_BURST};
+use super::limits::{Budget, CHAINS_MAX, Pace};
 use super::message::{ADDRESSES_MAX, mark, marks};
 use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
 use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
@@ -19,9 +19,8 @@ const DIALLED_MAX: usize = 8;
 const TRIES_BEFORE_FINDING: u32 = 2;
 /// How many strangers that are near are dialled at once; one more each minute. They may follow what we follow, and cost
 /// a connection of half a minute if they do not.
-const STRANGERS_BURST: u64 = 16 * STRANGER_COST;
+const STRANGERS: Pace = Pace { burst: 16 * STRANGER_COST, per_second: 1 };
 const STRANGER_COST: u64 = 60;
-const STRANGERS_PER_SECOND: u64 = 1;
 
 /// Who is dialled again, and when.
 #[derive(Default)]
@@ -150,8 +149,8 @@ impl PublicChains {
             return;
         }
         let now = desk.now;
-        let strangers = self.dials.strangers.get_or_insert_with(|| Budget::full(STRANGERS_BURST, now));
-        if known || strangers.spend(STRANGER_COST, STRANGERS_BURST, STRANGERS_PER_SECOND, now) {
+        let strangers = self.dials.strangers.get_or_insert_with(|| Budget::full(STRANGERS, now));
+        if known || strangers.spend(STRANGER_COST, STRANGERS, now) {
             desk.out.push(ChainEffect::Dial(address.clone()));
         }
     }
@@ -190,13 +189,15 @@ impl PublicChains {
                 }
             }
         }
+        let before = self.peers.remove(&peer).map(|known| known.shares);
+        let shares = before.unwrap_or_else(|| self.shares_of_newcomer(desk, peer));
         let known = Peer {
             shared: BTreeSet::new(),
             announced: BTreeMap::new(),
             transfers: BTreeMap::new(),
             pulled: 0,
-            bytes: BTreeMap::new(),
-            work: Budget::full(WORK_BURST, desk.now),
+            searches: BTreeMap::new(),
+            shares,
             strays: 0,
             crowded: BTreeSet::new(),
             addresses: reached.filter(|address| address.peer() == Some(peer)).cloned().into_iter().collect(),
@@ -263,6 +264,7 @@ impl PublicChains {
         known.shared.remove(&chain);
         known.announced.remove(&chain);
         known.transfers.remove(&chain);
+        known.searches.remove(&chain);
         if self.pulls.get(&chain).is_some_and(|pull| pull.peer == peer) {
             self.pulls.remove(&chain);
             self.stalled.insert(chain);
@@ -308,6 +310,7 @@ impl PublicChains {
                 followed.learn(desk.view, peer, &[], desk.now);
             }
         }
+        self.keep_shares(desk, peer, known.shares);
         self.orphans.forget(peer);
         self.announcing.retain(|(to, _)| *to != peer);
         self.end_pulls(peer);
@@ -342,6 +345,7 @@ impl PublicChains {
             known.shared.clear();
             known.announced.clear();
             known.transfers.clear();
+            known.searches.clear();
             known.crowded.clear();
         }
         self.orphans.forget(peer);

@@ -238,6 +238,20 @@ pub enum ChainTimer {
         /// Which exchange.
         exchange: u64,
     },
+    /// A peer that sent more than its share, or had more looked at, may be asked again.
+    Paced {
+        /// The chain.
+        chain: ChainId,
+    },
+    /// What a peer lacks is looked for further.
+    Search {
+        /// The peer.
+        peer: PeerId,
+        /// The chain.
+        chain: ChainId,
+        /// Which search, so that one that was overtaken does nothing.
+        number: u64,
+    },
     /// A portion that has come is taken in: what follows it has been asked for.
     Arrived {
         /// The chain.

@@ -1,12 +1,10 @@
-//! Completing chains: heads, pulls and portions.
+//! Completing chains: heads, and asking for what is behind them.
 
-use std::collections::VecDeque;
-
-use super::limits::{Budget, STRAYS_MAX, WORK_BURST, WORK_PER_SECOND, pause_ms};
+use super::limits::{STRAYS_MAX, pause_ms};
 use super::{
     ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
 };
-use crate::sync::{self, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
+use crate::sync::{self, IDS_MAX, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
 use crate::{BlockId, ChainId, PeerId, chains, planted};
 
 impl PublicChains {
@@ -57,18 +55,6 @@ impl PublicChains {
         }
     }
 
-    /// Whether a peer has something left of its share of work, of which this takes so many looks.
-    pub(super) fn may_ask(&mut self, desk: &Desk<'_>, peer: PeerId, looks: usize) -> bool {
-        let Some(known) = self.peers.get_mut(&peer) else { return false };
-        let may = known.work.has_some(WORK_BURST, WORK_PER_SECOND, desk.now);
-        if may {
-            known.work.take(u64::try_from(looks).unwrap_or(u64::MAX));
-        } else {
-            self.reached(ChainLimit::Work);
-        }
-        may
-    }
-
     fn heads_told(
         &mut self,
         desk: &mut Desk<'_>,
@@ -80,6 +66,7 @@ impl PublicChains {
             return Ok(());
         }
         let mut ours = chains::latest_heads(desk.view, chain, IDS_MAX.saturating_add(1))?;
+        self.worked(peer, ours.len());
         ours.sort_unstable();
         let mut all_known = true;
         for head in &heads {
@@ -91,10 +78,12 @@ impl PublicChains {
             known.announced.insert(chain, heads);
         }
         if all_known && differ {
+            self.worked(peer, ours.len());
             self.tell_heads(desk, peer, chain)?;
         }
         self.join_complete(desk, chain, None)?;
-        if planted!(PublicIgnoreHeads) { Ok(()) } else { self.pull_if_behind(desk, chain) }
+        // Whether anybody else has more was asked when they told.
+        if all_known || planted!(PublicIgnoreHeads) { Ok(()) } else { self.pull_if_behind(desk, chain) }
     }
 
     /// Sets the timer of the exchange of heads with which quiet nodes make up for notices that were lost.
@@ -147,16 +136,45 @@ impl PublicChains {
     }
 
     /// A peer, not `but`, that told of heads that are not here. Whoever was asked longest ago is next, so that nobody keeps
-    /// the others from being asked.
-    fn ahead(&self, desk: &Desk<'_>, chain: ChainId, but: Option<PeerId>) -> Result<Option<PeerId>, PublicError> {
+    /// the others from being asked. Who has sent more than its share, or had more looked at, is asked later: an exchange that
+    /// begins is no way around either.
+    fn ahead(
+        &mut self,
+        desk: &mut Desk<'_>,
+        chain: ChainId,
+        but: Option<PeerId>,
+    ) -> Result<Option<PeerId>, PublicError> {
         let mut from: Option<(u64, PeerId)> = None;
-        for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
-            if self.has_more(desk, chain, *peer)? {
-                let turn = (known.pulled, *peer);
+        let (mut looks, mut later) = (0_usize, false);
+        for peer in self.peers.keys().copied().filter(|peer| Some(*peer) != but).collect::<Vec<_>>() {
+            let Some(known) = self.peers.get(&peer).filter(|known| known.announced.contains_key(&chain)) else {
+                continue;
+            };
+            let turn = (known.pulled, peer);
+            looks = looks.saturating_add(known.announced.get(&chain).map_or(0, Vec::len));
+            if !self.has_more(desk, chain, peer)? {
+                continue;
+            }
+            if self.may_send(desk, peer, chain) && self.may_have_work_done(desk, peer) {
                 from = Some(from.map_or(turn, |first| first.min(turn)));
+            } else {
+                later = true;
             }
         }
-        Ok(from.map(|(_, peer)| peer))
+        let from = from.map(|(_, peer)| peer);
+        if let Some(peer) = from {
+            self.worked(peer, looks);
+        } else if later && self.paced.insert(chain) {
+            desk.out.push(ChainEffect::Timer { after_ms: pause_ms(1), timer: ChainTimer::Paced { chain } });
+        }
+        Ok(from)
+    }
+
+    /// A peer that had sent more than its share, or had more looked at, may have some again.
+    pub(super) fn pull_paced(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
+        self.paced.remove(&chain);
+        self.join_waits(desk, chain);
+        self.pull_if_behind(desk, chain)
     }
 
     /// Whether a peer told of heads that are not here.
@@ -185,6 +203,7 @@ impl PublicChains {
         peer: PeerId,
     ) -> Result<(), PublicError> {
         let mut have = chains::sample(desk.view, chain, SAMPLE)?;
+        self.worked(peer, have.len());
         // What it told of and is here: neither that nor what is below has to come.
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
         for head in told {
@@ -244,6 +263,9 @@ impl PublicChains {
         };
         let (first, gained, known, below) = (pull.first, pull.gained, pull.known, pull.below);
         let paused = !self.may_send(desk, peer, chain);
+        if paused {
+            self.join_waits(desk, chain);
+        }
         self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused, below });
     }
 
@@ -288,21 +310,6 @@ impl PublicChains {
         }
     }
 
-    /// Whether a peer has something left of its share of a chain's bytes.
-    pub(super) fn may_send(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
-        let Some(limits) = self.chains.get(&chain).map(|followed| followed.rules.limits) else { return false };
-        let Some(known) = self.peers.get_mut(&peer) else { return false };
-        let (burst, rate) = (limits.peer_bytes_burst, limits.peer_bytes_per_second);
-        let budget = known.bytes.entry(chain).or_insert_with(|| Budget::full(burst, desk.now));
-        budget.has_some(burst, rate, desk.now)
-    }
-
-    pub(super) fn has_sent(&mut self, peer: PeerId, chain: ChainId, bytes: usize) {
-        if let Some(budget) = self.peers.get_mut(&peer).and_then(|known| known.bytes.get_mut(&chain)) {
-            budget.take(u64::try_from(bytes).unwrap_or(u64::MAX));
-        }
-    }
-
     fn pushed(
         &mut self,
         desk: &mut Desk<'_>,
@@ -315,72 +322,9 @@ impl PublicChains {
             self.reached(ChainLimit::PeerBytes);
             let id = crate::Header::id_of(&block.block.header);
             self.owes(peer, chain, id);
-            return Ok(());
+            return self.pull_if_behind(desk, chain);
         }
-        self.has_sent(peer, chain, block.bytes());
+        self.has_sent(desk, peer, chain, block.bytes());
         self.take_in(desk, peer, chain, vec![block]).map(|_| ())
-    }
-
-    fn serve(
-        &mut self,
-        desk: &mut Desk<'_>,
-        peer: PeerId,
-        chain: ChainId,
-        have: &[BlockId],
-    ) -> Result<(), PublicError> {
-        if !self.may_ask(desk, peer, have.len()) {
-            return Ok(());
-        }
-        let ranges = sync::ranges_to_send(desk.view, chain, have)?;
-        self.serve_ranges(desk, peer, chain, ranges)
-    }
-
-    pub(super) fn serve_ranges(
-        &mut self,
-        desk: &mut Desk<'_>,
-        peer: PeerId,
-        chain: ChainId,
-        ranges: VecDeque<(u64, u64)>,
-    ) -> Result<(), PublicError> {
-        let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };
-        known.work.take(sync::blocks_in(&ranges));
-        known.transfers.insert(chain, ranges);
-        self.serve_more(desk, peer, chain)
-    }
-
-    fn serve_more(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<(), PublicError> {
-        let ranges = self.peers.get_mut(&peer).and_then(|known| known.transfers.remove(&chain)).unwrap_or_default();
-        let mut ranges: VecDeque<(u64, u64)> = ranges;
-        let mut blocks = Vec::new();
-        let mut bytes = 0_usize;
-        while bytes < PORTION_BYTES {
-            let Some((from, to)) = ranges.pop_front() else { break };
-            let Some(stored) = chains::block_at(desk.view, chain, from)? else { continue };
-            let wire = WireBlock { block: stored.block.raw().clone(), attachment: None, foreign: Vec::new() };
-            let size = wire.bytes();
-            // A portion with a large block behind others would not fit into a frame.
-            if !blocks.is_empty() && bytes.saturating_add(size) > PORTION_BYTES.saturating_mul(2) {
-                ranges.push_front((from, to));
-                break;
-            }
-            if from.saturating_add(1) < to {
-                ranges.push_front((from.saturating_add(1), to));
-            }
-            bytes = bytes.saturating_add(size);
-            blocks.push(wire);
-        }
-        let left = sync::blocks_in(&ranges);
-        if left > 0 {
-            self.reached(ChainLimit::Portion);
-        }
-        if let Some(known) = self.peers.get_mut(&peer) {
-            // Reading them is work, too.
-            known.work.take(u64::try_from(blocks.len()).unwrap_or(u64::MAX));
-            if left > 0 {
-                known.transfers.insert(chain, ranges);
-            }
-        }
-        self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Portion { chain, blocks, left }));
-        Ok(())
     }
 }

@@ -251,6 +251,11 @@ impl PublicChains {
         }
     }
 
+    /// Nothing is asked for at the moment, by our own choice: that is no silence of the inviter's.
+    pub(super) fn join_waits(&mut self, desk: &mut Desk<'_>, chain: ChainId) {
+        self.alive(desk, chain);
+    }
+
     /// Something of a chain that is being joined has arrived.
     pub(super) fn join_progressed(
         &mut self,

@@ -29,10 +29,28 @@ pub const AUTHORS_COUNTED_MAX: usize = 4096;
 /// How many frames of a peer are answered, on one connection, that say nothing about a chain that both follow.
 pub(super) const STRAYS_MAX: u32 = 64;
 
-/// How many deliveries of blocks a peer may ask for at once, in blocks looked at, and how many it is given back a
-/// second: the first download of a long chain is one, and a stranger cannot have chains walked for ever.
-pub(super) const WORK_BURST: u64 = 4_000_000;
-pub(super) const WORK_PER_SECOND: u64 = 50_000;
+/// What a peer may have this node look at: rows of blocks, of sums and of heads, about one each.
+///
+/// A stranger cannot have chains walked for ever: the burst is some 10 s of one processor, and what is given back keeps
+/// it busy for about a tenth of the time. An honest peer does not feel it:
+/// - A first download begins with one look and goes on in portions that are not refused. Each block is a look: 10^6 of them
+///   are a quarter of the burst, and of any number no more are verified on the other side in a second than are given back.
+/// - Who goes on in the middle of 10^6 blocks has what it lacks walked once more, which is another look a block.
+/// - Who catches up with each new block has its heads looked up, and some hundred sums and blocks compared: a hundred times a
+///   second for ever. Beside 10,000 heads that is some 30,000 looks: a hundred times at once, and then once or twice a
+///   second; and only for what did not come as a push, for which nothing is charged here.
+/// - Who is refused nevertheless hears nothing, and asks again with the next exchange of heads in quiet: a debt is paid off
+///   after [`DEBT_SECONDS`], and is about a second if it came of one question.
+pub(super) const WORK: Pace = Pace { burst: 4_000_000, per_second: 50_000 };
+
+/// How long somebody who has taken more than its share waits at most, in seconds of what it is given back. A question is
+/// answered if anything is left, and costs what it costs; but no more than a step of some thousand looks, or a portion, is
+/// done before the share is asked again, so this is reached only where little is given back.
+pub(super) const DEBT_SECONDS: u64 = 60;
+
+/// The shares of how many peers that are gone are kept, so that nobody has its whole share again by coming back. Those
+/// that have their whole share again are forgotten first, then those that went first.
+pub(super) const GONE_MAX: usize = 1024;
 
 /// The limits of one chain that a person sets. Each has a burst, which is there from the beginning, and what is given
 /// back a second; 0 counts as 1 in both, so that what is delayed does come. `Limits::default()` says what they are if nobody
@@ -53,6 +71,16 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How many bytes of blocks a peer may send.
+    pub(super) const fn peer_bytes(&self) -> Pace {
+        Pace { burst: self.peer_bytes_burst, per_second: self.peer_bytes_per_second }
+    }
+
+    /// How many blocks of an author are taken.
+    pub(super) const fn author_blocks(&self) -> Pace {
+        Pace { burst: self.author_blocks_burst, per_second: self.author_blocks_per_second }
+    }
+
     /// The same, but for what would keep a chain from ever going on: where nothing is given back, one is.
     pub(super) fn sane(self) -> Self {
         Self {
@@ -121,59 +149,73 @@ impl ChainLimit {
 /// How often each limit was reached in this run. Those that were not are not in it.
 pub type LimitsReached = BTreeMap<ChainLimit, u64>;
 
-/// What is left of a share, and when that was so.
+/// How large a share is, and how much of it is given back a second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) burst: u64,
+    pub(super) per_second: u64,
+}
+
+/// What is left of a share, and when that was so. What was taken beyond it is a debt, which is paid off first: so what is
+/// taken in the long run is what is given back, however much was taken at once.
 ///
 /// A clock that jumps ahead gives back at most the burst; one that jumps back gives nothing until it has caught up with
 /// what was seen last, or has jumped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    left: u64,
+    /// Below 0: a debt.
+    left: i64,
     seen_ms: u64,
 }
 
 impl Budget {
-    pub(super) const fn full(burst: u64, now: Timestamp) -> Self {
-        Self { left: burst, seen_ms: now.0 }
+    pub(super) fn full(pace: Pace, now: Timestamp) -> Self {
+        Self { left: signed(pace.burst), seen_ms: now.0 }
     }
 
-    fn refill(&mut self, burst: u64, per_second: u64, now: Timestamp) {
+    fn refill(&mut self, pace: Pace, now: Timestamp) {
         if now.0 < self.seen_ms {
             self.seen_ms = now.0;
             return;
         }
         let passed_ms = now.0.saturating_sub(self.seen_ms);
-        let back = u64::try_from(u128::from(passed_ms).saturating_mul(u128::from(per_second)) / 1000);
+        let back = u64::try_from(u128::from(passed_ms).saturating_mul(u128::from(pace.per_second)) / 1000);
         let back = back.unwrap_or(u64::MAX);
         if back > 0 {
-            self.left = self.left.saturating_add(back).min(burst);
+            self.left = self.left.saturating_add(signed(back)).min(signed(pace.burst));
             self.seen_ms = now.0;
         }
     }
 
     /// Whether anything is left.
-    pub(super) fn has_some(&mut self, burst: u64, per_second: u64, now: Timestamp) -> bool {
-        self.refill(burst, per_second, now);
+    pub(super) fn has_some(&mut self, pace: Pace, now: Timestamp) -> bool {
+        self.refill(pace, now);
         self.left > 0
     }
 
     /// Whether the whole share is there.
-    pub(super) fn is_full(&mut self, burst: u64, per_second: u64, now: Timestamp) -> bool {
-        self.refill(burst, per_second, now);
-        self.left >= burst
+    pub(super) fn is_full(&mut self, pace: Pace, now: Timestamp) -> bool {
+        self.refill(pace, now);
+        self.left >= signed(pace.burst)
     }
 
     /// Takes so much, if it is there.
-    pub(super) fn spend(&mut self, amount: u64, burst: u64, per_second: u64, now: Timestamp) -> bool {
-        self.refill(burst, per_second, now);
-        let left = self.left.checked_sub(amount);
+    pub(super) fn spend(&mut self, amount: u64, pace: Pace, now: Timestamp) -> bool {
+        self.refill(pace, now);
+        let left = self.left.checked_sub(signed(amount)).filter(|left| *left >= 0);
         self.left = left.unwrap_or(self.left);
         left.is_some()
     }
 
-    /// Takes from what is left, down to nothing.
-    pub(super) fn take(&mut self, amount: u64) {
-        self.left = self.left.saturating_sub(amount);
+    /// Takes so much, whatever is left. The debt is bounded by [`DEBT_SECONDS`].
+    pub(super) fn take(&mut self, amount: u64, pace: Pace) {
+        let lowest = signed(pace.per_second.saturating_mul(DEBT_SECONDS)).saturating_neg();
+        self.left = self.left.saturating_sub(signed(amount)).max(lowest.min(self.left));
     }
+}
+
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 /// How long it takes until a share has something again, in milliseconds: long enough to be worth an exchange.
@@ -185,18 +227,45 @@ pub(super) fn pause_ms(per_second: u64) -> u64 {
 mod tests {
     use super::*;
 
+    const PACE: Pace = Pace { burst: 100, per_second: 10 };
+
     #[test]
     fn a_share_is_given_back_in_time_and_no_clock_makes_more_of_it() {
-        let (burst, rate) = (100, 10);
-        let mut budget = Budget::full(burst, Timestamp(1_000_000));
-        budget.take(150);
-        assert!(!budget.has_some(burst, rate, Timestamp(1_000_050)));
-        assert!(budget.has_some(burst, rate, Timestamp(1_000_100)));
-        budget.take(1);
-        assert!(!budget.has_some(burst, rate, Timestamp(5)), "a clock that jumps back gives nothing");
-        assert!(budget.has_some(burst, rate, Timestamp(105)), "and goes on from there");
-        assert!(budget.is_full(burst, rate, Timestamp(u64::MAX)), "one that jumps ahead gives the burst");
-        budget.take(100);
-        assert!(!budget.has_some(burst, rate, Timestamp(u64::MAX)));
+        let mut budget = Budget::full(PACE, Timestamp(1_000_000));
+        budget.take(100, PACE);
+        assert!(!budget.has_some(PACE, Timestamp(1_000_050)));
+        assert!(budget.has_some(PACE, Timestamp(1_000_100)));
+        budget.take(1, PACE);
+        assert!(!budget.has_some(PACE, Timestamp(5)), "a clock that jumps back gives nothing");
+        assert!(budget.has_some(PACE, Timestamp(105)), "and goes on from there");
+        assert!(budget.is_full(PACE, Timestamp(u64::MAX)), "one that jumps ahead gives the burst");
+        budget.take(100, PACE);
+        assert!(!budget.has_some(PACE, Timestamp(u64::MAX)));
+    }
+
+    #[test]
+    fn what_was_taken_beyond_a_share_is_paid_off_before_more_is_given() {
+        let mut budget = Budget::full(PACE, Timestamp(0));
+        budget.take(150, PACE);
+        assert!(!budget.has_some(PACE, Timestamp(5_000)));
+        assert!(budget.has_some(PACE, Timestamp(5_100)));
+        budget.take(u64::MAX, PACE);
+        assert!(!budget.has_some(PACE, Timestamp(5_100 + 60_000)), "a debt has a bound");
+        assert!(budget.has_some(PACE, Timestamp(5_100 + 60_100)));
+        assert!(!budget.spend(2, PACE, Timestamp(5_100 + 60_100)), "what is not there is not spent");
+        assert!(budget.spend(1, PACE, Timestamp(5_100 + 60_100)));
+    }
+
+    #[test]
+    fn in_the_long_run_no_more_is_taken_than_is_given_back() {
+        let mut budget = Budget::full(PACE, Timestamp(0));
+        let (mut taken, end_ms) = (0, 600_000);
+        for now in 0..end_ms {
+            if budget.has_some(PACE, Timestamp(now)) {
+                budget.take(90, PACE);
+                taken += 90;
+            }
+        }
+        assert!((6_000..=6_000 + 100 + 90).contains(&taken), "{taken}");
     }
 }

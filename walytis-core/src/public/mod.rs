@@ -27,6 +27,8 @@ mod message;
 mod portion;
 mod publish;
 mod records;
+mod serve;
+mod shares;
 mod subscribers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -63,7 +65,9 @@ use join::Joining;
 use limits::Budget;
 use portion::Arrived;
 use records::Followed;
+use shares::{Gone, Shares};
 
+use crate::chains::Difference;
 use crate::workers::Crew;
 
 /// What a public chain's genesis holds: version 1, and 0: anybody may append.
@@ -97,10 +101,10 @@ struct Peer {
     transfers: BTreeMap<ChainId, VecDeque<(u64, u64)>>,
     /// The number of the last exchange with it.
     pulled: u64,
-    /// What it may still send, by chain.
-    bytes: BTreeMap<ChainId, Budget>,
-    /// What it may still ask for.
-    work: Budget,
+    /// What is being looked for of what it lacks, with a number for the timer.
+    searches: BTreeMap<ChainId, (u64, Difference)>,
+    /// What it may still send and ask for.
+    shares: Shares,
     strays: u32,
     /// Chains of which it sent more blocks that wait than are held.
     crowded: BTreeSet<ChainId>,
@@ -149,12 +153,18 @@ pub struct PublicChains {
     /// The number of the next chain's row.
     next_number: u32,
     peers: BTreeMap<PeerId, Peer>,
+    /// What is left of the shares of those that were connected.
+    gone: Gone,
     joins: BTreeMap<ChainId, Joining>,
     sweeps: BTreeMap<ChainId, Sweep>,
     pulls: BTreeMap<ChainId, Pull>,
     /// What pulls compare.
     comparing: BTreeMap<ChainId, compare::Comparing>,
     exchanges: u64,
+    /// How many searches for what a peer lacks there were.
+    searched: u64,
+    /// Chains of which somebody has more who has had its share: the timer is set.
+    paced: BTreeSet<ChainId>,
     /// Portions that have come and are taken in in the next step.
     arrived: BTreeMap<ChainId, Arrived>,
     /// Blocks that wait: for their parents, or, by authors that are not taken, for somebody to build on them.
@@ -238,11 +248,14 @@ impl PublicChains {
             chains: chains.into_iter().map(|chain| (chain.id, chain)).collect(),
             next_number,
             peers: BTreeMap::new(),
+            gone: Gone::default(),
             joins: BTreeMap::new(),
             sweeps,
             pulls: BTreeMap::new(),
             comparing: BTreeMap::new(),
             exchanges: 0,
+            searched: 0,
+            paced: BTreeSet::new(),
             arrived: BTreeMap::new(),
             orphans: Orphans::bounded(ORPHAN_BYTES_MAX),
             authors: BTreeMap::new(),
@@ -291,6 +304,8 @@ impl PublicChains {
                 self.more_later(desk, peer, chain, exchange);
                 Ok(())
             }
+            ChainTimer::Paced { chain } => self.pull_paced(desk, chain),
+            ChainTimer::Search { peer, chain, number } => self.search(desk, peer, chain, number),
             ChainTimer::Arrived { chain } => self.take_arrived(desk, chain),
             ChainTimer::Resume { chain } => self.resume(desk, chain),
             ChainTimer::Settle => self.settle(desk),

@@ -30,8 +30,7 @@ impl PublicChains {
         let Some(pull) = self.pulls.get(&chain).filter(asked) else { return Ok(()) };
         let next = Pull { waits: 0, ..*pull };
         let arrived = Arrived { peer, first: next.first, blocks, left };
-        self.may_send(desk, peer, chain);
-        self.has_sent(peer, chain, arrived.blocks.iter().map(WireBlock::bytes).sum());
+        self.has_sent(desk, peer, chain, arrived.blocks.iter().map(WireBlock::bytes).sum());
         if left == 0 || arrived.blocks.is_empty() {
             return self.take_portion(desk, chain, arrived);
         }

@@ -14,8 +14,8 @@ pub struct Asking {
     salt: Salt,
     key: Key,
     rounds: u32,
-    /// The ranges that were told last.
-    told: Vec<Span>,
+    /// The ranges that were told last, and how many blocks are in each.
+    told: Vec<(Span, u64)>,
     /// Ranges of which it is clear what is to be told in the end.
     clear: Vec<(Span, Clear)>,
     /// Nothing is asked for from here on: there was too much to say.
@@ -68,6 +68,7 @@ impl Asking {
             .collect();
         let above = Span { from: from.max(Bound::before(top)), to: Bound::END };
         ranges.push((above, Holding::Nothing));
+        let told = told.into_iter().zip(sums.iter().map(|sum| sum.count)).collect();
         let asking = Self { salt, key, rounds: 0, told, clear: vec![(above, Clear::Nothing)], cut: Bound::END };
         Ok(Some((asking, Compare::new(salt, false, ranges))))
     }
@@ -95,20 +96,24 @@ impl Asking {
         }
         if let Some(cut) = differ.cut.map(usize::from) {
             // What is above is of no use before what is below.
-            let Some(first) = self.told.get(cut) else { return Ok(Next::Misbehaved) };
+            let Some((first, _)) = self.told.get(cut).copied() else { return Ok(Next::Misbehaved) };
             self.cut_at(first.from);
         }
         let (mut parts, mut theirs) = (Vec::new(), Vec::new());
+        let (mut listed, mut lists) = (Vec::new(), Vec::new());
         for open in &differ.open {
-            let Some(span) = self.told.get(usize::from(open.told)).copied() else { return Ok(Next::Misbehaved) };
+            let Some((span, count)) = self.told.get(usize::from(open.told)).copied() else {
+                return Ok(Next::Misbehaved);
+            };
             match &open.there {
                 Where::List => self.clear.push((span, Clear::List)),
+                // To look for a few among many is more than the few are worth: they are sent, whether they are here or not.
+                Where::Mine(list) if usize::try_from(count).map_or(true, |count| count > SHORTS_MAX) => {
+                    self.clear.push((span, Clear::Lacking(list.clone())));
+                }
                 Where::Mine(list) => {
-                    let ours = short_names(index, &self.key, &[span], LOOKED_AT_MAX)?.pop().unwrap_or_default();
-                    let lacks: Vec<Short> = list.iter().copied().filter(|short| !ours.contains(short)).collect();
-                    if !lacks.is_empty() {
-                        self.clear.push((span, Clear::Lacking(lacks)));
-                    }
+                    listed.push(span);
+                    lists.push(list);
                 }
                 Where::Parts { grid, parts: told } => {
                     let divided = span.parts(*grid, told.len());
@@ -118,6 +123,14 @@ impl Asking {
                     parts.extend(divided);
                     theirs.extend(told);
                 }
+            }
+        }
+        // All of them together, so that one message has no more than so many blocks looked at.
+        let ours = short_names(index, &self.key, &listed, LOOKED_AT_MAX)?;
+        for ((span, list), ours) in listed.into_iter().zip(lists).zip(ours) {
+            let lacks: Vec<Short> = list.iter().copied().filter(|short| !ours.contains(short)).collect();
+            if !lacks.is_empty() {
+                self.clear.push((span, Clear::Lacking(lacks)));
             }
         }
         let Some(open) = self.compare_parts(index, parts, &theirs)? else { return Ok(Next::GiveUp) };
@@ -161,7 +174,7 @@ impl Asking {
             self.cut_at(cut.from);
             open.truncate(RANGES_MAX);
         }
-        self.told = open.iter().map(|(span, _)| *span).collect();
+        self.told = open.iter().map(|(span, part)| (*span, part.count)).collect();
         let ranges = open.into_iter().map(|(span, part)| (span, Holding::Some(part))).collect();
         Compare::new(self.salt, !self.clear.is_empty(), ranges)
     }

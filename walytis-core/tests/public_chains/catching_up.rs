@@ -14,17 +14,17 @@ use crate::net::Net;
 const BESIDE_BYTES: usize = 3_000;
 
 /// Who wrote what, without any node.
-struct Writer {
+pub(crate) struct Writer {
     author: AuthorSecret,
     last: Option<(BlockId, u64)>,
 }
 
 impl Writer {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self { author: AuthorSecret::from_seed(&[seed; 32]), last: None }
     }
 
-    fn write(&mut self, chain: ChainId, parents: &[BlockId]) -> VerifiedBlock {
+    pub(crate) fn write(&mut self, chain: ChainId, parents: &[BlockId]) -> VerifiedBlock {
         let previous = self.last;
         let mut parents = parents.to_vec();
         parents.sort_unstable();
@@ -38,7 +38,7 @@ impl Writer {
 }
 
 /// Two nodes that follow one chain, and are off.
-fn two_nodes(seed: u64) -> (Net, ChainId) {
+pub(crate) fn two_nodes(seed: u64) -> (Net, ChainId) {
     let mut net = Net::new(seed, 2);
     net.all_join();
     let chain = net.details(0).summary.chain;
@@ -48,7 +48,7 @@ fn two_nodes(seed: u64) -> (Net, ChainId) {
 }
 
 /// Puts blocks into the set of a node that is off.
-fn put(net: &Net, node: usize, blocks: &[VerifiedBlock]) {
+pub(crate) fn put(net: &Net, node: usize, blocks: &[VerifiedBlock]) {
     for blocks in blocks.chunks(1_000) {
         let mut view = net.view(node);
         for block in blocks {

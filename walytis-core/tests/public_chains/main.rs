@@ -15,4 +15,5 @@ mod hostile;
 mod index;
 mod net;
 mod rules;
+mod shares;
 mod upgrade;

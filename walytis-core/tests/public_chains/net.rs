@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rand_chacha::ChaCha20Rng;
@@ -21,15 +22,19 @@ type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 /// Rows in memory. A commit is one change of all of them. The testkit's `MemoryStore` does more, and these tests would wait
 /// for every layer above to be built.
 #[derive(Default)]
-pub(crate) struct Memory(Mutex<Rows>);
+pub(crate) struct Memory {
+    rows: Mutex<Rows>,
+    reads: AtomicUsize,
+}
 
 impl Store for Memory {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.lock().unwrap().get(&(table, key.to_vec())).cloned())
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(self.rows.lock().unwrap().get(&(table, key.to_vec())).cloned())
     }
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let rows = self.0.lock().unwrap();
+        let rows = self.rows.lock().unwrap();
         let first = match range.start {
             Bound::Included(key) | Bound::Excluded(key) => key.to_vec(),
             Bound::Unbounded => Vec::new(),
@@ -43,21 +48,23 @@ impl Store for Memory {
         let rows = rows.filter(|((_, key), _)| range.contains(key));
         let record =
             |((_, key), value): (&(Table, Vec<u8>), &Vec<u8>)| Record { key: key.clone(), value: value.clone() };
-        Ok(match range.direction {
+        let found: Vec<Record> = match range.direction {
             Direction::Ascending => rows.take(limit).map(record).collect(),
             Direction::Descending => rows.rev().take(limit).map(record).collect(),
-        })
+        };
+        self.reads.fetch_add(found.len().max(1), Ordering::Relaxed);
+        Ok(found)
     }
 
     fn by_prefix(&self, table: Table, clear: &[u8], first: [u8; 4], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let prefix = [clear, &first[..]].concat();
-        let rows = self.0.lock().unwrap();
+        let rows = self.rows.lock().unwrap();
         let rows = rows.iter().filter(|((of, key), _)| *of == table && key.starts_with(&prefix));
         Ok(rows.take(limit).map(|(_, value)| value.clone()).collect())
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut rows = self.0.lock().unwrap();
+        let mut rows = self.rows.lock().unwrap();
         for change in batch.changes() {
             match change {
                 Change::Put { table, key, value } => rows.insert((*table, key.clone()), value.clone()),
@@ -72,7 +79,7 @@ impl Memory {
     /// How many rows there are, by table.
     pub(crate) fn rows(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
-        for (table, _) in self.0.lock().unwrap().keys() {
+        for (table, _) in self.rows.lock().unwrap().keys() {
             *counts.entry(table.name).or_default() += 1;
         }
         counts
@@ -80,14 +87,19 @@ impl Memory {
 
     /// Cuts a table's n-th row short.
     pub(crate) fn damage(&self, table: &str, row: usize) {
-        let mut rows = self.0.lock().unwrap();
+        let mut rows = self.rows.lock().unwrap();
         let damaged = rows.iter_mut().filter(|((of, _), _)| of.name == table).nth(row);
         damaged.unwrap().1.truncate(3);
     }
 
     /// A copy of everything.
     pub(crate) fn copy(&self) -> Self {
-        Self(Mutex::new(self.0.lock().unwrap().clone()))
+        Self { rows: Mutex::new(self.rows.lock().unwrap().clone()), reads: AtomicUsize::new(0) }
+    }
+
+    /// How many rows were read.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 }
 
@@ -134,6 +146,10 @@ pub(crate) struct Net {
     pub(crate) largest_batch: usize,
     /// How many batches were written.
     pub(crate) commits: usize,
+    /// The most rows that one step of a node read.
+    pub(crate) largest_step: usize,
+    /// Who dialled whom.
+    pub(crate) dials: Vec<(usize, Option<PeerId>)>,
 }
 
 impl Net {
@@ -153,6 +169,8 @@ impl Net {
             frame_bytes: 0,
             largest_batch: 0,
             commits: 0,
+            largest_step: 0,
+            dials: Vec::new(),
         };
         for node in 0..nodes {
             let store = Arc::new(Memory::default());
@@ -212,7 +230,7 @@ impl Net {
         self.nodes[node].engine.as_ref().unwrap()
     }
 
-    fn address(&self, node: usize) -> Address {
+    pub(crate) fn address(&self, node: usize) -> Address {
         Address::new(format!("/memory/{node}/p2p/{}", self.peer(node))).unwrap()
     }
 
@@ -312,6 +330,7 @@ impl Net {
         };
         let now = Timestamp(self.now);
         let mut effects = Vec::new();
+        let read = self.nodes[node].store.reads();
         match self.nodes[node].engine.as_mut() {
             Some(engine) => engine.handle(now, event, &mut effects),
             None => {
@@ -320,6 +339,7 @@ impl Net {
                 }
             }
         }
+        self.largest_step = self.largest_step.max(self.nodes[node].store.reads() - read);
         for effect in effects {
             self.carry_out(node, effect);
         }
@@ -344,7 +364,10 @@ impl Net {
                     self.unlink(node, other);
                 }
             }
-            Effect::Dial(address) => self.dial(node, &address),
+            Effect::Dial(address) => {
+                self.dials.push((node, address.peer()));
+                self.dial(node, &address);
+            }
             // Nobody can be asked here.
             Effect::Find(_) => {}
             Effect::Timer { after_ms, timer } => self.push(after_ms, node, Happening::Event(Event::Timer(timer))),

@@ -1,0 +1,113 @@
+//! What each peer may still have this node do, and send: kept for a while after it is gone.
+
+use std::collections::BTreeMap;
+
+use super::limits::{Budget, GONE_MAX, Limits, WORK};
+use super::{ChainLimit, Desk, PublicChains};
+use crate::{ChainId, PeerId, Timestamp};
+
+/// A peer's shares.
+pub(super) struct Shares {
+    /// What it may still ask for, or have looked at by what it answers.
+    work: Budget,
+    /// What it may still send, by chain.
+    bytes: BTreeMap<ChainId, Budget>,
+}
+
+impl Shares {
+    fn full(now: Timestamp) -> Self {
+        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new() }
+    }
+
+    pub(super) fn forget_chain(&mut self, chain: ChainId) {
+        self.bytes.remove(&chain);
+    }
+
+    /// Whether somebody who was never here has as much. What is full is forgotten.
+    fn are_full(&mut self, limits: impl Fn(ChainId) -> Option<Limits>, now: Timestamp) -> bool {
+        self.bytes.retain(|chain, bytes| limits(*chain).is_some_and(|limits| !bytes.is_full(limits.peer_bytes(), now)));
+        self.bytes.is_empty() && self.work.is_full(WORK, now)
+    }
+}
+
+/// The shares of peers that are gone, by the order in which they went.
+#[derive(Default)]
+pub(super) struct Gone {
+    shares: BTreeMap<PeerId, (u64, Shares)>,
+    went: u64,
+}
+
+impl Gone {
+    pub(super) fn forget_chain(&mut self, chain: ChainId) {
+        self.shares.values_mut().for_each(|(_, shares)| shares.forget_chain(chain));
+    }
+}
+
+impl PublicChains {
+    /// The shares of a peer that has come: what it had left when it went.
+    pub(super) fn shares_of_newcomer(&mut self, desk: &Desk<'_>, peer: PeerId) -> Shares {
+        self.gone.shares.remove(&peer).map_or_else(|| Shares::full(desk.now), |(_, shares)| shares)
+    }
+
+    /// Keeps the shares of a peer that is gone, unless it has taken nothing.
+    pub(super) fn keep_shares(&mut self, desk: &Desk<'_>, peer: PeerId, mut shares: Shares) {
+        let chains = &self.chains;
+        let limits = |chain: ChainId| chains.get(&chain).map(|followed| followed.rules.limits);
+        if shares.are_full(limits, desk.now) {
+            return;
+        }
+        let gone = &mut self.gone;
+        if gone.shares.len() >= GONE_MAX {
+            gone.shares.retain(|_, (_, shares)| !shares.are_full(limits, desk.now));
+        }
+        if gone.shares.len() >= GONE_MAX {
+            let first = gone.shares.iter().min_by_key(|(_, (went, _))| *went).map(|(peer, _)| *peer);
+            first.map(|first| gone.shares.remove(&first));
+        }
+        gone.went = gone.went.saturating_add(1);
+        gone.shares.insert(peer, (gone.went, shares));
+    }
+
+    /// Whether a peer has something left of its share of work. What it asks for is passed over if not.
+    pub(super) fn may_have_work_done(&mut self, desk: &Desk<'_>, peer: PeerId) -> bool {
+        self.peers.get_mut(&peer).is_some_and(|known| known.shares.work.has_some(WORK, desk.now))
+    }
+
+    /// As [`PublicChains::may_have_work_done`], for a question of which it is known that it takes so many looks.
+    pub(super) fn may_ask(&mut self, desk: &Desk<'_>, peer: PeerId, looks: usize) -> bool {
+        let may = self.may_have_work_done(desk, peer);
+        if may {
+            self.worked(peer, looks);
+        } else {
+            self.reached(ChainLimit::Work);
+        }
+        may
+    }
+
+    /// So much was looked at for a peer.
+    pub(super) fn worked(&mut self, peer: PeerId, looks: usize) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.shares.work.take(u64::try_from(looks).unwrap_or(u64::MAX), WORK);
+        }
+    }
+
+    /// Whether a peer has something left of its share of a chain's bytes.
+    pub(super) fn may_send(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
+        let Some(pace) = self.chains.get(&chain).map(|followed| followed.rules.limits.peer_bytes()) else {
+            return false;
+        };
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        let budget = known.shares.bytes.entry(chain).or_insert_with(|| Budget::full(pace, desk.now));
+        budget.has_some(pace, desk.now)
+    }
+
+    /// A peer has sent so many bytes of a chain's blocks.
+    pub(super) fn has_sent(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId, bytes: usize) {
+        let Some(pace) = self.chains.get(&chain).map(|followed| followed.rules.limits.peer_bytes()) else { return };
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let budget = known.shares.bytes.entry(chain).or_insert_with(|| Budget::full(pace, desk.now));
+        // What is given back until now counts first: a debt has a bound.
+        budget.has_some(pace, desk.now);
+        budget.take(u64::try_from(bytes).unwrap_or(u64::MAX), pace);
+    }
+}

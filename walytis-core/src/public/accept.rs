@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
+use super::records::Meeting;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
 use crate::sync::WireBlock;
 use crate::workers::verify_all;
@@ -271,7 +272,7 @@ impl PublicChains {
         self.insert_other(desk, chain, block, from)?;
         let addresses = self.peers.get(&from).map(|known| known.addresses.as_slice()).unwrap_or_default();
         if let Some(followed) = self.chains.get_mut(&chain) {
-            followed.prove(desk.view, from, addresses, desk.now);
+            followed.prove(desk.view, from, addresses, Meeting { peers: &self.peers, now: desk.now });
         }
         Ok(Taken::New)
     }

@@ -395,6 +395,7 @@ impl PublicChains {
         self.full.remove(&chain);
         self.put_off.remove(&chain);
         self.paced.remove(&chain);
+        self.dials.forget_chain(chain);
         self.orphans.drop_those(|(of, _)| *of == chain);
         self.newer.remove(&chain);
         self.announcing.retain(|(_, of)| *of != chain);

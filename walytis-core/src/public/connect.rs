@@ -1,10 +1,11 @@
 //! Reaching those who follow the same chains: dialling, dialling again, greetings, and what peers say about where they
 //! are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::limits::{Budget, CHAINS_MAX, Pace};
 use super::message::{ADDRESSES_MAX, mark, marks};
+use super::records::{Meeting, Proof};
 use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
 use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
 
@@ -12,8 +13,11 @@ use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
 const REDIAL_MS: u64 = 500;
 /// The longest pause: a peer that comes back is usually the one who dials.
 const REDIAL_MS_MAX: u64 = 60_000;
-/// How many peers of a chain are dialled when the network is there: those seen last. More are only heard.
+/// How many peers of a chain are dialled at once when the network is there, and again each [`DIAL_ON_MS`] as long as nobody
+/// is reached for whom a place is kept. Those that follow it beside them are only heard.
 const DIALLED_MAX: usize = 8;
+/// How long it is waited whether one of those that were dialled shares the chain.
+const DIAL_ON_MS: u64 = 10_000;
 
 /// After how many tries in vain the network is asked whether a peer is elsewhere by now.
 const TRIES_BEFORE_FINDING: u32 = 2;
@@ -27,10 +31,18 @@ const STRANGER_COST: u64 = 60;
 pub(super) struct Dials {
     targets: BTreeMap<Target, (u32, u64)>,
     attempts: u64,
+    /// Who is dialled next, by chain, if nobody for whom a place is kept is reached.
+    later: BTreeMap<ChainId, VecDeque<PeerId>>,
     /// Addresses that a person gave, and the peer that was found there last.
     given: BTreeMap<Address, Option<PeerId>>,
     /// How many strangers may still be dialled.
     strangers: Option<Budget>,
+}
+
+impl Dials {
+    pub(super) fn forget_chain(&mut self, chain: ChainId) {
+        self.later.remove(&chain);
+    }
 }
 
 impl PublicChains {
@@ -38,16 +50,62 @@ impl PublicChains {
     pub fn online(&mut self, desk: &mut Desk<'_>) {
         self.online = true;
         let mut peers = BTreeSet::new();
-        for chain in self.chains.values().filter(|chain| chain.standing != Standing::Leaving) {
-            let mut known: Vec<_> = chain.peers.iter().collect();
-            known.sort_by_key(|known| std::cmp::Reverse(known.last_seen_ms));
-            peers.extend(known.into_iter().take(DIALLED_MAX).map(|known| known.peer));
+        for chain in self.chains.keys().copied().collect::<Vec<_>>() {
+            let order = self.dialling_order(desk, chain);
+            self.dials.later.insert(chain, order);
+            peers.extend(self.next_to_dial(desk, chain));
         }
         for peer in peers {
             self.dial_peer(desk, peer);
         }
         for chain in self.joins.keys().copied().collect::<Vec<_>>() {
             self.dial_inviters(desk, chain);
+        }
+    }
+
+    /// In which order the peers of a chain are dialled whose addresses are known. First some of those for whom a place is
+    /// kept, the ones seen last; then, drawn anew at each start, whoever else has proven itself, and at last strangers. So
+    /// nobody has itself dialled before the others by being there last, or by bringing a block.
+    fn dialling_order(&self, desk: &mut Desk<'_>, chain: ChainId) -> VecDeque<PeerId> {
+        let Some(followed) = self.chains.get(&chain).filter(|chain| chain.standing != Standing::Leaving) else {
+            return VecDeque::new();
+        };
+        let kept = followed.kept();
+        let reachable = followed.peers.iter().filter(|known| !known.addresses.is_empty() && known.peer != self.me);
+        let mut known: Vec<_> = reachable.collect();
+        known.sort_by_key(|known| (!kept.contains(&known.peer), std::cmp::Reverse(known.last_seen_ms)));
+        let first = known.iter().take_while(|known| kept.contains(&known.peer)).take(DIALLED_MAX / 2).count();
+        let mut rest: Vec<_> = known.split_off(first).into_iter().map(|known| (known, desk.rng.next_u64())).collect();
+        rest.sort_by_key(|(known, drawn)| (known.proof == Proof::None, *drawn));
+        known.into_iter().chain(rest.into_iter().map(|(known, _)| known)).map(|known| known.peer).collect()
+    }
+
+    /// Some more of a chain's peers, which are then dialled. If there are more of them, a timer is set.
+    fn next_to_dial(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Vec<PeerId> {
+        let Some(later) = self.dials.later.get_mut(&chain) else { return Vec::new() };
+        let next = later.drain(..later.len().min(DIALLED_MAX)).collect();
+        if later.is_empty() {
+            self.dials.later.remove(&chain);
+        } else {
+            let timer = ChainTimer::DialOn { chain };
+            desk.out.push(ChainEffect::Timer { after_ms: DIAL_ON_MS, timer });
+        }
+        next
+    }
+
+    /// Goes on with a chain's other peers, unless somebody was reached for whom a place is kept: whoever knows the chain's id
+    /// shares it, and may have nothing to give.
+    pub(super) fn dial_on(&mut self, desk: &mut Desk<'_>, chain: ChainId) {
+        let kept = self.chains.get(&chain).map(Followed::kept).unwrap_or_default();
+        if self.peers_of(chain).iter().any(|peer| kept.contains(peer)) {
+            self.dials.later.remove(&chain);
+            return;
+        }
+        for peer in self.next_to_dial(desk, chain) {
+            let under_way = self.dials.targets.contains_key(&Target::Peer(peer));
+            if !under_way && !self.peers.contains_key(&peer) {
+                self.dial_peer(desk, peer);
+            }
         }
     }
 
@@ -250,7 +308,7 @@ impl PublicChains {
         }
         let (first, addresses) = (known.shared.len() == 1, known.addresses.clone());
         if let Some(followed) = self.chains.get_mut(&chain) {
-            followed.learn(desk.view, peer, &addresses, desk.now);
+            followed.learn(desk.view, peer, &addresses, Meeting { peers: &self.peers, now: desk.now });
         }
         if first {
             self.tell_addresses(desk, peer);
@@ -281,7 +339,7 @@ impl PublicChains {
         let (shared, addresses) = (known.shared.clone(), known.addresses.clone());
         for chain in shared {
             if let Some(followed) = self.chains.get_mut(&chain) {
-                followed.learn(desk.view, peer, &addresses, desk.now);
+                followed.learn(desk.view, peer, &addresses, Meeting { peers: &self.peers, now: desk.now });
             }
         }
     }
@@ -307,7 +365,7 @@ impl PublicChains {
         let Some(known) = self.peers.remove(&peer) else { return Ok(()) };
         for chain in &known.shared {
             if let Some(followed) = self.chains.get_mut(chain) {
-                followed.learn(desk.view, peer, &[], desk.now);
+                followed.learn(desk.view, peer, &[], Meeting { peers: &self.peers, now: desk.now });
             }
         }
         self.keep_shares(desk, peer, known.shares);

@@ -252,6 +252,11 @@ pub enum ChainTimer {
         /// Which search, so that one that was overtaken does nothing.
         number: u64,
     },
+    /// If nobody who has brought something of a chain was reached yet, others are dialled.
+    DialOn {
+        /// The chain.
+        chain: ChainId,
+    },
     /// A portion that has come is taken in: what follows it has been asked for.
     Arrived {
         /// The chain.

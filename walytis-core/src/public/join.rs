@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::code::ChainCode;
 use super::limits::{CHAINS_MAX, LISTED_MAX};
 use super::message::{JoinRefusal, proof};
-use super::records::{Followed, InvitationRow};
+use super::records::{Followed, InvitationRow, Meeting};
 use super::{ChainAnswer, ChainEffect, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
 use crate::{Address, AuthorSecret, ChainId, PeerId, Progress, Ticket, chains};
 
@@ -296,7 +296,7 @@ impl PublicChains {
         followed.standing = Standing::Followed;
         followed.touch();
         for inviter in &join.code.inviters {
-            followed.prove(desk.view, inviter.peer, &[], desk.now);
+            followed.welcome(desk.view, inviter.peer, Meeting { peers: &self.peers, now: desk.now });
             followed.hear_of(desk.view, inviter.peer, &inviter.addresses);
         }
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {

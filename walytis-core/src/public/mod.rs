@@ -306,6 +306,10 @@ impl PublicChains {
             }
             ChainTimer::Paced { chain } => self.pull_paced(desk, chain),
             ChainTimer::Search { peer, chain, number } => self.search(desk, peer, chain, number),
+            ChainTimer::DialOn { chain } => {
+                self.dial_on(desk, chain);
+                Ok(())
+            }
             ChainTimer::Arrived { chain } => self.take_arrived(desk, chain),
             ChainTimer::Resume { chain } => self.resume(desk, chain),
             ChainTimer::Settle => self.settle(desk),

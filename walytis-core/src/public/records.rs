@@ -1,8 +1,11 @@
 //! What is kept of public chains beside their blocks: names, keys, rules, invitations, peers, and evidence of forks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::Peer;
 use super::event::{Equivocation, Sharing, Standing};
 use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
@@ -68,8 +71,25 @@ pub(super) struct KnownPeer {
     pub(super) peer: PeerId,
     pub(super) last_seen_ms: u64,
     pub(super) addresses: Vec<Address>,
-    /// Whether it has let us in, or brought a block that was not here: it is not forgotten for a stranger.
-    pub(super) proven: bool,
+    pub(super) proof: Proof,
+}
+
+/// What a peer has done for us on a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Proof {
+    /// Nothing: it knows the chain.
+    None,
+    /// It brought a block that was not here.
+    Brought,
+    /// It let us in, or is named beside who did.
+    Inviter,
+}
+
+/// Who is connected when a peer is met, and when that is.
+#[derive(Clone, Copy)]
+pub(super) struct Meeting<'a> {
+    pub(super) peers: &'a BTreeMap<PeerId, Peer>,
+    pub(super) now: Timestamp,
 }
 
 /// Whom and what a node lets in on a chain.
@@ -113,6 +133,7 @@ pub(super) struct Followed {
     pub(super) invitations: Vec<InvitationRow>,
     /// How many invitations were ever made.
     pub(super) invited: u32,
+    /// **Invariant:** those who have proven themselves are in the order in which they did.
     pub(super) peers: Vec<KnownPeer>,
     pub(super) forks: Vec<Equivocation>,
     number: u32,
@@ -162,23 +183,17 @@ impl Followed {
         self.forks.push(fork);
     }
 
-    /// Notes where a peer is, and that it was seen.
-    pub(super) fn learn(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address], now: Timestamp) {
-        let known = match self.peers.iter_mut().find(|known| known.peer == peer) {
-            Some(known) => known,
-            None => {
-                if self.peers.len() >= PEERS_MAX {
-                    let strangers = (0..).zip(&self.peers).filter(|(_, known)| !known.proven);
-                    let oldest = strangers.min_by_key(|(_, known)| known.last_seen_ms).map(|(index, _)| index);
-                    let Some(oldest) = oldest else { return };
-                    self.peers.swap_remove(oldest);
-                }
-                self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new(), proven: false });
-                let Some(known) = self.peers.last_mut() else { return };
-                known
+    /// Notes where a peer is, and that it was seen. For a stranger no proven peer is forgotten, and nobody with whom the chain
+    /// is being shared.
+    pub(super) fn learn(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address], meeting: Meeting<'_>) {
+        if !self.peers.iter().any(|known| known.peer == peer) {
+            if !self.make_room(Proof::None, meeting) {
+                return;
             }
-        };
-        known.last_seen_ms = now.0;
+            self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new(), proof: Proof::None });
+        }
+        let Some(known) = self.peers.iter_mut().find(|known| known.peer == peer) else { return };
+        known.last_seen_ms = meeting.now.0;
         for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
             known.addresses.retain(|old| old != address);
             known.addresses.insert(0, address.clone());
@@ -187,21 +202,69 @@ impl Followed {
         view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
     }
 
-    /// Notes that a peer has let us in, or brought a block. Among those who have, the one that was seen longest ago makes
-    /// room.
-    pub(super) fn prove(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address], now: Timestamp) {
-        if self.peers.iter().any(|known| known.peer == peer && known.proven) {
-            return;
+    /// Notes that a peer has brought a block, if there is a place for it.
+    pub(super) fn prove(&mut self, view: &mut Pending, peer: PeerId, addresses: &[Address], meeting: Meeting<'_>) {
+        self.prove_as(Proof::Brought, view, peer, addresses, meeting);
+    }
+
+    /// Notes that a peer has let us in.
+    pub(super) fn welcome(&mut self, view: &mut Pending, peer: PeerId, meeting: Meeting<'_>) {
+        self.prove_as(Proof::Inviter, view, peer, &[], meeting);
+    }
+
+    fn prove_as(
+        &mut self,
+        proof: Proof,
+        view: &mut Pending,
+        peer: PeerId,
+        addresses: &[Address],
+        meeting: Meeting<'_>,
+    ) {
+        match (0..).zip(&self.peers).find(|(_, known)| known.peer == peer).map(|(place, known)| (place, known.proof)) {
+            Some((_, before)) if before >= proof => return,
+            Some((_, Proof::Brought | Proof::Inviter)) => {}
+            // Behind those who proved themselves before.
+            Some((place, Proof::None)) => {
+                let known = self.peers.remove(place);
+                self.peers.push(known);
+            }
+            None if self.make_room(proof, meeting) => {
+                self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new(), proof });
+            }
+            None => return,
         }
-        if self.peers.len() >= PEERS_MAX && self.peers.iter().all(|known| known.proven && known.peer != peer) {
-            let oldest = (0..).zip(&self.peers).min_by_key(|(_, known)| known.last_seen_ms).map(|(index, _)| index);
-            oldest.map(|oldest| self.peers.swap_remove(oldest));
-        }
-        self.learn(view, peer, addresses, now);
         if let Some(known) = self.peers.iter_mut().find(|known| known.peer == peer) {
-            known.proven = true;
+            known.proof = proof;
         }
-        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        self.learn(view, peer, addresses, meeting);
+    }
+
+    /// Those for whom half of the places are kept, whoever comes: who let us in, and who brought something before others did.
+    pub(super) fn kept(&self) -> BTreeSet<PeerId> {
+        let with = |proof: Proof| self.peers.iter().filter(move |known| known.proof == proof).map(|known| known.peer);
+        with(Proof::Inviter).chain(with(Proof::Brought)).take(PEERS_MAX / 2).collect()
+    }
+
+    /// Forgets somebody for a peer with this proof, if all places are taken: of strangers, and then of the others, who was
+    /// seen longest ago. With whom the chain is being shared is not forgotten, but that strangers who only stay connected keep
+    /// no place from who brings something. Returns `false` if nobody can make room.
+    fn make_room(&mut self, proof: Proof, meeting: Meeting<'_>) -> bool {
+        if self.peers.len() < PEERS_MAX {
+            return true;
+        }
+        let kept = self.kept();
+        let going =
+            (0..).zip(&self.peers).filter(|(_, known)| !kept.contains(&known.peer)).filter_map(|(place, known)| {
+                let shares = meeting.peers.get(&known.peer).is_some_and(|peer| peer.shared.contains(&self.id));
+                let may_go = match known.proof {
+                    Proof::None => !shares || proof > Proof::None,
+                    Proof::Brought | Proof::Inviter => !shares && proof > Proof::None,
+                };
+                may_go.then_some((shares, known.proof, known.last_seen_ms, place))
+            });
+        let Some((.., place)) = going.min() else { return false };
+        self.peers.remove(place);
+        true
     }
 
     /// Notes where an invitation says that a peer is: behind where it was met, and as far as there is room, since nobody has

@@ -14,6 +14,7 @@ mod following;
 mod hostile;
 mod index;
 mod net;
+mod peers;
 mod rules;
 mod shares;
 mod upgrade;

@@ -173,7 +173,6 @@ impl PublicChains {
     /// A peer that had sent more than its share, or had more looked at, may have some again.
     pub(super) fn pull_paced(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
         self.paced.remove(&chain);
-        self.join_waits(desk, chain);
         self.pull_if_behind(desk, chain)
     }
 
@@ -263,9 +262,6 @@ impl PublicChains {
         };
         let (first, gained, known, below) = (pull.first, pull.gained, pull.known, pull.below);
         let paused = !self.may_send(desk, peer, chain);
-        if paused {
-            self.join_waits(desk, chain);
-        }
         self.await_portion(desk, chain, Pull { peer, exchange, first, waits: 0, gained, known, paused, below });
     }
 
@@ -322,7 +318,8 @@ impl PublicChains {
             self.reached(ChainLimit::PeerBytes);
             let id = crate::Header::id_of(&block.block.header);
             self.owes(peer, chain, id);
-            return self.pull_if_behind(desk, chain);
+            // If that is to wait, the timer is set once.
+            return if self.paced.contains(&chain) { Ok(()) } else { self.pull_if_behind(desk, chain) };
         }
         self.has_sent(desk, peer, chain, block.bytes());
         self.take_in(desk, peer, chain, vec![block]).map(|_| ())

@@ -47,6 +47,11 @@ impl Joining {
         self.code.inviters.iter().any(|inviter| inviter.peer == peer)
     }
 
+    /// Whether this inviter has let us in, and sends the chain's blocks.
+    pub(super) fn receives_from(&self, peer: PeerId) -> bool {
+        self.phase == Phase::Receiving(peer)
+    }
+
     fn addresses(&self) -> impl Iterator<Item = &Address> {
         let asked = self.code.inviters.iter().filter(|inviter| !self.refused.contains(&inviter.peer));
         asked.flat_map(|inviter| &inviter.addresses)
@@ -249,11 +254,6 @@ impl PublicChains {
         for chain in ended {
             self.end_join(desk, chain, PublicError::NoInviter);
         }
-    }
-
-    /// Nothing is asked for at the moment, by our own choice: that is no silence of the inviter's.
-    pub(super) fn join_waits(&mut self, desk: &mut Desk<'_>, chain: ChainId) {
-        self.alive(desk, chain);
     }
 
     /// Something of a chain that is being joined has arrived.

@@ -60,7 +60,8 @@ pub struct Limits {
     /// The most bytes of headers, signatures and contents that are kept of the chain. Beyond, nothing by others is taken
     /// any more.
     pub chain_bytes_max: u64,
-    /// How many bytes of blocks a peer may send before it is made to wait.
+    /// How many bytes of blocks a peer may send before it is made to wait. A first download from who let this node in does
+    /// not count.
     pub peer_bytes_burst: u64,
     /// How many bytes of blocks a peer is given back a second.
     pub peer_bytes_per_second: u64,

@@ -91,8 +91,16 @@ impl PublicChains {
         }
     }
 
-    /// Whether a peer has something left of its share of a chain's bytes.
+    /// Whether a chain is being joined, and this is who let us in.
+    fn downloads(&self, peer: PeerId, chain: ChainId) -> bool {
+        self.joins.get(&chain).is_some_and(|join| join.receives_from(peer))
+    }
+
+    /// Whether a peer has something left of its share of a chain's bytes. A first download by an invitation does not count.
     pub(super) fn may_send(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
+        if self.downloads(peer, chain) {
+            return true;
+        }
         let Some(pace) = self.chains.get(&chain).map(|followed| followed.rules.limits.peer_bytes()) else {
             return false;
         };
@@ -103,6 +111,9 @@ impl PublicChains {
 
     /// A peer has sent so many bytes of a chain's blocks.
     pub(super) fn has_sent(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId, bytes: usize) {
+        if self.downloads(peer, chain) {
+            return;
+        }
         let Some(pace) = self.chains.get(&chain).map(|followed| followed.rules.limits.peer_bytes()) else { return };
         let Some(known) = self.peers.get_mut(&peer) else { return };
         let budget = known.shares.bytes.entry(chain).or_insert_with(|| Budget::full(pace, desk.now));

@@ -238,9 +238,9 @@ fn strangers_push_no_proven_peer_out() {
     assert!(known.contains(&net.peer(0)));
 }
 
-/// R2: telling heads and addresses is work for who hears them, and charged like questions.
+/// R2: addresses are written, and charged like questions. What heads cost is counted in `shares.rs`.
 #[test]
-fn heads_and_addresses_are_charged_like_questions() {
+fn addresses_beyond_a_share_are_passed_over_and_heads_heard_again_later() {
     let (mut net, chain, enemy) = with_enemy(63, 2);
     for _ in 0..4_200 {
         net.send(enemy, 0, PublicMessage::Addresses { addresses: Vec::new() }.frame());

@@ -308,9 +308,9 @@ fn strangers_learn_nothing_and_are_let_go() {
     assert_eq!(refusals, 64, "the rest is not even answered");
 }
 
-/// R2: work for one peer is bounded.
+/// R2: greetings are work, too. What questions cost is counted in `shares.rs`.
 #[test]
-fn who_asks_for_everything_again_and_again_is_passed_over() {
+fn greetings_beyond_a_share_are_passed_over_and_questions_heard_again_later() {
     let (mut net, chain, enemy) = with_enemy(19, 2);
     for _ in 0..4_200 {
         net.send(enemy, 0, PublicMessage::Greeting { marks: vec![Hash([4; 32])] }.frame());

@@ -1,13 +1,17 @@
 //! What one peer may have a node do and take: a burst, and so much a second. No question is so large that it costs nothing,
 //! and nothing that an honest peer lacks stays away.
 
-use walytis_core::public::{ChainLimit, PublicMessage};
-use walytis_core::reconcile::{Differ, LOOKED_AT_MAX, Open, SHORTS_MAX, Short, Where};
-use walytis_core::sync::SyncMessage;
-use walytis_core::{BlockId, ChainId, Hash, chains};
+use std::collections::BTreeSet;
+
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, PublicMessage, Sharing};
+use walytis_core::reconcile::{
+    Compare, Differ, Grid, Holding, LOOKED_AT_MAX, Mark, Open, Part, ROUNDS_MAX, SHORTS_MAX, Salt, Short, Where,
+};
+use walytis_core::sync::{SyncMessage, WireBlock};
+use walytis_core::{AuthorSecret, BlockId, ChainId, Hash, VerifiedBlock, chains};
 
 use crate::catching_up::{Writer, put, two_nodes};
-use crate::hostile::{block, with_enemy};
+use crate::hostile::{author, block, with_enemy};
 use crate::net::Net;
 use crate::rules::limits;
 
@@ -25,16 +29,16 @@ fn spent(seed: u64, blocks: usize) -> (Net, ChainId, BlockId) {
         line.push(writer.write(chain, &[tip]));
         tip = line.last().unwrap().id();
     }
-    put(&net, 0, &line);
-    net.start(0);
-    net.link(1, 0);
-    net.run(50);
-    spend(&mut net);
+    begin_spent(&mut net, &line);
     (net, chain, tip)
 }
 
-fn author(seed: u8) -> walytis_core::AuthorSecret {
-    crate::hostile::author(seed)
+fn begin_spent(net: &mut Net, blocks: &[VerifiedBlock]) {
+    put(net, 0, blocks);
+    net.start(0);
+    net.link(1, 0);
+    net.run(50);
+    spend(net);
 }
 
 /// What costs much by the count and little in fact, until nothing is left.
@@ -67,7 +71,7 @@ fn a_stranger_has_a_chain_walked_no_faster_than_its_share_allows() {
         let question = sync(SyncMessage::Pull { chain, have: have.clone() });
         let before = net.store(0).reads();
         let mut answered = 0;
-        for ms in (0..60_000).step_by(each_ms) {
+        for ms in (0..20_000).step_by(each_ms) {
             if comes_back {
                 net.take_over(1);
                 net.link(1, 0);
@@ -86,15 +90,64 @@ fn a_stranger_has_a_chain_walked_no_faster_than_its_share_allows() {
     }
 }
 
+/// R2: telling heads is work for who hears them, and charged like questions.
+#[test]
+fn a_stranger_has_heads_looked_up_no_faster_than_its_share_allows() {
+    let (mut net, chain, _) = spent(87, 10);
+    let heads = (0..=255_u8).map(|number| BlockId([number; 32])).collect();
+    let told = sync(SyncMessage::Heads { chain, heads });
+    let before = net.store(0).reads();
+    for ms in 0..20_000 {
+        net.send(1, 0, told.clone());
+        net.run(1);
+        let reads = net.store(0).reads() - before;
+        assert!(reads <= allowed(ms) / 2, "{reads} reads within {ms} ms");
+        net.mail(1);
+    }
+}
+
+/// Nobody who is honest is starved: a first download takes no more than there is, nor does catching up each time.
+#[test]
+fn who_downloads_a_chain_and_catches_up_with_each_block_is_never_refused() {
+    let (mut net, chain) = two_nodes(88);
+    let (mut writer, mut tip, mut line) = (Writer::new(1), chain.into(), Vec::new());
+    for _ in 0..3_000 {
+        line.push(writer.write(chain, &[tip]));
+        tip = line.last().unwrap().id();
+    }
+    put(&net, 0, &line);
+    net.start(0);
+    net.start(1);
+    net.run(5_000);
+    for number in 0..100_u8 {
+        net.cut(0, 1);
+        net.post(0, &[number]);
+        net.mend();
+        net.link(1, 0);
+        net.run(200);
+        assert_eq!(net.details(1).summary.blocks, 3_002 + u64::from(number));
+    }
+    assert!(!net.engine(0).public().limits_reached().contains_key(&ChainLimit::Work));
+    assert!(!net.engine(1).public().limits_reached().contains_key(&ChainLimit::Work));
+}
+
+/// Whoever has had its share gets what it lacks later.
+#[test]
+fn who_has_spent_its_share_catches_up_once_it_has_some_again() {
+    let (mut net, chain, _) = spent(89, 3_000);
+    net.send(1, 0, sync(SyncMessage::Pull { chain, have: Vec::new() }));
+    net.run(50);
+    net.take_over(1);
+    net.start(1);
+    net.run(60_000);
+    assert_eq!(net.heads(1), net.heads(0));
+}
+
 /// R2: the same by a comparison that tells old heads.
 #[test]
 fn a_stranger_has_a_chain_compared_no_faster_than_its_share_allows() {
     let (mut net, chain, tip) = spent(82, 1_000);
-    let compare = walytis_core::reconcile::Compare {
-        salt: walytis_core::reconcile::Salt([1; 8]),
-        goes_on: false,
-        told: Vec::new(),
-    };
+    let compare = Compare { salt: Salt([1; 8]), goes_on: false, told: Vec::new() };
     let question = sync(SyncMessage::Compare { chain, heads: vec![tip], compare });
     let before = net.store(0).reads();
     for ms in 0..20_000 {
@@ -150,11 +203,10 @@ fn claims_to_have_one_block_in_each_range(net: &mut Net, chain: ChainId) {
             PublicMessage::Sync(SyncMessage::Compare { compare, .. }) => {
                 asked = true;
                 let there = |number: u16| Where::Mine(vec![Short([number as u8; 6])]);
-                let is_told =
-                    |told: usize| !matches!(compare.told[told].holding, walytis_core::reconcile::Holding::Nothing);
+                let is_told = |told: usize| !matches!(compare.told[told].holding, Holding::Nothing);
                 let open = (0..compare.told.len()).filter(|told| is_told(*told));
                 let open: Vec<Open> = open.map(|told| Open { told: told as u16, there: there(told as u16) }).collect();
-                let first = matches!(compare.told[0].holding, walytis_core::reconcile::Holding::Some(_));
+                let first = matches!(compare.told[0].holding, Holding::Some(_));
                 if first {
                     let differ = Differ { salt: compare.salt, open, cut: None };
                     net.send(1, 0, sync(SyncMessage::Differ { chain, differ }));
@@ -188,6 +240,64 @@ fn a_stranger_has_a_comparison_gone_on_with_no_faster_than_its_share_allows() {
         assert!(reads <= allowed(ms), "{reads} reads within {ms} ms");
         assert!(net.largest_step < 3 * SHORTS_MAX && SHORTS_MAX < LOOKED_AT_MAX, "{} in one step", net.largest_step);
     }
+}
+
+/// R2: the same of who says again and again that halves of a wide range differ, all of which is looked at each time.
+#[test]
+fn a_stranger_has_wide_ranges_divided_no_faster_than_its_share_allows() {
+    let (mut net, chain) = two_nodes(92);
+    let head = |number: u64| {
+        let mut seed = [6; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        block(chain, vec![chain.into()], None, &AuthorSecret::from_seed(&seed), b"")
+    };
+    begin_spent(&mut net, &(0..10_000).map(head).collect::<Vec<_>>());
+    let (before, mut round) = (net.store(0).reads(), 0);
+    for ms in (0..10_000).step_by(5) {
+        let mut asked = false;
+        for (_, frame) in net.mail(1) {
+            let part = Part { count: 100_000, mark: Some(Mark([1; 8])) };
+            let answer = match PublicMessage::decode(&frame[1..]).unwrap() {
+                PublicMessage::Sync(SyncMessage::Compare { compare, .. }) if round < ROUNDS_MAX => {
+                    let grid = Grid { generations_log2: 0, prefixes_log2: u8::try_from(round).unwrap() };
+                    let open = vec![Open { told: 0, there: Where::Parts { grid, parts: vec![part; 2] } }];
+                    round += 1;
+                    SyncMessage::Differ { chain, differ: Differ { salt: compare.salt, open, cut: None } }
+                }
+                PublicMessage::Sync(SyncMessage::Compare { .. } | SyncMessage::Pull { .. }) => {
+                    round = 0;
+                    SyncMessage::Portion { chain, blocks: Vec::new(), left: 0 }
+                }
+                _ => continue,
+            };
+            net.send(1, 0, sync(answer));
+            asked = true;
+        }
+        if !asked && ms % 100 == 0 {
+            net.send(1, 0, sync(SyncMessage::Heads { chain, heads: vec![BlockId([9; 32])] }));
+        }
+        net.run(5);
+        let reads = net.store(0).reads() - before;
+        assert!(reads <= allowed(ms) / 2, "{reads} reads within {ms} ms");
+    }
+    assert!(net.connected(0, 1), "nothing of it is misbehaviour");
+}
+
+/// A first download from who let us in is as fast as it can be, whatever the limits say of what comes after it.
+#[test]
+fn a_first_download_does_not_count_against_the_inviters_share() {
+    let mut net = Net::new(93, 2);
+    net.found(0);
+    for _ in 0..30 {
+        net.post(0, &[7; 100_000]);
+    }
+    let code = net.invite(0, None, Sharing::Inviter);
+    let joining = net.ask(1, ChainCommand::Join { code, name: Some("c".into()) });
+    net.run(1);
+    limits(&mut net, 1, |limits| (limits.peer_bytes_burst, limits.peer_bytes_per_second) = (100_000, 1_000));
+    net.run(5_000);
+    let joined = net.answer(1, joining);
+    assert!(matches!(&joined, Some(Ok(ChainAnswer::Chain(chain))) if chain.blocks == 31), "{joined:?}");
 }
 
 /// R2: pushes do not come faster than a peer's share, and all of them are here in the end.
@@ -229,11 +339,8 @@ fn what_is_pulled_again_and_again_keeps_to_a_peers_share() {
             matches!(message, PublicMessage::Sync(SyncMessage::Compare { .. } | SyncMessage::Pull { .. }))
         };
         if net.mail(enemy).iter().any(|(_, frame)| asks(frame)) {
-            let wire = |block: &walytis_core::VerifiedBlock| walytis_core::sync::WireBlock {
-                block: block.raw().clone(),
-                attachment: None,
-                foreign: Vec::new(),
-            };
+            let wire =
+                |block: &VerifiedBlock| WireBlock { block: block.raw().clone(), attachment: None, foreign: Vec::new() };
             let blocks = vec![wire(&next), wire(&large)];
             net.send(enemy, 0, sync(SyncMessage::Portion { chain, blocks, left: 0 }));
         }
@@ -242,5 +349,50 @@ fn what_is_pulled_again_and_again_keeps_to_a_peers_share() {
     let large = (net.details(0).summary.blocks - before) / 2;
     // 20 s: 2.5 + 20 / 4 of these blocks, and one that brings the share below nothing.
     assert!((3..=10).contains(&large), "{large} of 100");
-    let _ = chains::length(&net.view(0), chain);
+}
+
+/// What is missing is the same, in however many steps it is looked for, and whatever the chain looks like.
+#[test]
+fn what_is_missing_is_found_in_any_number_of_steps() {
+    let (net, chain) = two_nodes(90);
+    let mut writers: Vec<Writer> = (1..=20).map(Writer::new).collect();
+    let mut blocks: Vec<VerifiedBlock> = Vec::new();
+    // Lines that begin anywhere below, so that there are hundreds of heads and some that are old.
+    for number in 0..900_usize {
+        let parent = match number {
+            0..20 => chain.into(),
+            _ => blocks[(number * 7919) % number].id(),
+        };
+        let writer = number % writers.len();
+        if number % 2 == 0 {
+            writers[writer] = Writer::new(u8::try_from(21 + number / 4).unwrap());
+        }
+        blocks.push(writers[writer].write(chain, &[parent]));
+    }
+    put(&net, 0, &blocks);
+    let view = net.view(0);
+    assert!(chains::head_count(&view, chain).unwrap() > 256);
+    for known in [vec![chain.into()], vec![blocks[899].id()], blocks[..300].iter().map(|block| block.id()).collect()] {
+        let mut below: BTreeSet<BlockId> = BTreeSet::new();
+        let mut open: Vec<BlockId> = known.clone();
+        while let Some(id) = open.pop() {
+            if below.insert(id) {
+                open.extend(chains::header(&view, id).unwrap().unwrap().all_parents());
+            }
+        }
+        let at = |position: u64| chains::block_at(&view, chain, position).unwrap().unwrap().block.id();
+        let length = chains::length(&view, chain).unwrap();
+        let lacking: Vec<u64> = (0..length).filter(|position| !below.contains(&at(*position))).collect();
+        assert_eq!(chains::difference(&view, chain, &known).unwrap(), lacking);
+        for rows in [1, 7, 256, 5_000] {
+            let mut search = chains::Difference::new(&view, chain, &known, usize::MAX).unwrap();
+            while search.go_on(&view, rows).unwrap() >= rows {}
+            let found: Vec<u64> = search.into_ranges().into_iter().flat_map(|(from, to)| from..to).collect();
+            assert_eq!(found, lacking, "in steps of {rows}");
+        }
+        let mut search = chains::Difference::new(&view, chain, &known, 5).unwrap();
+        search.go_on(&view, usize::MAX).unwrap();
+        let found: Vec<u64> = search.into_ranges().into_iter().flat_map(|(from, to)| from..to).collect();
+        assert_eq!(found, lacking[..found.len()], "what came first, if there is too much to keep");
+    }
 }

@@ -14,7 +14,8 @@ pub const CHAINS_MAX: usize = 1024;
 /// The most entries of each list of a chain: invitations, admitted, blocked and allowed peers, and authors.
 pub const LISTED_MAX: usize = 256;
 
-/// The most peers that are remembered of a chain; the one seen longest ago makes room.
+/// The most peers that are remembered of a chain; the stranger seen longest ago makes room, and half of the places are kept
+/// for who let this node in and who brought something before others did.
 pub const PEERS_MAX: usize = 32;
 
 /// The most pieces of evidence of forks that are kept of a chain.

@@ -30,6 +30,7 @@ mod records;
 mod serve;
 mod shares;
 mod subscribers;
+mod timer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -47,14 +48,15 @@ pub use delivery::{
 };
 pub use entry::{ChainEntry, ChainPage};
 pub use event::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, ChainTimer,
-    Equivocation, PublicError, Rule, Sharing, Standing,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, Equivocation,
+    PublicError, Rule, Sharing, Standing,
 };
 pub use limits::{
     AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,
     ORPHAN_BYTES_MAX, PEERS_MAX,
 };
 pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
+pub use timer::ChainTimer;
 
 use crate::sync::WireBlock;
 use crate::{

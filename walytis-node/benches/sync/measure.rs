@@ -81,13 +81,7 @@ async fn join_and_catch_up(options: &Options, shape: Shape, blocks: u64, bytes: 
 }
 
 /// A second node joins; both write while they do not hear each other, and catch up.
-async fn nodes(
-    figures: &mut Figures,
-    folder: &Path,
-    (blocks, bytes): (u64, usize),
-    catches_up: bool,
-    reads: bool,
-) {
+async fn nodes(figures: &mut Figures, folder: &Path, (blocks, bytes): (u64, usize), catches_up: bool, reads: bool) {
     let mut second = Second::start(WITH_NODE, &folder.join("second"));
     let first = Running::start(&folder.join("first"), true).await;
     let code = invite(&first.node).await;

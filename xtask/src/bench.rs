@@ -161,8 +161,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(ratios) = ratios::table(&measurements) {
         eprintln!("\n{ratios}");
     }
-    if let Some(earlier) = &earlier {
-        eprintln!("\n{}", compare::table(earlier, &measurements));
+    if let Some(mut earlier) = earlier {
+        // What is not picked is not missed.
+        let is_picked = |metric: &str| arguments.picks.iter().any(|pick| metric.starts_with(pick.as_str()));
+        earlier.retain(|each| arguments.picks.is_empty() || is_picked(&each.metric));
+        eprintln!("\n{}", compare::table(&earlier, &measurements));
     }
     if !troubles.is_empty() {
         bail!("not everything was measured: {}", troubles.join("; "));
@@ -209,20 +212,21 @@ fn measure(
 
 /// The measurements, and how far the latency is above its floor.
 fn table(measurements: &[Measurement]) -> String {
-    let mut lines = vec![format!("{:<8} {:<30} {:>14} {:<10} {:>8}", "system", "metric", "value", "unit", "CPU s")];
-    for each in measurements {
-        let line = format!(
-            "{:<8} {:<30} {:>14.3} {:<10} {:>8.2}",
-            each.system, each.metric, each.value, each.unit, each.cpu_s
-        );
-        lines.push(line);
+    let mut lines = vec![format!(
+        "{:<8} {:<30} {:>8} {:>6} {:>14} {:<10} {:>8}",
+        "system", "metric", "n", "bytes", "value", "unit", "CPU s"
+    )];
+    for Measurement { system, metric, n, bytes, value, unit, cpu_s } in measurements {
+        lines.push(format!("{system:<8} {metric:<30} {n:>8} {bytes:>6} {value:>14.3} {unit:<10} {cpu_s:>8.2}"));
     }
-    lines.push(match latency_ratio(measurements) {
+    match latency_ratio(measurements) {
         Ok((latency, floor)) => {
-            format!("{LATENCY}: {latency:.3} ms, its floor {floor:.3} ms, ratio {:.2}", latency / floor)
+            lines.push(format!("{LATENCY}: {latency:.3} ms, its floor {floor:.3} ms, ratio {:.2}", latency / floor));
         }
-        Err(missing) => format!("{LATENCY} to its floor: not known without {missing}"),
-    });
+        // It was not measured.
+        Err(LATENCY) => {}
+        Err(missing) => lines.push(format!("{LATENCY} to its floor: not known without {missing}")),
+    }
     lines.join("\n")
 }
 
@@ -282,5 +286,7 @@ mod tests {
         assert!(table(&read(&lines)).ends_with("2.000 ms, its floor 0.800 ms, ratio 2.50"));
         lines.pop();
         assert!(table(&read(&lines)).ends_with("not known without f_sign_verify"));
+        lines.drain(..2);
+        assert!(!table(&read(&lines)).contains("p4_private_latency"));
     }
 }

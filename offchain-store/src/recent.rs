@@ -35,10 +35,13 @@ pub(crate) enum Note<'a> {
     Elsewhere,
 }
 
+/// The rows of one table, by key.
+type TableRows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The rows that the log holds.
 #[derive(Default)]
 pub(crate) struct Recent {
-    tables: Vec<(String, BTreeMap<Vec<u8>, Vec<u8>>)>,
+    tables: Vec<(String, TableRows)>,
     rows: usize,
     /// The number of the next commit that is logged.
     next: u64,
@@ -92,7 +95,7 @@ impl Recent {
     }
 
     /// Every table that has rows here, and these in the order of their keys.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &BTreeMap<Vec<u8>, Vec<u8>>)> {
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &TableRows)> {
         self.tables.iter().map(|(name, rows)| (name.as_str(), rows))
     }
 
@@ -112,7 +115,7 @@ impl Recent {
         }
     }
 
-    fn of(&self, table: &str) -> Option<&BTreeMap<Vec<u8>, Vec<u8>>> {
+    fn of(&self, table: &str) -> Option<&TableRows> {
         self.tables.iter().find(|(name, _)| name == table).map(|(_, rows)| rows)
     }
 
@@ -146,7 +149,7 @@ pub(crate) fn push_note(entry: &mut Vec<u8>, table: &str, key: &[u8], note: Note
 }
 
 const NONE: u8 = 255;
-const _: () = assert!(VALUE_BYTES_MAX < NONE as usize && KEY_BYTES_MAX < NONE as usize);
+const _: () = assert!(VALUE_BYTES_MAX < 255 && KEY_BYTES_MAX < 255);
 
 /// Names of tables have at most 64 bytes, and longer keys are not logged.
 fn length_of(bytes: &[u8]) -> u8 {

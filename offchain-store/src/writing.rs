@@ -10,6 +10,9 @@ use crate::snapshot::{Newest, definition};
 /// How errors name the store when no single table is concerned.
 const WHOLE: &str = "(whole store)";
 
+/// A row of a table: the table's name, key and value.
+type TableRow = (String, Vec<u8>, Vec<u8>);
+
 /// What a batch comes to.
 struct Plan<'a> {
     /// What is written into tables, by table and key.
@@ -19,7 +22,7 @@ struct Plan<'a> {
     /// The key of that row.
     key: [u8; 8],
     /// All that the log held before and what is logged now goes into the tables, by table and key, and the log is empty.
-    merged: Option<Vec<(String, Vec<u8>, Vec<u8>)>>,
+    merged: Option<Vec<TableRow>>,
 }
 
 /// Commits a batch durably. Whoever reads goes on with the state before it until it is.
@@ -70,7 +73,7 @@ fn plan<'a>(recent: &Recent, changes: &[&'a Change]) -> Plan<'a> {
         let changed = |table: &str, key: &[u8]| {
             changes.binary_search_by(|change| (change.table().name, change.key()).cmp(&(table, key))).is_ok()
         };
-        let mut rows: Vec<(String, Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut rows: Vec<TableRow> = Vec::new();
         for (table, known) in recent.tables() {
             let kept = known.iter().filter(|(key, _)| !changed(table, key));
             rows.extend(kept.map(|(key, value)| (table.to_owned(), key.clone(), value.clone())));
@@ -105,7 +108,7 @@ fn put_direct(transaction: &WriteTransaction, changes: &[&Change]) -> Result<(),
 }
 
 /// Puts the log's rows where they belong, and empties it.
-fn merge(transaction: &WriteTransaction, rows: &[(String, Vec<u8>, Vec<u8>)]) -> Result<(), StoreError> {
+fn merge(transaction: &WriteTransaction, rows: &[TableRow]) -> Result<(), StoreError> {
     for of_one_table in rows.chunk_by(|left, right| left.0 == right.0) {
         let Some((name, ..)) = of_one_table.first() else { continue };
         let mut table = transaction.open_table(definition(name)).map_err(|error| store_error(name, error))?;

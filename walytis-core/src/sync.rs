@@ -227,7 +227,7 @@ pub fn heads_to_tell(
 pub fn ranges_to_send(view: &Pending, chain: ChainId, have: &[BlockId]) -> Result<VecDeque<(u64, u64)>, ChainError> {
     let mut has_any = false;
     for id in have {
-        has_any = has_any || chains::contains(view, *id)?;
+        has_any = has_any || chains::contains_on(view, chain, *id)?;
     }
     let mut ranges: VecDeque<(u64, u64)> = VecDeque::new();
     if !has_any {

@@ -101,7 +101,7 @@ impl PublicChains {
                 Err(_) => return Ok((new, false)),
             };
             let id = block.id();
-            if !seen.insert(id) || self.orphans.is_held(id) || chains::contains(desk.view, id)? {
+            if !seen.insert(id) || self.orphans.is_held(id) || chains::contains_on(desk.view, chain, id)? {
                 self.repeats = self.repeats.saturating_add(1);
                 if planted!(PublicDeliverTwice) {
                     self.fresh.push(Fresh { chain, id, from: Some(from) });
@@ -244,7 +244,7 @@ impl PublicChains {
         from: PeerId,
         block: &VerifiedBlock,
     ) -> Result<Taken, Trouble> {
-        if chains::contains(desk.view, block.id())? {
+        if chains::contains_on(desk.view, chain, block.id())? {
             return Ok(Taken::Known);
         }
         let author = block.header().author;

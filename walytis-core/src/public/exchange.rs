@@ -83,7 +83,7 @@ impl PublicChains {
         ours.sort_unstable();
         let mut all_known = true;
         for head in &heads {
-            all_known &= chains::contains(desk.view, *head)?;
+            all_known &= chains::contains_on(desk.view, chain, *head)?;
         }
         // It lacks something that it was not told, or did not hear of.
         let differ = heads != ours && ours.len() <= IDS_MAX && heads.len() < IDS_MAX;
@@ -166,7 +166,7 @@ impl PublicChains {
             |id| if self.waiting.contains(&chain) { self.orphans.contains(id) } else { self.orphans.is_held(id) };
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain));
         for head in told.map(Vec::as_slice).unwrap_or_default() {
-            if !chains::contains(desk.view, *head)? && !waits(*head) {
+            if !chains::contains_on(desk.view, chain, *head)? && !waits(*head) {
                 return Ok(true);
             }
         }
@@ -188,7 +188,7 @@ impl PublicChains {
         // What it told of and is here: neither that nor what is below has to come.
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
         for head in told {
-            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains(desk.view, head)? {
+            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains_on(desk.view, chain, head)? {
                 have.push(head);
             }
         }

@@ -207,7 +207,7 @@ impl PublicChains {
 
     /// Lets a block wait for others, or, if it is among them itself, for being released.
     fn hold(&mut self, from: PeerId, chain: ChainId, block: VerifiedBlock, missing: BTreeSet<BlockId>) {
-        let (id, bytes) = (block.id(), usize::try_from(bytes_of(&block)).unwrap_or(usize::MAX));
+        let (id, bytes) = (block.id(), block.memory_bytes());
         if self.orphans.add(from, id, (chain, block), bytes, missing) > 0 {
             self.reached(ChainLimit::Orphans);
             if let Some(peer) = self.peers.get_mut(&from) {

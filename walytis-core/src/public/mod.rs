@@ -372,7 +372,7 @@ impl PublicChains {
         &self.limits
     }
 
-    /// How many bytes of blocks are held that wait for their parents: at most
+    /// How many bytes of memory the blocks take that wait for their parents: at most
     /// [`ORPHAN_BYTES_PER_PEER_MAX`](crate::ORPHAN_BYTES_PER_PEER_MAX) a connected peer, and [`ORPHAN_BYTES_MAX`] in all.
     #[must_use]
     pub fn orphan_bytes(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::join::Ended;
 use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
 use crate::sync::WireBlock;
@@ -129,7 +130,7 @@ impl PublicChains {
             chains.append(&mut self.put_off);
         }
         for chain in chains {
-            self.join_complete(desk, chain, None)?;
+            self.join_complete(desk, chain, Ended::GoesOn)?;
             self.pull_if_behind(desk, chain)?;
         }
         Ok(())

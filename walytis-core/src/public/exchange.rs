@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::join::Ended;
 use super::limits::{Budget, STRAYS_MAX, WORK_BURST, WORK_PER_SECOND, pause_ms};
 use super::{
     ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
@@ -85,6 +86,7 @@ impl PublicChains {
         for head in &heads {
             all_known &= chains::contains_on(desk.view, chain, *head)?;
         }
+        self.inviter_told(peer, chain, &heads);
         // It lacks something that it was not told, or did not hear of.
         let differ = heads != ours && ours.len() <= IDS_MAX && heads.len() < IDS_MAX;
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -93,7 +95,7 @@ impl PublicChains {
         if all_known && differ {
             self.tell_heads(desk, peer, chain)?;
         }
-        self.join_complete(desk, chain, None)?;
+        self.join_complete(desk, chain, Ended::GoesOn)?;
         if planted!(PublicIgnoreHeads) { Ok(()) } else { self.pull_if_behind(desk, chain) }
     }
 
@@ -265,8 +267,10 @@ impl PublicChains {
             self.reached(ChainLimit::Waits);
         }
         self.pulls.remove(&chain);
-        if let Some(known) = self.peers.get_mut(&peer) {
-            // It does not answer: what it told is worth nothing until it tells again.
+        // It does not answer: what it told is worth nothing until it tells again. That of a join's inviter is: when somebody
+        // else has had a turn, it is asked again.
+        let invites = self.joins.get(&chain).is_some_and(|join| join.receives_from(peer));
+        if let Some(known) = self.peers.get_mut(&peer).filter(|_| !invites) {
             known.announced.remove(&chain);
         }
         self.pull_if_behind(desk, chain)

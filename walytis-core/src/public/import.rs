@@ -149,12 +149,13 @@ impl PublicChains {
         if !self.chains.contains_key(&chain) {
             self.follow_imported(desk, chain, name).map_err(Trouble::Ours)?;
         }
-        let Some(followed) = self.chains.get_mut(&chain) else { return Ok(false) };
+        let Some(followed) = self.chains.get(&chain) else { return Ok(false) };
         if followed.bytes.saturating_add(bytes_of(&block)) > followed.rules.limits.chain_bytes_max {
             return Err(ImportError::Full.into());
         }
-        // A join that broke off was waiting for just these.
-        if followed.standing == Standing::Joining {
+        self.insert_other(desk, chain, &block, self.me)?;
+        // A join that broke off was waiting for just these. What was refused changes nothing.
+        if let Some(followed) = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Joining) {
             followed.standing = Standing::Followed;
             followed.touch();
         }

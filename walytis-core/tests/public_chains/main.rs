@@ -13,6 +13,7 @@ mod catching_up;
 mod following;
 mod hostile;
 mod index;
+mod joining;
 mod net;
 mod rules;
 mod upgrade;

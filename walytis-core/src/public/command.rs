@@ -257,7 +257,7 @@ impl PublicChains {
             author: followed.author.public(),
             heads,
             head_count: chains::head_count(view, chain)?,
-            next_format: head_formats.last().map_or(followed.format, |newest| followed.format.max(*newest)),
+            next_format,
             head_formats,
             peers,
             serves_anyone: !rules.only_invited,
@@ -269,6 +269,14 @@ impl PublicChains {
             limits_reached: self.limits.clone(),
             newer: self.newer.get(&chain).copied().unwrap_or_default(),
             equivocations: followed.forks.clone(),
+        // Of the parents that the next block will have: with many heads, not those that are told here. A chain that is being
+        // deleted has no next block, and no whole set.
+        let next_format = if followed.standing == Standing::Leaving {
+            followed.format
+        } else {
+            let next = Self::draft(view, chain, followed.author.public(), Vec::new(), Vec::new())?;
+            chains::format_at(view, &next.place, followed.format)?.version
+        };
         })
     }
 

@@ -386,7 +386,8 @@ pub struct ChainDetails {
     pub heads: Vec<BlockId>,
     /// How many heads there are.
     pub head_count: u64,
-    /// The format version of this node's next block here: the one that is wished for, or the newest of the heads'.
+    /// The format version of this node's next block here: the one that is wished for, or the newest of its
+    /// parents'.
     pub next_format: FormatVersion,
     /// The format versions of the heads above, ascending, each once.
     pub head_formats: Vec<FormatVersion>,

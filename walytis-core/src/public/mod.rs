@@ -43,7 +43,7 @@ pub use delivery::{
     DeliveryAnswer, DeliveryCommand, DeliveryError, LETTERS_MAX, Letter, REASON_BYTES_MAX, SUBSCRIPTIONS_MAX, Start,
     SubscriptionSummary,
 };
-pub use entry::{ChainEntry, ChainPage};
+pub use entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 pub use event::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, ChainTimer,
     Equivocation, PublicError, Rule, Sharing, Standing,

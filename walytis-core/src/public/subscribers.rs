@@ -216,7 +216,7 @@ impl PublicChains {
         };
         self.live.insert(ticket, Live { chain, place });
         self.subscriptions.insert(ticket, chain);
-        Ok(ChainAnswer::Subscribed { from })
+        Ok(ChainAnswer::Subscribed { chain: self.kept(chain)?, from })
     }
 
     /// A live subscription and its row.

@@ -15,5 +15,6 @@ mod hostile;
 mod index;
 mod joining;
 mod net;
+mod reading;
 mod rules;
 mod upgrade;

@@ -85,6 +85,13 @@ impl Memory {
         damaged.unwrap().1.truncate(3);
     }
 
+    /// Takes a table's n-th row away.
+    pub(crate) fn lose(&self, table: &str, row: usize) {
+        let mut rows = self.0.lock().unwrap();
+        let lost = rows.keys().filter(|(of, _)| of.name == table).nth(row).unwrap().clone();
+        rows.remove(&lost);
+    }
+
     /// A copy of everything.
     pub(crate) fn copy(&self) -> Self {
         Self(Mutex::new(self.0.lock().unwrap().clone()))

@@ -193,10 +193,10 @@ impl<T> Orphans<T> {
 
     /// Whether one of the blocks that a peer sent, and that lack others, is one of which this holds.
     pub fn some_waits(&self, peer: PeerId, mut holds: impl FnMut(&T) -> bool) -> bool {
-        let waits = |(id, orphan): (&BlockId, &Box<Orphan<T>>)| {
+        let mut waits = |id: &BlockId, orphan: &Orphan<T>| {
             !orphan.missing.is_empty() && !orphan.missing.contains(id) && holds(&orphan.block)
         };
-        self.peers.get(&peer).is_some_and(|share| share.blocks.iter().any(waits))
+        self.peers.get(&peer).is_some_and(|share| share.blocks.iter().any(|(id, orphan)| waits(id, orphan)))
     }
 
     /// Whether a block waits for this one, other than itself.

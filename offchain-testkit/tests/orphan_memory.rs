@@ -59,7 +59,6 @@ fn what_waits_takes_no_more_memory_than_its_quota_says() {
         }
         let held = MEMORY.current_usage().saturating_sub(before);
         let counted = pool.bytes();
-        println!("{parents} parents, {topics} topics: {held} bytes for {} blocks, counted {counted}", pool.len());
         assert!(filled > 16 && counted > ORPHAN_BYTES_MAX / 10 * 9, "it is full");
         assert!(held <= counted && counted <= ORPHAN_BYTES_MAX, "{held} bytes are held, and {counted} counted");
         drop(pool);

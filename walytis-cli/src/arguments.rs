@@ -106,6 +106,7 @@ With --key-file, 32 random bytes take its place, for machines that start without
     #[command(after_help = "\
 In a group topics are sealed with the content, unless its policy shows them.
 
+A file, or a text through standard input:
   walytis post family photo.jpg --topic holidays
   echo 'dinner at eight' | walytis post family
   tail -f app.log | walytis post servers --lines")]
@@ -245,7 +246,7 @@ pub(crate) struct Post {
 /// What is posted.
 #[derive(Debug, Args)]
 pub(crate) struct Contents {
-    /// What to post; `-` is standard input
+    /// The file whose content is posted; `-` is standard input, through which a text goes
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
     /// Post one block for each line, as they come

@@ -41,6 +41,7 @@ pub(crate) enum Chain {
     #[command(after_help = "\
 Everybody can read what you post, and nobody can take it back.
 
+A file, or a text through standard input:
   walytis chain post news article.md --topic weather
   echo 'it rains' | walytis chain post news")]
     Post {

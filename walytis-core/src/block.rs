@@ -341,6 +341,19 @@ pub struct RawBlock {
     pub content: Vec<u8>,
 }
 
+/// What a topic takes in memory beside its bytes: a place in the list, and what its allocation is rounded up by.
+const TOPIC_BESIDE_BYTES: usize = size_of::<Vec<u8>>() + 32;
+
+impl RawBlock {
+    /// About how many bytes of memory its parts have allocated.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let bytes = self.header.len().saturating_add(self.signature.len()).saturating_add(self.content.len());
+        // What three allocations are rounded up by.
+        bytes.saturating_add(3 * 16)
+    }
+}
+
 /// A block whose encoding, limits and content hold. Its signature is not verified, and neither are its ancestors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedBlock {
@@ -412,6 +425,15 @@ impl ParsedBlock {
     #[must_use]
     pub const fn raw(&self) -> &RawBlock {
         &self.raw
+    }
+
+    /// About how many bytes of memory it has allocated: its parts as they came, and the header's lists once more.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let lists =
+            size_of_val(self.header.parents.as_slice()).saturating_add(size_of_val(self.header.foreign.as_slice()));
+        let topics = self.header.topics.iter().map(|topic| topic.len().saturating_add(TOPIC_BESIDE_BYTES));
+        topics.fold(self.raw.memory_bytes().saturating_add(lists), usize::saturating_add)
     }
 
     /// Verifies the signature. A block of suite 2 needs its author's device key, which the fold over the block's

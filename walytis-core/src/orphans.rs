@@ -4,13 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{BlockId, PeerId};
 
-/// The most bytes that the orphans of one peer may take. What is evicted is asked for again by id.
+/// The most bytes of memory that the orphans of one peer may take. What is evicted is asked for again by id.
 pub const ORPHAN_BYTES_PER_PEER_MAX: usize = 4 * 1024 * 1024;
+
+/// The memory that a block takes here by its entries: in its share by id and by number, and among those that are free. The
+/// leaf of a map has room for 11, and may hold 5.
+const ENTRIES_BYTES: usize = 512;
+
+/// The memory that a missing parent takes: its id at the block, and an entry of three ids among those that are awaited, in a
+/// leaf that has room for 11 and may hold 5.
+const MISSING_BYTES: usize = 32 + 96 * 11 / 5 + 32;
 
 struct Orphan<T> {
     block: T,
+    /// What it takes of its sender's quota.
     bytes: usize,
-    missing: BTreeSet<BlockId>,
+    /// Each once, ascending.
+    missing: Vec<BlockId>,
     /// Its place in its share's order.
     number: u64,
 }
@@ -22,12 +32,13 @@ struct Orphan<T> {
 /// nothing any more is free: it stays in the pool, and counts there, until [`Orphans::next_free`] takes it out. So who
 /// takes blocks in decides how many at once.
 ///
-/// **Invariant:** the pool holds at most [`ORPHAN_BYTES_PER_PEER_MAX`] for each connected peer; [`Orphans::forget`] ends
-/// a peer's share.
+/// **Invariant:** the pool holds at most [`ORPHAN_BYTES_PER_PEER_MAX`] of memory for each connected peer, what it takes itself
+/// for a block and for each parent that is missing included; [`Orphans::forget`] ends a peer's share.
 pub struct Orphans<T> {
     peers: BTreeMap<PeerId, Share<T>>,
-    /// Who waits for a block.
-    awaited: BTreeMap<BlockId, BTreeSet<(PeerId, BlockId)>>,
+    /// Which block is awaited, and who waits for it: whose block, and which. One flat set, because a set for each block
+    /// would cost the most where the least waits for it: for parents that a peer invented.
+    awaited: BTreeSet<(BlockId, PeerId, BlockId)>,
     /// Blocks that wait for nothing any more.
     free: BTreeSet<(PeerId, BlockId)>,
     /// The number of the next block.
@@ -37,7 +48,8 @@ pub struct Orphans<T> {
 }
 
 struct Share<T> {
-    blocks: BTreeMap<BlockId, Orphan<T>>,
+    /// Boxed, so that a map's leaf with room to spare is small.
+    blocks: BTreeMap<BlockId, Box<Orphan<T>>>,
     /// By number: the oldest first.
     order: BTreeMap<u64, BlockId>,
     bytes: usize,
@@ -59,12 +71,22 @@ impl<T> Orphans<T> {
     /// A pool that holds at most so many bytes of all peers together.
     #[must_use]
     pub const fn bounded(bytes_max: usize) -> Self {
-        Self { peers: BTreeMap::new(), awaited: BTreeMap::new(), free: BTreeSet::new(), next: 0, bytes: 0, bytes_max }
+        Self { peers: BTreeMap::new(), awaited: BTreeSet::new(), free: BTreeSet::new(), next: 0, bytes: 0, bytes_max }
     }
 
-    /// Lets a block wait for `missing`. Evicts the peer's oldest ones when its quota is full; a block that alone
-    /// exceeds the quota is dropped. Returns how many were evicted or dropped.
-    pub fn add(&mut self, peer: PeerId, id: BlockId, block: T, bytes: usize, missing: BTreeSet<BlockId>) -> usize {
+    /// Lets a block wait for `missing`. `block_bytes` is the memory that the block has allocated; what the pool itself takes
+    /// for it, and for each that is missing, is added here. Evicts the peer's oldest ones when its quota is full; a block
+    /// that alone exceeds the quota is dropped. Returns how many were evicted or dropped.
+    pub fn add(
+        &mut self,
+        peer: PeerId,
+        id: BlockId,
+        block: T,
+        block_bytes: usize,
+        missing: BTreeSet<BlockId>,
+    ) -> usize {
+        let itself = size_of::<Orphan<T>>().saturating_add(ENTRIES_BYTES);
+        let bytes = missing.len().saturating_mul(MISSING_BYTES).saturating_add(itself).saturating_add(block_bytes);
         if bytes > ORPHAN_BYTES_PER_PEER_MAX || bytes > self.bytes_max {
             return 1;
         }
@@ -80,9 +102,8 @@ impl<T> Orphans<T> {
             let Some(largest) = largest else { break };
             evicted = evicted.saturating_add(self.evict(largest));
         }
-        for awaited in &missing {
-            self.awaited.entry(*awaited).or_default().insert((peer, id));
-        }
+        let missing: Vec<BlockId> = missing.into_iter().collect();
+        self.awaited.extend(missing.iter().map(|awaited| (*awaited, peer, id)));
         self.bytes = self.bytes.saturating_add(bytes);
         let number = self.next;
         self.next = self.next.wrapping_add(1);
@@ -90,7 +111,7 @@ impl<T> Orphans<T> {
         let share = self.peers.entry(peer).or_default();
         share.bytes = share.bytes.saturating_add(bytes);
         share.order.insert(number, id);
-        share.blocks.insert(id, Orphan { block, bytes, missing, number });
+        share.blocks.insert(id, Box::new(Orphan { block, bytes, missing, number }));
         evicted
     }
 
@@ -112,32 +133,28 @@ impl<T> Orphans<T> {
         self.free.remove(&(peer, id));
         self.bytes = self.bytes.saturating_sub(orphan.bytes);
         for awaited in &orphan.missing {
-            self.no_longer_awaits(*awaited, (peer, id));
+            self.awaited.remove(&(*awaited, peer, id));
         }
         Some(orphan.block)
     }
 
-    fn no_longer_awaits(&mut self, awaited: BlockId, who: (PeerId, BlockId)) {
-        if let Some(waiting) = self.awaited.get_mut(&awaited) {
-            waiting.remove(&who);
-            if waiting.is_empty() {
-                self.awaited.remove(&awaited);
-            }
-        }
+    /// Who waits for a block: whose block, and which.
+    fn who_awaits(&self, id: BlockId) -> impl Iterator<Item = (PeerId, BlockId)> {
+        let (first, last) = (PeerId([0; 32]), PeerId([u8::MAX; 32]));
+        let of_this = self.awaited.range((id, first, BlockId([0; 32]))..=(id, last, BlockId([u8::MAX; 32])));
+        of_this.map(|(_, peer, waiting)| (*peer, *waiting))
     }
 
     /// Notes that a block is in the set now: those that waited for nothing else are free.
     pub fn arrived(&mut self, id: BlockId) {
-        for who in self.awaited.remove(&id).unwrap_or_default() {
+        for who in self.who_awaits(id).collect::<Vec<_>>() {
             self.awaits_no_longer(who, id);
         }
     }
 
     /// Frees a block that waits for itself. Returns whether there is one.
     pub fn release(&mut self, id: BlockId) -> bool {
-        let held = self.awaited.get(&id).and_then(|waiting| waiting.iter().find(|(_, other)| *other == id).copied());
-        let Some(held) = held else { return false };
-        self.no_longer_awaits(id, held);
+        let Some(held) = self.who_awaits(id).find(|(_, other)| *other == id) else { return false };
         self.awaits_no_longer(held, id);
         true
     }
@@ -153,9 +170,10 @@ impl<T> Orphans<T> {
 
     /// A waiting block lacks one less.
     fn awaits_no_longer(&mut self, who: (PeerId, BlockId), id: BlockId) {
+        self.awaited.remove(&(id, who.0, who.1));
         let orphan = self.peers.get_mut(&who.0).and_then(|share| share.blocks.get_mut(&who.1));
         let Some(orphan) = orphan else { return };
-        orphan.missing.remove(&id);
+        orphan.missing.retain(|missing| *missing != id);
         if orphan.missing.is_empty() {
             self.free.insert(who);
         }
@@ -175,16 +193,16 @@ impl<T> Orphans<T> {
 
     /// Whether one of the blocks that a peer sent, and that lack others, is one of which this holds.
     pub fn some_waits(&self, peer: PeerId, mut holds: impl FnMut(&T) -> bool) -> bool {
-        let waits = |(id, orphan): (&BlockId, &Orphan<T>)| {
+        let mut waits = |id: &BlockId, orphan: &Orphan<T>| {
             !orphan.missing.is_empty() && !orphan.missing.contains(id) && holds(&orphan.block)
         };
-        self.peers.get(&peer).is_some_and(|share| share.blocks.iter().any(waits))
+        self.peers.get(&peer).is_some_and(|share| share.blocks.iter().any(|(id, orphan)| waits(id, orphan)))
     }
 
     /// Whether a block waits for this one, other than itself.
     #[must_use]
     pub fn is_awaited(&self, id: BlockId) -> bool {
-        self.awaited.get(&id).is_some_and(|waiting| waiting.iter().any(|(_, other)| *other != id))
+        self.who_awaits(id).any(|(_, other)| other != id)
     }
 
     /// Whether a block is in the pool, whatever it waits for.
@@ -196,7 +214,7 @@ impl<T> Orphans<T> {
     /// Whether a block waits for itself alone.
     #[must_use]
     pub fn is_held(&self, id: BlockId) -> bool {
-        self.awaited.get(&id).is_some_and(|waiting| waiting.iter().any(|(_, other)| *other == id))
+        self.who_awaits(id).any(|(_, other)| other == id)
     }
 
     /// Drops everything that a peer sent.
@@ -206,7 +224,7 @@ impl<T> Orphans<T> {
         for (id, orphan) in share.blocks {
             self.free.remove(&(peer, id));
             for awaited in orphan.missing {
-                self.no_longer_awaits(awaited, (peer, id));
+                self.awaited.remove(&(awaited, peer, id));
             }
         }
     }
@@ -221,7 +239,7 @@ impl<T> Orphans<T> {
         }
     }
 
-    /// How many bytes they take.
+    /// How many bytes of memory they take, each counted when it came.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
@@ -252,7 +270,8 @@ mod tests {
         assert_eq!(pool.add(honest, BlockId([0; 32]), 0_u32, 100, missing.clone()), 0);
         let mut evicted = 0;
         for number in 1..=200_u8 {
-            evicted += pool.add(flooder, BlockId([number; 32]), 1, ORPHAN_BYTES_PER_PEER_MAX / 50, missing.clone());
+            let bytes = ORPHAN_BYTES_PER_PEER_MAX / 50 - size_of::<Orphan<u32>>() - ENTRIES_BYTES - MISSING_BYTES;
+            evicted += pool.add(flooder, BlockId([number; 32]), 1, bytes, missing.clone());
         }
         assert_eq!((pool.len(), evicted), (51, 150));
         pool.arrived(BlockId([9; 32]));
@@ -266,15 +285,18 @@ mod tests {
     fn a_bound_for_all_takes_from_who_sent_most() {
         let (few, many) = (PeerId([1; 32]), PeerId([2; 32]));
         let missing = BTreeSet::from([BlockId([9; 32])]);
-        let mut pool = Orphans::bounded(1_000);
+        let mut alone = Orphans::default();
+        alone.add(few, BlockId([0; 32]), 0, 100, missing.clone());
+        let one = alone.bytes();
+        let mut pool = Orphans::bounded(10 * one);
         assert_eq!(pool.add(few, BlockId([0; 32]), 0, 100, missing.clone()), 0);
         let evicted: usize =
             (1..=20).map(|number| pool.add(many, BlockId([number; 32]), 1, 100, missing.clone())).sum();
-        assert_eq!((pool.len(), pool.bytes(), evicted), (10, 1_000, 11));
+        assert_eq!((pool.len(), pool.bytes(), evicted), (10, 10 * one, 11));
         pool.forget(many);
-        assert_eq!((pool.len(), pool.bytes()), (1, 100));
+        assert_eq!((pool.len(), pool.bytes()), (1, one));
         pool.arrived(BlockId([9; 32]));
-        assert!(pool.has_free() && pool.bytes() == 100, "what is free still counts");
+        assert!(pool.has_free() && pool.bytes() == one, "what is free still counts");
         assert_eq!(all_free(&mut pool), [(few, 0)]);
     }
 

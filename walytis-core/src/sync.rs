@@ -63,6 +63,14 @@ impl WireBlock {
         self.attachment.is_none() && self.foreign.is_empty()
     }
 
+    /// About how many bytes of memory it has allocated.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let attachment = self.attachment.as_ref().map_or(0, |bytes| bytes.len());
+        let foreign = self.foreign.iter().map(|block| block.memory_bytes().saturating_add(size_of::<RawBlock>()));
+        foreign.fold(self.block.memory_bytes().saturating_add(attachment), usize::saturating_add)
+    }
+
     /// About how many bytes the block takes in a message.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -3,11 +3,12 @@
 use walytis_core::RawBlock;
 use walytis_core::public::{
     ArchiveAnswer, ArchiveCommand, ArchiveHead, ArchiveKind, ArchiveReader, Archived, ChainAnswer, ChainCommand,
-    ChainSummary, archived,
+    ChainName, ChainSummary, ImportError, KeptChain, PublicError, archived,
 };
 use walytis_core::query::IdPrefix;
 
 use crate::error::NodeError;
+use crate::machine::EngineError;
 use crate::node::{Node, mismatch};
 
 /// A step of an import ends once it has this many blocks, or this many bytes: one commit.
@@ -23,14 +24,39 @@ impl Node {
     /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`ImportError::NotFound`](crate::ImportError::NotFound) or
     /// [`ImportError::Several`](crate::ImportError::Several).
     pub async fn export_chain(&self, chain: &str, block: Option<IdPrefix>) -> Result<ChainExport, NodeError> {
-        let (kind, command) = match block {
-            None => (ArchiveKind::Chain, ArchiveCommand::Read { chain: chain.to_owned(), from: 0 }),
-            Some(id) => (ArchiveKind::Blocks, ArchiveCommand::Find { chain: chain.to_owned(), id }),
+        let (kind, blocks, (chain, first)) = match block {
+            None => {
+                let read = ArchiveCommand::Read { chain: chain.into(), from: 0 };
+                let (chain, first, length) = self.ask_blocks(read).await?;
+                (ArchiveKind::Chain, length, (chain, first))
+            }
+            Some(id) => (ArchiveKind::Blocks, 1, self.look_for(chain, id).await?),
         };
-        let (chain, first, length) = self.ask_blocks(command).await?;
-        let blocks = if kind == ArchiveKind::Blocks { 1 } else { length };
-        let head = ArchiveHead { kind, chain, blocks };
-        Ok(ChainExport { node: self.clone(), head, first: Some(first), written: 0 })
+        let head = ArchiveHead { kind, chain: chain.id, blocks };
+        Ok(ChainExport { node: self.clone(), chain, head, first: Some(first), written: 0 })
+    }
+
+    /// The one block of a chain whose id begins so, looked for in steps, between which the node does other things.
+    async fn look_for(&self, chain: &str, id: IdPrefix) -> Result<(KeptChain, Vec<RawBlock>), NodeError> {
+        let (mut chain, mut found, mut after) = (ChainName::from(chain), Vec::new(), None);
+        loop {
+            let find = ArchiveCommand::Find { chain, id, after };
+            let (kept, blocks, next) = match self.ask_chain(ChainCommand::Archive(find)).await? {
+                ChainAnswer::Archive(ArchiveAnswer::Found { chain, blocks, next }) => (chain, blocks, next),
+                other => mismatch(&other),
+            };
+            found.extend(blocks);
+            let failure = match (found.len(), next) {
+                (0 | 1, Some(_)) => {
+                    (chain, after) = (kept.into(), next);
+                    continue;
+                }
+                (1, None) => return Ok((kept, found)),
+                (0, None) => ImportError::NotFound(id),
+                _ => ImportError::Several(id),
+            };
+            return Err(EngineError::from(PublicError::from(failure)).into());
+        }
     }
 
     /// Begins to import what [`Node::export_chain`] gave. A chain that is not here is followed, under this name or one
@@ -52,10 +78,7 @@ impl Node {
         }
     }
 
-    async fn ask_blocks(
-        &self,
-        command: ArchiveCommand,
-    ) -> Result<(walytis_core::ChainId, Vec<RawBlock>, u64), NodeError> {
+    async fn ask_blocks(&self, command: ArchiveCommand) -> Result<(KeptChain, Vec<RawBlock>, u64), NodeError> {
         match self.ask_chain(ChainCommand::Archive(command)).await? {
             ChainAnswer::Archive(ArchiveAnswer::Blocks { chain, blocks, length }) => Ok((chain, blocks, length)),
             other => mismatch(&other),
@@ -67,6 +90,7 @@ impl Node {
 #[derive(Debug)]
 pub struct ChainExport {
     node: Node,
+    chain: KeptChain,
     head: ArchiveHead,
     /// The first blocks, until they are given.
     first: Option<Vec<RawBlock>>,
@@ -89,14 +113,20 @@ impl ChainExport {
     /// The file's next bytes, some mebibytes at most; `None` at its end.
     ///
     /// # Errors
-    /// [`PublicError::Unknown`](crate::PublicError::Unknown) if the chain was deleted meanwhile, or the store's failure.
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown) if the chain was deleted meanwhile, also if it has come back: its
+    /// blocks may be in another order then. Or the store's failure, as when one of its blocks cannot be read.
     pub async fn next_piece(&mut self) -> Result<Option<Vec<u8>>, NodeError> {
         let (mut piece, blocks) = match self.first.take() {
             Some(first) => (self.head.encode().to_vec(), first),
             None if self.written >= self.head.blocks => return Ok(None),
             None => {
-                let command = ArchiveCommand::Read { chain: self.head.chain.to_string(), from: self.written };
-                (Vec::new(), self.node.ask_blocks(command).await?.1)
+                let command = ArchiveCommand::Read { chain: self.chain.into(), from: self.written };
+                let (_, blocks, _) = self.node.ask_blocks(command).await?;
+                if blocks.is_empty() {
+                    // The chain only grows.
+                    return Err(NodeError::BrokenOff);
+                }
+                (Vec::new(), blocks)
             }
         };
         // What has arrived since the export began is not part of it.

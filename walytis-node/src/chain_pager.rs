@@ -1,6 +1,6 @@
 //! The answer to a query, read page by page.
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry};
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainName};
 use walytis_core::query::{Cursor, Query};
 
 use crate::error::NodeError;
@@ -14,7 +14,8 @@ const PAGE_BLOCKS: usize = 256;
 #[derive(Debug)]
 pub struct ChainPager {
     node: Node,
-    chain: String,
+    /// Before the first page the chain that has the name then, from there on that one.
+    chain: ChainName,
     query: Query,
     /// How many blocks are still wanted.
     left: u64,
@@ -23,7 +24,7 @@ pub struct ChainPager {
 }
 
 impl ChainPager {
-    pub(crate) const fn new(node: Node, chain: String, query: Query) -> Self {
+    pub(crate) const fn new(node: Node, chain: ChainName, query: Query) -> Self {
         Self { node, chain, query, left: u64::MAX, after: None, at_end: false }
     }
 
@@ -38,7 +39,8 @@ impl ChainPager {
     /// still to come.
     ///
     /// # Errors
-    /// [`PublicError::Unknown`](crate::PublicError::Unknown), the store's failure or [`NodeError::Closed`].
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown), also if the chain was deleted since the first page, whatever has
+    /// its name now; the store's failure or [`NodeError::Closed`].
     pub async fn next_page(&mut self) -> Result<Option<Vec<ChainEntry>>, NodeError> {
         while !self.at_end && self.left > 0 {
             let command = ChainCommand::List {
@@ -51,6 +53,7 @@ impl ChainPager {
                 ChainAnswer::Page(page) => page,
                 other => mismatch(&other),
             };
+            self.chain = page.chain.into();
             self.at_end = page.next.is_none();
             self.after = page.next;
             if !page.entries.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry};
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, KeptChain};
 
 use crate::machine::{Answer, Command};
 use crate::node::{Node, mismatch};
@@ -19,6 +19,7 @@ const READ_BLOCKS: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct News {
     pub(crate) news: Notify,
+    /// The chain is being deleted, or the node has stopped.
     pub(crate) ended: AtomicBool,
 }
 
@@ -39,7 +40,7 @@ impl News {
 /// taken is read from the store when it gets there, so it costs no memory and loses nothing.
 pub struct ChainSubscription {
     node: Node,
-    chain: String,
+    chain: KeptChain,
     subscribed: Subscribed,
     news: Arc<News>,
     next: u64,
@@ -47,7 +48,7 @@ pub struct ChainSubscription {
 }
 
 impl ChainSubscription {
-    pub(crate) fn new(node: Node, chain: String, subscribed: Subscribed, news: Arc<News>) -> Self {
+    pub(crate) fn new(node: Node, chain: KeptChain, subscribed: Subscribed, news: Arc<News>) -> Self {
         let next = subscribed.from;
         Self { node, chain, subscribed, news, next, read: VecDeque::new() }
     }
@@ -65,19 +66,19 @@ impl ChainSubscription {
             if let Some(entry) = self.read.pop_front() {
                 return Some(entry);
             }
-            let command = ChainCommand::Since { chain: self.chain.clone(), from: self.next, limit: READ_BLOCKS };
+            // Also what had arrived before: the chain is gone, and another may have its name.
+            if self.news.ended.load(Ordering::Acquire) {
+                return None;
+            }
+            let command = ChainCommand::Since { chain: self.chain.into(), from: self.next, limit: READ_BLOCKS };
             let (entries, next) = match self.node.ask(Command::Chain(command)).await.ok()? {
                 Answer::Chain(ChainAnswer::Arrived { entries, next }) => (entries, next),
                 other => mismatch(&other),
             };
             self.read.extend(entries);
-            if std::mem::replace(&mut self.next, next) != next {
-                continue;
+            if std::mem::replace(&mut self.next, next) == next {
+                self.news.news.notified().await;
             }
-            if self.news.ended.load(Ordering::Acquire) {
-                return None;
-            }
-            self.news.news.notified().await;
         }
     }
 }
@@ -85,7 +86,7 @@ impl ChainSubscription {
 impl fmt::Debug for ChainSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChainSubscription")
-            .field("chain", &self.chain)
+            .field("chain", &self.chain.id)
             .field("from", &self.from())
             .finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 use walytis_core::public::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Rule, Sharing,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainName, ChainSummary, Rule, Sharing,
 };
 use walytis_core::query::{Ancestry, AncestryWalk, IdPrefix, Query};
 use walytis_core::{BlockId, FormatVersion};
@@ -101,7 +101,7 @@ impl Node {
     /// Lists the blocks of a chain that a query asks for, in its order. Nothing is read before [`ChainPager::next_page`].
     #[must_use]
     pub fn query_chain(&self, chain: &str, query: Query) -> ChainPager {
-        ChainPager::new(self.clone(), chain.to_owned(), query)
+        ChainPager::new(self.clone(), chain.into(), query)
     }
 
     /// How many blocks of a chain a query asks for. By positions, one author or one topic that is kept; any other query
@@ -110,13 +110,14 @@ impl Node {
     /// # Errors
     /// [`PublicError::Unknown`](crate::PublicError::Unknown).
     pub async fn count_chain(&self, chain: &str, query: Query) -> Result<u64, NodeError> {
-        let (mut blocks, mut after) = (0_u64, None);
+        let (mut chain, mut blocks, mut after) = (ChainName::from(chain), 0_u64, None);
         loop {
-            let command = ChainCommand::Count { chain: chain.to_owned(), query: Box::new(query.clone()), after };
-            let counted = match self.ask_chain(command).await? {
-                ChainAnswer::Counted(counted) => counted,
+            let command = ChainCommand::Count { chain, query: Box::new(query.clone()), after };
+            let (kept, counted) = match self.ask_chain(command).await? {
+                ChainAnswer::Counted(kept, counted) => (kept, counted),
                 other => mismatch(&other),
             };
+            chain = kept.into();
             blocks = blocks.saturating_add(counted.blocks);
             after = counted.next;
             if after.is_none() {
@@ -150,12 +151,12 @@ impl Node {
     /// # Errors
     /// [`PublicError::Unknown`](crate::PublicError::Unknown) or [`PublicError::NoBlock`](crate::PublicError::NoBlock).
     pub async fn ancestry(&self, chain: &str, a: BlockId, b: BlockId) -> Result<Ancestry, NodeError> {
-        let mut walk = Box::new(AncestryWalk::between(a, b));
+        let (mut chain, mut walk) = (ChainName::from(chain), Box::new(AncestryWalk::between(a, b)));
         loop {
-            let command = ChainCommand::Ancestry { chain: chain.to_owned(), walk };
+            let command = ChainCommand::Ancestry { chain, walk };
             match self.ask_chain(command).await? {
                 ChainAnswer::Ancestry(Ok(stands)) => return Ok(stands),
-                ChainAnswer::Ancestry(Err(further)) => walk = further,
+                ChainAnswer::Ancestry(Err((kept, further))) => (chain, walk) = (kept.into(), further),
                 other => mismatch(&other),
             }
         }
@@ -170,8 +171,8 @@ impl Node {
         let news = Arc::new(News::default());
         let command = Command::Chain(ChainCommand::Subscribe { chain: chain.to_owned() });
         self.request(Request::Command(command, Waiter::Follower(reply, Arc::clone(&news)))).await?;
-        let subscribed = self.answer(answered).await??;
-        Ok(ChainSubscription::new(self.clone(), chain.to_owned(), subscribed, news))
+        let (chain, subscribed) = self.answer(answered).await??;
+        Ok(ChainSubscription::new(self.clone(), chain, subscribed, news))
     }
 
     /// Opens an invitation to a chain, by which `uses` nodes may come in, or any number. With

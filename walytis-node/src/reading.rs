@@ -28,7 +28,7 @@ impl Node {
         let command =
             Command::Chain(ChainCommand::Delivery(DeliveryCommand::Open { chain: chain.clone(), name, start }));
         self.request(Request::Command(command, Waiter::Follower(reply, Arc::clone(&news)))).await?;
-        let subscribed = self.answer(answered).await??;
+        let (_, subscribed) = self.answer(answered).await??;
         Ok(ChainReader::new(self.clone(), chain, subscribed, news, reading))
     }
 

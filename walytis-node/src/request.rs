@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot, watch};
+use walytis_core::public::KeptChain;
 use walytis_core::{Address, NetworkError, Route};
 use walytis_core::{Progress, Ticket};
 
@@ -38,7 +39,7 @@ pub(crate) enum Waiter {
     /// Someone who wants to know whether the network can dial the address at all.
     Connect(Address, NetworkReply),
     /// Someone who wants to know that something arrived on a chain.
-    Follower(oneshot::Sender<Result<Subscribed, EngineError>>, Arc<News>),
+    Follower(oneshot::Sender<Result<(KeptChain, Subscribed), EngineError>>, Arc<News>),
     /// Someone who wants what arrives from now on.
     #[cfg(feature = "offchain")]
     Subscriber(oneshot::Sender<Result<Subscribed, EngineError>>, Arc<Deliveries>),

@@ -11,6 +11,7 @@ use crate::chain_subscription::News;
 #[cfg(feature = "offchain")]
 use crate::delivery::Deliveries;
 use crate::machine::{Answer, Delivery, EngineError};
+use crate::node::mismatch;
 use crate::request::{NetworkReply, Notice, Subscribed, Waiter};
 
 /// Everyone who waits. Whoever still does when it is dropped hears so.
@@ -53,12 +54,12 @@ impl Waiting {
             Some(Waiter::Connect(_, reply)) => drop(reply.send(Ok(()))),
             Some(Waiter::Follower(reply, news)) => {
                 let subscribed = answer.map(|answer| {
-                    let from = match answer {
-                        Answer::Chain(ChainAnswer::Subscribed { from }) => from,
-                        _ => 0,
+                    let (chain, from) = match answer {
+                        Answer::Chain(ChainAnswer::Subscribed { chain, from }) => (chain, from),
+                        other => mismatch(&other),
                     };
                     self.followers.insert(ticket, news);
-                    Subscribed { ticket, from, notices: self.notices.clone() }
+                    (chain, Subscribed { ticket, from, notices: self.notices.clone() })
                 });
                 drop(reply.send(subscribed));
             }
@@ -101,10 +102,15 @@ impl Waiting {
     /// Hands a delivery to its subscriber.
     pub(crate) fn deliver(&self, subscription: Ticket, delivery: Delivery) {
         match delivery {
-            // It is read from the store when the follower gets there, as is that there is no such chain any more.
-            Delivery::Chain(_) | Delivery::ChainEnded => {
+            // It is read from the store when the follower gets there.
+            Delivery::Chain(_) => {
                 if let Some(news) = self.followers.get(&subscription) {
                     news.tell();
+                }
+            }
+            Delivery::ChainEnded => {
+                if let Some(news) = self.followers.get(&subscription) {
+                    news.end();
                 }
             }
             #[cfg(feature = "offchain")]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_core::Rng as _;
-use walytis_node::layers::{Arrival, Arrivals, Item, Layer, LayerError};
+use walytis_node::layers::{Arrival, Arrivals, Item, Layer, LayerError, PAGE_BYTES};
 use walytis_node::{BlockId, Post};
 
 use late::Late;
@@ -56,6 +56,9 @@ async fn all(layer: &dyn Layer) -> Result<Vec<Item>, LayerError> {
         let Some(first) = page.first() else { return Ok(items) };
         assert!(first.position >= from, "a page begins at the position that was asked for, or behind it");
         assert!(page.is_sorted_by(|a, b| a.position < b.position), "a page is in the order of arrival");
+        let before_last = page.iter().rev().skip(1).filter_map(|item| item.post.as_ref());
+        let bytes: usize = before_last.map(|post| post.content.len()).sum();
+        assert!(bytes <= PAGE_BYTES, "a page ends once it has so much: {bytes} bytes before its last item");
         items.extend(page);
     }
 }

@@ -143,6 +143,15 @@ impl<'a, F: Open> Scene<'a, F> {
             let small = &post.content[..post.content.len().min(1000)];
             noise.extend([cut, flipped, [small, small].concat(), [small, &[0]].concat()].map(Post::new));
             noise.push(Post { topics: vec![b"other".to_vec()], content: small.to_vec() });
+            // What is small and names something may stand for much: the same often, and with its end, where the names are,
+            // once more and again.
+            if post.content.len() < 1000 {
+                let end = &post.content[post.content.len().saturating_sub(32)..];
+                let longer = [small, &end.repeat(6)].concat();
+                for content in [small.to_vec(), longer] {
+                    noise.extend(std::iter::repeat_n(Post { topics: post.topics.clone(), content }, 16));
+                }
+            }
             noise.push(Post { topics: vec![], content: post.content });
         }
         // More than one page of it.

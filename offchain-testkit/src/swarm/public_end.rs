@@ -22,7 +22,7 @@ impl Run {
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
             let query = Box::new(Query { order: Order::Listing, ..Query::default() });
-            let list = ChainCommand::List { chain: CHAIN.to_owned(), query, after, limit: 256 };
+            let list = ChainCommand::List { chain: CHAIN.into(), query, after, limit: 256 };
             let ChainAnswer::Page(page) = self.public_call(node, list)? else { return Ok(entries) };
             entries.extend(page.entries);
             if page.next.is_none() {

@@ -130,7 +130,7 @@ impl Reader {
             Stage::Idle => {}
             Stage::Opening(ticket) => match world.take_answer(node, ticket) {
                 None => self.stage = Stage::Opening(ticket),
-                Some(Ok(Answer::Chain(ChainAnswer::Subscribed { from }))) => {
+                Some(Ok(Answer::Chain(ChainAnswer::Subscribed { from, .. }))) => {
                     self.opened(from, node, asked)?;
                     self.read(world, node, ticket, from);
                 }

@@ -274,7 +274,7 @@ fn open(world: &mut World, node: NodeId) -> (Ticket, u64) {
     let ticket = world.ask(node, Command::Chain(ChainCommand::Delivery(open)));
     world.run_for(SOON_MS);
     match ok(world.take_answer(node, ticket)) {
-        Answer::Chain(ChainAnswer::Subscribed { from }) => (ticket, from),
+        Answer::Chain(ChainAnswer::Subscribed { from, .. }) => (ticket, from),
         other => panic!("{other:?}"),
     }
 }

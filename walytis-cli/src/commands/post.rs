@@ -221,7 +221,18 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     if file == Path::new("-") {
         return Ok(Box::new(io::stdin()));
     }
-    Ok(Box::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?))
+    let cannot = |error: &io::Error| {
+        // Who meant it as the text itself hears how that is given.
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => " (a text goes through standard input: echo 'TEXT' | walytis ... post NAME)",
+            _ => "",
+        };
+        format!("cannot read {}{hint}", file.display())
+    };
+    Ok(Box::new(File::open(file).map_err(|error| {
+        let context = cannot(&error);
+        anyhow::Error::new(error).context(context)
+    })?))
 }
 
 /// Reads the input on a thread of its own, for which the program does not wait when it ends.

@@ -272,6 +272,17 @@ pub fn contains(view: &Pending, id: BlockId) -> Result<bool, ChainError> {
     Ok(locate(view, id)?.is_some())
 }
 
+/// Whether a block is in the set of this chain. Whoever asks on behalf of a peer asks so: that a block of another chain is
+/// kept here is nobody's to be told.
+///
+/// # Errors
+/// [`ChainError`] if the store fails.
+pub fn contains_on(view: &Pending, chain: ChainId, id: BlockId) -> Result<bool, ChainError> {
+    let Some(found) = locate(view, id)? else { return Ok(false) };
+    let Some(genesis) = locate(view, chain.into())? else { return Ok(false) };
+    Ok(found.chain == genesis.chain)
+}
+
 /// Whether a chain is kept here.
 ///
 /// # Errors
@@ -364,13 +375,17 @@ fn load(view: &Pending, location: Location) -> Result<Option<StoredBlock>, Chain
     }))
 }
 
-/// The parents of a block that are not in the set. A block of a chain that is not kept here lacks its genesis.
+/// The parents of a block that are not in the set of its chain. One that is on another chain counts as missing, as if it were
+/// nowhere here: no answer tells whether it is.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn missing_parents(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockId>, ChainError> {
     let parents = locate_parents(view, block.header())?;
-    Ok(parents.into_iter().filter(|(_, location)| location.is_none()).map(|(parent, _)| parent).collect())
+    let chain = if parents.is_empty() { None } else { locate(view, block.chain().into())? };
+    let is_here = |location: &Location| chain.is_some_and(|genesis| genesis.chain == location.chain);
+    let missing = parents.into_iter().filter(|(_, location)| !location.as_ref().is_some_and(is_here));
+    Ok(missing.map(|(parent, _)| parent).collect())
 }
 
 /// All parents, and where they are kept; `None` for one that is not in the set.

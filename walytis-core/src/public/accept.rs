@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::join::Ended;
 use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::records::Meeting;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
@@ -102,7 +103,7 @@ impl PublicChains {
                 Err(_) => return Ok((new, false)),
             };
             let id = block.id();
-            if !seen.insert(id) || self.orphans.is_held(id) || chains::contains(desk.view, id)? {
+            if !seen.insert(id) || self.orphans.is_held(id) || chains::contains_on(desk.view, chain, id)? {
                 self.repeats = self.repeats.saturating_add(1);
                 if planted!(PublicDeliverTwice) {
                     self.fresh.push(Fresh { chain, id, from: Some(from) });
@@ -130,7 +131,7 @@ impl PublicChains {
             chains.append(&mut self.put_off);
         }
         for chain in chains {
-            self.join_complete(desk, chain, None)?;
+            self.join_complete(desk, chain, Ended::GoesOn)?;
             self.pull_if_behind(desk, chain)?;
         }
         Ok(())
@@ -208,7 +209,7 @@ impl PublicChains {
 
     /// Lets a block wait for others, or, if it is among them itself, for being released.
     fn hold(&mut self, from: PeerId, chain: ChainId, block: VerifiedBlock, missing: BTreeSet<BlockId>) {
-        let (id, bytes) = (block.id(), usize::try_from(bytes_of(&block)).unwrap_or(usize::MAX));
+        let (id, bytes) = (block.id(), block.memory_bytes());
         if self.orphans.add(from, id, (chain, block), bytes, missing) > 0 {
             self.reached(ChainLimit::Orphans);
             if let Some(peer) = self.peers.get_mut(&from) {
@@ -245,7 +246,7 @@ impl PublicChains {
         from: PeerId,
         block: &VerifiedBlock,
     ) -> Result<Taken, Trouble> {
-        if chains::contains(desk.view, block.id())? {
+        if chains::contains_on(desk.view, chain, block.id())? {
             return Ok(Taken::Known);
         }
         let author = block.header().author;

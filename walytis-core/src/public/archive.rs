@@ -3,8 +3,9 @@
 //! `docs/format.md` draws the bytes. What is decoded here is well-formed and no more: whether a block holds is asked where
 //! it is taken in.
 
+use super::entry::{ChainName, KeptChain};
 use super::event::ChainSummary;
-use crate::chains::query::IdPrefix;
+use crate::chains::query::{Cursor, IdPrefix};
 use crate::limits::{CONTENT_BYTES_MAX, HEADER_BYTES_MAX};
 use crate::{BlockError, BlockId, ChainId, CodecError, FormatFault, HYBRID_SIGNATURE_BYTES, RawBlock, codec};
 
@@ -237,17 +238,20 @@ impl ArchiveReader {
 pub enum ArchiveCommand {
     /// Reads blocks as they are kept, each after its parents, the genesis first. Answered by [`ArchiveAnswer::Blocks`].
     Read {
-        /// The chain, by its name or id.
-        chain: String,
+        /// The chain.
+        chain: ChainName,
         /// The first position.
         from: u64,
     },
-    /// Reads one block. Answered by [`ArchiveAnswer::Blocks`].
+    /// Looks for blocks whose ids begin so. Answered by [`ArchiveAnswer::Found`]: by what a part of the chain has, if the rest
+    /// takes long.
     Find {
-        /// The chain, by its name or id.
-        chain: String,
-        /// What the block's id begins with.
+        /// The chain.
+        chain: ChainName,
+        /// What the ids begin with.
         id: IdPrefix,
+        /// Where an earlier part ended; `None` for the first.
+        after: Option<Cursor>,
     },
     /// Takes blocks in, which this node's user asks for: a chain that is not here yet is followed from its genesis on.
     /// They are verified as a peer's are. Answered by [`ArchiveAnswer::Taken`] once those that hold are durable.
@@ -267,12 +271,21 @@ pub enum ArchiveCommand {
 pub enum ArchiveAnswer {
     /// Blocks as they are kept.
     Blocks {
-        /// The chain.
-        chain: ChainId,
-        /// The blocks.
+        /// The chain, by which more is asked for.
+        chain: KeptChain,
+        /// The blocks: at least one, if the chain has any from the position on that was asked for.
         blocks: Vec<RawBlock>,
         /// How many blocks the chain has here.
         length: u64,
+    },
+    /// Blocks that were looked for.
+    Found {
+        /// The chain, by which the search is gone on with.
+        chain: KeptChain,
+        /// The blocks, as they are kept: at most two.
+        blocks: Vec<RawBlock>,
+        /// Where to go on; `None` at the end.
+        next: Option<Cursor>,
     },
     /// Blocks were taken in.
     Taken {

@@ -3,8 +3,9 @@
 use super::publish::entry;
 use super::records::{Followed, Rules};
 use super::{
-    ArchiveCommand, ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainPage, ChainPeer, ChainSummary,
-    ChainTimer, DeliveryCommand, Desk, Fresh, GENESIS, PublicChains, PublicError, Rule, Standing, Sweep, subscribers,
+    ArchiveCommand, ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainName, ChainPage, ChainPeer,
+    ChainSummary, ChainTimer, DeliveryCommand, Desk, Fresh, GENESIS, KeptChain, PublicChains, PublicError, Rule,
+    Standing, Sweep, subscribers,
 };
 use crate::chains::query::{self, AncestryStep, AncestryWalk, Counted, Cursor, Query, Span};
 use crate::{
@@ -79,26 +80,27 @@ impl PublicChains {
                 self.post(desk, chain, topics, content).map(ChainAnswer::Posted)
             }
             ChainCommand::List { chain, query, after, limit } => {
-                let chain = self.find_followed(&chain)?;
+                let chain = self.find_named(&chain)?;
                 self.list(desk.view, chain, *query, after, limit).map(ChainAnswer::Page)
             }
             ChainCommand::Count { chain, query, after } => {
-                let chain = self.find_followed(&chain)?;
-                self.count(desk.view, chain, *query, after).map(ChainAnswer::Counted)
+                let chain = self.find_named(&chain)?;
+                let counted = self.count(desk.view, chain, *query, after)?;
+                Ok(ChainAnswer::Counted(self.kept(chain)?, counted))
             }
             ChainCommand::Ancestry { chain, walk } => {
-                let chain = self.find_followed(&chain)?;
-                Self::ancestry(desk.view, chain, walk)
+                let chain = self.find_named(&chain)?;
+                self.ancestry(desk.view, chain, walk)
             }
             ChainCommand::Since { chain, from, limit } => {
-                let chain = self.find_followed(&chain)?;
+                let chain = self.find_named(&chain)?;
                 self.since(desk.view, chain, from, limit)
             }
             ChainCommand::Subscribe { chain } => {
                 let chain = self.find_followed(&chain)?;
                 let from = chains::length(desk.view, chain)?;
                 self.subscriptions.insert(ticket, chain);
-                Ok(ChainAnswer::Subscribed { from })
+                Ok(ChainAnswer::Subscribed { chain: self.kept(chain)?, from })
             }
             ChainCommand::Unsubscribe { subscription } => {
                 self.subscriptions.remove(&subscription);
@@ -149,6 +151,21 @@ impl PublicChains {
             Some(Standing::Leaving) => Err(PublicError::Leaving),
             _ => Ok(chain),
         }
+    }
+
+    /// As [`PublicChains::find_followed`], of a chain that an answer named, too.
+    pub(super) fn find_named(&self, name: &ChainName) -> Result<ChainId, PublicError> {
+        match name {
+            ChainName::Text(text) => self.find_followed(text),
+            ChainName::Kept(kept) if self.kept(kept.id) == Ok(*kept) => self.find_followed(&kept.id.to_string()),
+            ChainName::Kept(kept) => Err(PublicError::Unknown(kept.id.to_string())),
+        }
+    }
+
+    /// A chain as answers name it.
+    pub(super) fn kept(&self, id: ChainId) -> Result<KeptChain, PublicError> {
+        let followed = self.chains.get(&id).ok_or(PublicError::NotPublic)?;
+        Ok(KeptChain { id, number: followed.number() })
     }
 
     pub(super) fn check_name(&self, name: &str) -> Result<(), PublicError> {
@@ -252,12 +269,20 @@ impl PublicChains {
         heads.sort_unstable();
         let rules = &followed.rules;
         let head_formats = chains::formats(view, &heads)?;
+        // Of the parents that the next block will have: with many heads, not those that are told here. A chain that is being
+        // deleted has no next block, and no whole set.
+        let next_format = if followed.standing == Standing::Leaving {
+            followed.format
+        } else {
+            let next = Self::draft(view, chain, followed.author.public(), Vec::new(), Vec::new())?;
+            chains::format_at(view, &next.place, followed.format)?.version
+        };
         Ok(ChainDetails {
             summary: self.summary(view, chain)?,
             author: followed.author.public(),
             heads,
             head_count: chains::head_count(view, chain)?,
-            next_format: head_formats.last().map_or(followed.format, |newest| followed.format.max(*newest)),
+            next_format,
             head_formats,
             peers,
             serves_anyone: !rules.only_invited,
@@ -321,7 +346,7 @@ impl PublicChains {
         let followed = self.chains.get(&chain).ok_or(PublicError::NotPublic)?;
         let page = query::page(view, chain, &without_genesis(query), after, limit.clamp(1, PAGE_ENTRIES))?;
         let entries = page.blocks.iter().filter_map(entry).filter(|entry| followed.shows(&entry.author)).collect();
-        Ok(ChainPage { entries, next: page.next })
+        Ok(ChainPage { chain: self.kept(chain)?, entries, next: page.next })
     }
 
     fn count(
@@ -338,17 +363,22 @@ impl PublicChains {
     }
 
     /// Takes the next step of a walk. Blocks that are not shown can be asked about: they are ancestors of others.
-    fn ancestry(view: &Pending, chain: ChainId, mut walk: Box<AncestryWalk>) -> Result<ChainAnswer, PublicError> {
+    fn ancestry(
+        &self,
+        view: &Pending,
+        chain: ChainId,
+        mut walk: Box<AncestryWalk>,
+    ) -> Result<ChainAnswer, PublicError> {
         match walk.go_on(view, chain)? {
             AncestryStep::Known(stands) => Ok(ChainAnswer::Ancestry(Ok(stands))),
-            AncestryStep::GoOn => Ok(ChainAnswer::Ancestry(Err(walk))),
+            AncestryStep::GoOn => Ok(ChainAnswer::Ancestry(Err((self.kept(chain)?, walk)))),
             AncestryStep::Unknown(block) => Err(PublicError::NoBlock(block)),
         }
     }
 
     fn since(&self, view: &Pending, chain: ChainId, from: u64, limit: usize) -> Result<ChainAnswer, PublicError> {
         let query = Query { positions: Span { from, to: u64::MAX }, ..Query::default() };
-        let ChainPage { entries, next } = self.list(view, chain, query, None, limit)?;
+        let ChainPage { entries, next, .. } = self.list(view, chain, query, None, limit)?;
         let next = match next.and_then(Cursor::position) {
             Some(last) => last.saturating_add(1),
             None => chains::length(view, chain)?.max(from),

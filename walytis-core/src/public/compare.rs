@@ -179,7 +179,7 @@ impl PublicChains {
         }
         let mut all_known = !heads.is_empty();
         for head in heads {
-            all_known = all_known && chains::contains(desk.view, *head)?;
+            all_known = all_known && chains::contains_on(desk.view, chain, *head)?;
         }
         // Whoever has exactly these heads lacks what is not below them.
         if all_known {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::chains::query::{Cursor, Facts, Query};
-use crate::{AuthorKey, BlockId, BlockKind};
+use crate::{AuthorKey, BlockId, BlockKind, ChainId};
 
 /// One block as an application sees it.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,9 +43,42 @@ impl fmt::Debug for ChainEntry {
     }
 }
 
+/// A chain as it is kept here: what goes on step by step names it so. Another chain of the same name is another, and so is
+/// the same one once it was deleted and came back, since its blocks may have other positions then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptChain {
+    /// The chain.
+    pub id: ChainId,
+    /// The number that it has here. It is not given again while the program runs.
+    pub number: u32,
+}
+
+/// Which chain a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainName {
+    /// The one that has this local name or id now.
+    Text(String),
+    /// This one, or none.
+    Kept(KeptChain),
+}
+
+impl From<&str> for ChainName {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<KeptChain> for ChainName {
+    fn from(kept: KeptChain) -> Self {
+        Self::Kept(kept)
+    }
+}
+
 /// A part of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainPage {
+    /// The chain, by which the next page is asked for.
+    pub chain: KeptChain,
     /// The entries.
     pub entries: Vec<ChainEntry>,
     /// Where to go on; `None` at the end.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::archive::{ArchiveAnswer, ArchiveCommand, ImportError};
 use super::code::CodeError;
 use super::delivery::{DeliveryAnswer, DeliveryCommand, DeliveryError};
-use super::entry::{ChainEntry, ChainPage};
+use super::entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
 use super::timer::ChainTimer;
@@ -14,7 +14,8 @@ use crate::{
     Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, PeerId, Progress, StoreError, Ticket,
 };
 
-/// What an application asks for. A chain is named by its local name or its id.
+/// What an application asks for. A chain is named by its local name or its id; by [`KeptChain`], where an answer is gone on
+/// with.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChainCommand {
@@ -48,7 +49,7 @@ pub enum ChainCommand {
     /// Lists the blocks that a query asks for. Answered by [`ChainAnswer::Page`].
     List {
         /// The chain.
-        chain: String,
+        chain: ChainName,
         /// Which blocks, and in which order.
         query: Box<Query>,
         /// Where an earlier page of the same query ended; `None` for the first.
@@ -59,7 +60,7 @@ pub enum ChainCommand {
     /// Counts the blocks that a query asks for. Answered by [`ChainAnswer::Counted`]: a part of them, if that takes long.
     Count {
         /// The chain.
-        chain: String,
+        chain: ChainName,
         /// Which blocks.
         query: Box<Query>,
         /// Where an earlier part of the same count ended; `None` for the first.
@@ -68,14 +69,14 @@ pub enum ChainCommand {
     /// Asks how two blocks stand to each other. Answered by [`ChainAnswer::Ancestry`]: by how far it got, if that takes long.
     Ancestry {
         /// The chain.
-        chain: String,
+        chain: ChainName,
         /// The two blocks, and how far an earlier step got.
         walk: Box<AncestryWalk>,
     },
     /// Gives what has arrived here, in that order. Answered by [`ChainAnswer::Arrived`].
     Since {
         /// The chain.
-        chain: String,
+        chain: ChainName,
         /// The first position.
         from: u64,
         /// How many blocks are looked at, up to 256; it also ends after about 4 MiB of content.
@@ -325,7 +326,8 @@ pub struct ChainDetails {
     pub heads: Vec<BlockId>,
     /// How many heads there are.
     pub head_count: u64,
-    /// The format version of this node's next block here: the one that is wished for, or the newest of the heads'.
+    /// The format version of this node's next block here: the one that is wished for, or the newest of its
+    /// parents'.
     pub next_format: FormatVersion,
     /// The format versions of the heads above, ascending, each once.
     pub head_formats: Vec<FormatVersion>,
@@ -390,10 +392,10 @@ pub enum ChainAnswer {
     Posted(BlockId),
     /// A part of a listing.
     Page(ChainPage),
-    /// How many blocks a query asks for, or a part of them.
-    Counted(Counted),
-    /// How the first block stands to the second; or the walk to go on with, if that is not known yet.
-    Ancestry(Result<Ancestry, Box<AncestryWalk>>),
+    /// How many blocks of the chain a query asks for, or a part of them.
+    Counted(KeptChain, Counted),
+    /// How the first block stands to the second; or the walk to go on with on the chain, if that is not known yet.
+    Ancestry(Result<Ancestry, (KeptChain, Box<AncestryWalk>)>),
     /// What has arrived.
     Arrived {
         /// The blocks that are shown, in the order of their arrival.
@@ -403,6 +405,8 @@ pub enum ChainAnswer {
     },
     /// Blocks from this position on will be delivered.
     Subscribed {
+        /// The chain.
+        chain: KeptChain,
         /// The position.
         from: u64,
     },

@@ -1,5 +1,6 @@
 //! Completing chains: heads, and asking for what is behind them.
 
+use super::join::Ended;
 use super::limits::{STRAYS_MAX, pause_ms};
 use super::{
     ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
@@ -77,8 +78,9 @@ impl PublicChains {
         ours.sort_unstable();
         let mut all_known = true;
         for head in &heads {
-            all_known &= chains::contains(desk.view, *head)?;
+            all_known &= chains::contains_on(desk.view, chain, *head)?;
         }
+        self.inviter_told(peer, chain, &heads);
         // It lacks something that it was not told, or did not hear of.
         let differ = heads != ours && ours.len() <= IDS_MAX && heads.len() < IDS_MAX;
         if let Some(known) = self.peers.get_mut(&peer) {
@@ -88,7 +90,7 @@ impl PublicChains {
             self.worked(peer, ours.len());
             self.tell_heads(desk, peer, chain)?;
         }
-        self.join_complete(desk, chain, None)?;
+        self.join_complete(desk, chain, Ended::GoesOn)?;
         // Whether anybody else has more was asked when they told.
         if all_known || planted!(PublicIgnoreHeads) { Ok(()) } else { self.pull_if_behind(desk, chain) }
     }
@@ -190,7 +192,7 @@ impl PublicChains {
             |id| if self.waiting.contains(&chain) { self.orphans.contains(id) } else { self.orphans.is_held(id) };
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain));
         for head in told.map(Vec::as_slice).unwrap_or_default() {
-            if !chains::contains(desk.view, *head)? && !waits(*head) {
+            if !chains::contains_on(desk.view, chain, *head)? && !waits(*head) {
                 return Ok(true);
             }
         }
@@ -213,7 +215,7 @@ impl PublicChains {
         // What it told of and is here: neither that nor what is below has to come.
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
         for head in told {
-            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains(desk.view, head)? {
+            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains_on(desk.view, chain, head)? {
                 have.push(head);
             }
         }
@@ -290,8 +292,10 @@ impl PublicChains {
             self.reached(ChainLimit::Waits);
         }
         self.pulls.remove(&chain);
-        if let Some(known) = self.peers.get_mut(&peer) {
-            // It does not answer: what it told is worth nothing until it tells again.
+        // It does not answer: what it told is worth nothing until it tells again. That of a join's inviter is: when somebody
+        // else has had a turn, it is asked again.
+        let invites = self.joins.get(&chain).is_some_and(|join| join.receives_from(peer));
+        if let Some(known) = self.peers.get_mut(&peer).filter(|_| !invites) {
             known.announced.remove(&chain);
         }
         self.pull_if_behind(desk, chain)

@@ -7,8 +7,8 @@ use super::accept::bytes_of;
 use super::archive::{ArchiveAnswer, ArchiveCommand, ImportError};
 use super::join::free_name;
 use super::records::Followed;
-use super::{Desk, Fresh, PublicChains, PublicError, Standing};
-use crate::chains::query::{self, Found, IdPrefix};
+use super::{ChainName, Desk, Fresh, PublicChains, PublicError, Standing};
+use crate::chains::query::{self, Cursor, IdPrefix, Query};
 use crate::{AuthorSecret, BlockKind, ChainError, ChainId, ParsedBlock, Pending, RawBlock, VerifiedBlock, chains};
 
 /// A page of blocks ends once it has this many, or this many bytes.
@@ -60,35 +60,38 @@ impl PublicChains {
     ) -> Result<ArchiveAnswer, PublicError> {
         match command {
             ArchiveCommand::Read { chain, from } => self.raw_blocks(desk.view, &chain, from),
-            ArchiveCommand::Find { chain, id } => self.raw_block(desk.view, &chain, id),
+            ArchiveCommand::Find { chain, id, after } => self.find_by_id(desk.view, &chain, id, after),
             ArchiveCommand::Take { chain, name, blocks } => self.import(desk, chain, name, blocks),
         }
     }
 
-    fn raw_blocks(&self, view: &Pending, chain: &str, from: u64) -> Result<ArchiveAnswer, PublicError> {
-        let chain = self.find_followed(chain)?;
+    fn raw_blocks(&self, view: &Pending, chain: &ChainName, from: u64) -> Result<ArchiveAnswer, PublicError> {
+        let chain = self.find_named(chain)?;
         let length = chains::length(view, chain)?;
         let (mut blocks, mut bytes) = (Vec::new(), 0_u64);
         for position in from..length.min(from.saturating_add(PAGE_BLOCKS)) {
             if bytes >= PAGE_BYTES {
                 break;
             }
-            let Some(stored) = chains::block_at(view, chain, position)? else { break };
+            let missing = ChainError::Inconsistent { id: chain.into(), what: "its chain lacks a block in the middle" };
+            let stored = chains::block_at(view, chain, position)?.ok_or(missing)?;
             bytes = bytes.saturating_add(bytes_of(&stored.block));
             blocks.push(stored.block.raw().clone());
         }
-        Ok(ArchiveAnswer::Blocks { chain, blocks, length })
+        Ok(ArchiveAnswer::Blocks { chain: self.kept(chain)?, blocks, length })
     }
 
-    fn raw_block(&self, view: &Pending, chain: &str, id: IdPrefix) -> Result<ArchiveAnswer, PublicError> {
-        let chain = self.find_followed(chain)?;
-        let stored = match query::by_prefix(view, chain, id)? {
-            Found::One(stored) => stored,
-            Found::None => return Err(ImportError::NotFound(id).into()),
-            Found::Several(_) => return Err(ImportError::Several(id).into()),
-        };
-        let length = chains::length(view, chain)?;
-        Ok(ArchiveAnswer::Blocks { chain, blocks: vec![stored.block.raw().clone()], length })
+    fn find_by_id(
+        &self,
+        view: &Pending,
+        chain: &ChainName,
+        id: IdPrefix,
+        after: Option<Cursor>,
+    ) -> Result<ArchiveAnswer, PublicError> {
+        let chain = self.find_named(chain)?;
+        let page = query::page(view, chain, &Query { id, ..Query::default() }, after, 2)?;
+        let blocks = page.blocks.iter().map(|stored| stored.block.raw().clone()).collect();
+        Ok(ArchiveAnswer::Found { chain: self.kept(chain)?, blocks, next: page.next })
     }
 
     fn import(
@@ -137,10 +140,8 @@ impl PublicChains {
     ) -> Result<bool, Trouble> {
         // What is here is passed over without asking its signature again: so an import that goes on is quick.
         let id = crate::Header::id_of(&raw.header);
-        if self.chains.contains_key(&chain) && chains::contains(desk.view, id)? {
-            let stored = chains::block(desk.view, id)?;
-            let same = stored.is_some_and(|stored| stored.block.chain() == chain);
-            return if same { Ok(false) } else { Err(ImportError::Foreign { id }.into()) };
+        if self.chains.contains_key(&chain) && chains::contains_on(desk.view, chain, id)? {
+            return Ok(false);
         }
         let block = verified(raw, chain)?;
         if !chains::missing_parents(desk.view, &block)?.is_empty() {
@@ -149,16 +150,16 @@ impl PublicChains {
         if !self.chains.contains_key(&chain) {
             self.follow_imported(desk, chain, name).map_err(Trouble::Ours)?;
         }
-        let Some(followed) = self.chains.get_mut(&chain) else { return Ok(false) };
+        let Some(followed) = self.chains.get(&chain) else { return Ok(false) };
         if followed.bytes.saturating_add(bytes_of(&block)) > followed.rules.limits.chain_bytes_max {
             return Err(ImportError::Full.into());
         }
-        // A join that broke off was waiting for just these.
-        if followed.standing == Standing::Joining {
+        self.insert_other(desk, chain, &block, self.me)?;
+        // A join that broke off was waiting for just these. What was refused changes nothing.
+        if let Some(followed) = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Joining) {
             followed.standing = Standing::Followed;
             followed.touch();
         }
-        self.insert_other(desk, chain, &block, self.me)?;
         self.fresh.push(Fresh { chain, id, from: None });
         self.orphans.arrived(id);
         Ok(true)

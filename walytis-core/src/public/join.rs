@@ -7,7 +7,7 @@ use super::limits::{CHAINS_MAX, LISTED_MAX};
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow, Meeting};
 use super::{ChainAnswer, ChainEffect, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, AuthorSecret, ChainId, PeerId, Progress, Ticket, chains};
+use crate::{Address, AuthorSecret, BlockId, ChainId, PeerId, Progress, Ticket, chains};
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
@@ -26,11 +26,23 @@ enum Phase {
     Receiving(PeerId),
 }
 
+/// What came of an exchange.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It is not over, or it brought something: what is still missing is asked for anew.
+    GoesOn,
+    /// All that this peer had to send has come, and nothing of it was new: what is not here cannot be taken in.
+    Exhausted(PeerId),
+}
+
 /// A join under way.
 pub(super) struct Joining {
     pub(super) ticket: Ticket,
     code: ChainCode,
     phase: Phase,
+    /// The heads that the inviter who has let us in told last; `None` until it has told any. They are kept here, because
+    /// what is known of a peer is forgotten once it is slow, and nobody else says what this one has.
+    told: Option<Vec<BlockId>>,
     /// Counts signs of life.
     seen: u64,
     /// Addresses that could not be reached.
@@ -47,7 +59,7 @@ impl Joining {
         self.code.inviters.iter().any(|inviter| inviter.peer == peer)
     }
 
-    /// Whether this inviter has let us in, and sends the chain's blocks.
+    /// Whether this peer has let us in, and is the one whose blocks make the join complete.
     pub(super) fn receives_from(&self, peer: PeerId) -> bool {
         self.phase == Phase::Receiving(peer)
     }
@@ -105,6 +117,7 @@ impl PublicChains {
             ticket,
             code,
             phase: Phase::Dialling,
+            told: None,
             seen: 0,
             failed: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -189,6 +202,7 @@ impl PublicChains {
             return Ok(());
         };
         join.phase = Phase::Receiving(peer);
+        join.told = None;
         self.alive(desk, chain);
         // Its heads follow, and with them the exchange begins.
         self.share(desk, peer, chain)
@@ -256,40 +270,54 @@ impl PublicChains {
         }
     }
 
-    /// Something of a chain that is being joined has arrived.
+    /// A portion of a chain that is being joined has arrived. It is a sign of life if it is the inviter's or brought
+    /// something: so nobody else keeps a join going without end.
     pub(super) fn join_progressed(
         &mut self,
         desk: &mut Desk<'_>,
         chain: ChainId,
+        (from, new): (PeerId, u64),
         left: u64,
     ) -> Result<(), PublicError> {
-        let Some(ticket) = self.joins.get(&chain).map(|join| join.ticket) else { return Ok(()) };
+        let Some(join) = self.joins.get(&chain) else { return Ok(()) };
+        let (ticket, alive) = (join.ticket, new > 0 || join.receives_from(from));
         let blocks = chains::length(desk.view, chain)?;
         desk.out.push(ChainEffect::Progress { ticket, progress: Progress::Receiving { blocks, left } });
-        self.alive(desk, chain);
+        if alive {
+            self.alive(desk, chain);
+        }
         Ok(())
     }
 
-    /// The join is done once all that the inviter told of is here, whoever sent it. If an exchange with the inviter itself
-    /// has just ended, what is not here is nothing that this program can take in.
+    /// Notes the heads of the inviter that has let us in.
+    pub(super) fn inviter_told(&mut self, peer: PeerId, chain: ChainId, heads: &[BlockId]) {
+        if let Some(join) = self.joins.get_mut(&chain).filter(|join| join.receives_from(peer)) {
+            join.told = Some(heads.to_vec());
+        }
+    }
+
+    /// The join is done once all that the inviter told of is here, whoever sent it; before it has told what it has, it is not.
+    /// If an exchange with the inviter itself was exhausted, what is not here is nothing that this program can take in.
     pub(super) fn join_complete(
         &mut self,
         desk: &mut Desk<'_>,
         chain: ChainId,
-        ended: Option<PeerId>,
+        ended: Ended,
     ) -> Result<(), PublicError> {
-        let Some(Phase::Receiving(peer)) = self.joins.get(&chain).map(|join| join.phase) else { return Ok(()) };
-        let exchange_ended = ended == Some(peer);
-        let heads = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
-        let mut all_here = chains::contains(desk.view, chain.into())?;
-        for head in heads {
-            all_here = all_here && (exchange_ended || chains::contains(desk.view, head)?);
-        }
-        if !all_here {
-            if exchange_ended {
+        let Some(join) = self.joins.get(&chain) else { return Ok(()) };
+        let Phase::Receiving(peer) = join.phase else { return Ok(()) };
+        let exhausted = ended == Ended::Exhausted(peer);
+        if !chains::contains_on(desk.view, chain, chain.into())? {
+            if exhausted {
                 self.end_join(desk, chain, PublicError::Interrupted);
             }
             return Ok(());
+        }
+        let Some(told) = &join.told else { return Ok(()) };
+        for head in told {
+            if !exhausted && !self.orphans.is_held(*head) && !chains::contains_on(desk.view, chain, *head)? {
+                return Ok(());
+            }
         }
         let Some(join) = self.joins.remove(&chain) else { return Ok(()) };
         let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };

@@ -21,7 +21,7 @@ pub const PEERS_MAX: usize = 32;
 /// The most pieces of evidence of forks that are kept of a chain.
 pub const EQUIVOCATIONS_MAX: usize = 256;
 
-/// The most bytes of blocks that wait for their parents, of all peers together.
+/// The most bytes of memory that blocks which wait for their parents take, of all peers together.
 pub const ORPHAN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How many authors are counted at once. Those that have not written for longest make room.

@@ -46,7 +46,7 @@ pub use delivery::{
     DeliveryAnswer, DeliveryCommand, DeliveryError, LETTERS_MAX, Letter, REASON_BYTES_MAX, SUBSCRIPTIONS_MAX, Start,
     SubscriptionSummary,
 };
-pub use entry::{ChainEntry, ChainPage};
+pub use entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 pub use event::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, Equivocation,
     PublicError, Rule, Sharing, Standing,
@@ -398,7 +398,7 @@ impl PublicChains {
         &self.limits
     }
 
-    /// How many bytes of blocks are held that wait for their parents: at most
+    /// How many bytes of memory the blocks take that wait for their parents: at most
     /// [`ORPHAN_BYTES_PER_PEER_MAX`](crate::ORPHAN_BYTES_PER_PEER_MAX) a connected peer, and [`ORPHAN_BYTES_MAX`] in all.
     #[must_use]
     pub fn orphan_bytes(&self) -> usize {

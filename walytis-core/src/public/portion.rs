@@ -1,5 +1,6 @@
 //! What a pull brings, a portion at a time.
 
+use super::join::Ended;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, Pull};
 use crate::sync::WireBlock;
 use crate::{ChainId, PeerId, chains};
@@ -62,8 +63,8 @@ impl PublicChains {
             self.stalled.insert(chain);
             return Ok(());
         }
-        self.join_progressed(desk, chain, left)?;
         let new = chains::length(desk.view, chain)?.saturating_sub(before);
+        self.join_progressed(desk, chain, (peer, new), left)?;
         let gained = gained || new > 0;
         let known = known.saturating_add(self.repeats.saturating_sub(repeats));
         // Each block comes once, so more that were here already than there are at all is a peer that keeps the others
@@ -97,7 +98,8 @@ impl PublicChains {
             if self.full.contains(&chain) {
                 self.join_is_full(desk, chain);
             }
-            self.join_complete(desk, chain, Some(peer))?;
+            let exhausted = left == 0 && !gained && !again;
+            self.join_complete(desk, chain, if exhausted { Ended::Exhausted(peer) } else { Ended::GoesOn })?;
             self.pull_if_behind(desk, chain)?;
         } else if let Some(pull) = self.pulls.get_mut(&chain) {
             (pull.gained, pull.known) = (gained, known);

@@ -41,7 +41,7 @@ impl PublicChains {
     ) -> Result<(), PublicError> {
         let mut has_any = false;
         for id in have {
-            has_any = has_any || chains::contains(desk.view, *id)?;
+            has_any = has_any || chains::contains_on(desk.view, chain, *id)?;
         }
         // Who has none is not worth a walk: everything is one range.
         if !has_any {

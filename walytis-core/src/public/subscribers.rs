@@ -1,8 +1,8 @@
 //! Named subscriptions: how far each application has come on a chain, and what it could not handle.
 //!
-//! **Invariant:** a cursor is moved only by an acknowledgement, or in the batch that sets the block aside as a dead
-//! letter; so each block that is shown is handled, a dead letter, or still to come. **Invariant:** of one name there is one
-//! live reader.
+//! **Invariant:** a cursor is moved to a block by a failure of it, and behind it only by an acknowledgement, or in the batch
+//! that sets it aside as a dead letter; so each block that is shown is handled, a dead letter, or still to come.
+//! **Invariant:** of one name there is one live reader.
 
 use serde::{Deserialize, Serialize};
 
@@ -216,7 +216,7 @@ impl PublicChains {
         };
         self.live.insert(ticket, Live { chain, place });
         self.subscriptions.insert(ticket, chain);
-        Ok(ChainAnswer::Subscribed { from })
+        Ok(ChainAnswer::Subscribed { chain: self.kept(chain)?, from })
     }
 
     /// A live subscription and its row.
@@ -335,6 +335,8 @@ impl PublicChains {
                 place.write_letter(desk.view, position, &LetterRow { tries, failed_at_ms, again: false, reason });
             }
         } else {
+            // What was handed out before is handled, also if the program ends before the next try.
+            row.reach(desk.view, chain, position)?;
             row.tried = position;
             row.tries = tries;
         }
@@ -430,11 +432,18 @@ impl PublicChains {
 }
 
 impl SubscriptionRow {
-    /// Moves the cursor behind a block that is on the chain.
-    fn pass(&mut self, view: &Pending, chain: ChainId, position: u64) -> Result<(), PublicError> {
+    /// Moves the cursor to a block that is on the chain.
+    fn reach(&mut self, view: &Pending, chain: ChainId, position: u64) -> Result<(), PublicError> {
         if position >= chains::length(view, chain)? {
             return Err(DeliveryError::NotDelivered(position).into());
         }
+        self.next = position;
+        Ok(())
+    }
+
+    /// Moves the cursor behind a block that is on the chain.
+    fn pass(&mut self, view: &Pending, chain: ChainId, position: u64) -> Result<(), PublicError> {
+        self.reach(view, chain, position)?;
         self.next = position.saturating_add(1);
         self.tried = self.next;
         self.tries = 0;

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use walytis_core::engine::{Command, Effect, Event};
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, JoinRefusal, PublicMessage, Sharing};
+use walytis_core::reconcile::{Compare, Salt};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Engine, Hash, HybridSecret, ORPHAN_BYTES_PER_PEER_MAX,
@@ -377,4 +378,60 @@ fn strangers_that_are_said_to_be_near_are_dialled_a_few_at_a_time() {
     assert_eq!(dialled(0, near(0)), 16);
     assert_eq!(dialled(59_000, near(50)), 0);
     assert_eq!(dialled(600_000, near(100)), 10, "one a minute");
+}
+
+/// Whoever shares a public chain learns nothing about what else is kept here: a block of another chain is answered for like
+/// one that is nowhere.
+#[test]
+fn what_is_kept_of_other_chains_changes_no_answer() {
+    let group = Draft {
+        kind: BlockKind::Operation,
+        place: Place::Genesis([5; 32]),
+        foreign: Vec::new(),
+        topics: Vec::new(),
+        content: b"a group".to_vec(),
+    };
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let genesis = group.sign(&author(5), &HybridSecret::generate(&mut rng), Timestamp(1), &mut rng).unwrap();
+    let id = genesis.id();
+    type Question = fn(ChainId, BlockId, &VerifiedBlock) -> Vec<u8>;
+    let questions: &[(&str, Question)] = &[
+        ("heads", |chain, id, _| PublicMessage::Sync(SyncMessage::Heads { chain, heads: vec![id] }).frame()),
+        ("some of its heads", |chain, id, _| {
+            let mut heads = vec![chain.into(), id];
+            heads.sort_unstable();
+            PublicMessage::Sync(SyncMessage::Heads { chain, heads }).frame()
+        }),
+        ("what the peer has", |chain, id, _| PublicMessage::Sync(SyncMessage::Pull { chain, have: vec![id] }).frame()),
+        ("heads of a comparison", |chain, id, _| {
+            let compare = Compare { salt: Salt([1; 8]), goes_on: false, told: Vec::new() };
+            PublicMessage::Sync(SyncMessage::Compare { chain, heads: vec![id], compare }).frame()
+        }),
+        ("a parent", |chain, id, _| pushed(chain, block(chain, vec![id], None, &author(1), b"x").raw().clone())),
+        ("the previous block", |chain, id, _| {
+            pushed(chain, block(chain, vec![], Some((id, 0)), &author(5), b"x").raw().clone())
+        }),
+        ("the block itself", |chain, _, genesis| pushed(chain, genesis.raw().clone())),
+    ];
+    for (what, question) in questions {
+        let answers = [false, true].map(|held| {
+            let (mut net, chain, enemy) = with_enemy(21, 2);
+            net.kill(0);
+            if held {
+                let mut view = net.view(0);
+                chains::insert(&mut view, &genesis).unwrap();
+                let (_, batch) = view.close_step().unwrap();
+                net.store(0).commit(&batch).unwrap();
+            }
+            net.start(0);
+            net.link(enemy, 0);
+            net.run(1_000);
+            net.mail(enemy);
+            net.send(enemy, 0, question(chain, id, &genesis));
+            net.run(15_000);
+            (net.mail(enemy), net.connected(enemy, 0), net.engine(0).public().orphan_bytes())
+        });
+        assert!(!answers[1].0.is_empty() || *what != "what the peer has", "there is an answer");
+        assert_eq!(answers[0], answers[1], "{what}");
+    }
 }

@@ -92,6 +92,13 @@ impl Memory {
         damaged.unwrap().1.truncate(3);
     }
 
+    /// Takes a table's n-th row away.
+    pub(crate) fn lose(&self, table: &str, row: usize) {
+        let mut rows = self.0.lock().unwrap();
+        let lost = rows.keys().filter(|(of, _)| of.name == table).nth(row).unwrap().clone();
+        rows.remove(&lost);
+    }
+
     /// A copy of everything.
     pub(crate) fn copy(&self) -> Self {
         Self { rows: Mutex::new(self.rows.lock().unwrap().clone()), reads: AtomicUsize::new(0) }

@@ -314,7 +314,7 @@ fn what_is_not_shown_is_passed_in_steps() {
         .call(0, ChainCommand::Count { chain: "c".into(), query: Box::new(query), after: None })
         .unwrap()
     {
-        ChainAnswer::Counted(counted) => counted.blocks,
+        ChainAnswer::Counted(_, counted) => counted.blocks,
         other => panic!("{other:?}"),
     };
     assert_eq!(count(&mut net, Query::default()), 3);

@@ -339,3 +339,29 @@ fn version_zero_is_no_newer_one() {
     assert!(!net.connected(enemy, 0));
     assert_eq!(net.details(0).newer, 0);
 }
+
+/// With more heads than a block has parents, the next block may stand above a newer one that is not shown, or beside it.
+#[test]
+fn the_format_of_the_next_block_is_told_as_it_will_be() {
+    let mut told = BTreeMap::new();
+    for seed in 0..24 {
+        let (mut net, chain, enemy) = with_enemy(900 + seed, 2);
+        let moved = honest(&net, 0, chain, &author(1));
+        if seed % 2 == 0 {
+            push(&mut net, enemy, 0, &moved);
+            net.run(100);
+        }
+        crate::hostile::fan(&mut net, enemy, 0, 60);
+        net.run(1_000);
+        if seed % 2 == 1 {
+            push(&mut net, enemy, 0, &moved);
+            net.run(100);
+        }
+        let details = net.details(0);
+        assert_eq!((details.head_count, details.head_formats.len()), (62, 2));
+        let id = net.post(0, b"next");
+        assert_eq!(details.next_format, header(&net, 0, id).version, "seed {seed}");
+        *told.entry(details.next_format).or_insert(0) += 1;
+    }
+    assert_eq!(told.len(), 2, "both happen: {told:?}");
+}

@@ -4,11 +4,11 @@
 //! pieces and stands for the item. The pieces are written before their head, so they are among its ancestors: where it
 //! is, they are, but for those whose own content is still on its way in a private group.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use walytis_node::layers::{Arrival, Arrivals, Item, Layer, LayerError, PostLimits};
+use walytis_node::layers::{Arrival, Arrivals, Item, Layer, LayerError, PAGE_BYTES, PostLimits};
 use walytis_node::{BlockId, Post};
 
 /// The tags, so that what others write to the same chain is left alone.
@@ -19,6 +19,10 @@ const TAG_BYTES: usize = WHOLE.len();
 
 /// The most pieces of one content, which is held in memory when it is written or read.
 const PIECES_MAX: usize = 8;
+
+/// The most heads that arrivals remember to wait for a piece. Whoever may write can name pieces that never come; the oldest
+/// head makes room then, and is found by reading.
+const WAITING_MAX: usize = 1024;
 
 /// Contents of up to eight times what a post below holds.
 pub(crate) struct LargeContent {
@@ -53,7 +57,9 @@ impl LargeContent {
     /// The content of a head, or the piece that it waits for; `None` if it names what can be none.
     async fn put_together(&self, names: &[u8]) -> Result<Result<Vec<u8>, Option<BlockId>>, LayerError> {
         let (names, rest) = names.as_chunks::<32>();
-        if !rest.is_empty() || names.len() > PIECES_MAX {
+        // Each piece is written for one place: a head that names one twice would be a little that stands for much.
+        let is_twice = |(at, name): (usize, &[u8; 32])| names[..at].contains(name);
+        if !rest.is_empty() || names.len() > PIECES_MAX || names.iter().enumerate().any(is_twice) {
             return Ok(Err(None));
         }
         let mut content = Vec::new();
@@ -98,9 +104,15 @@ impl Layer for LargeContent {
             let page = self.below.read(from).await?;
             let Some(last) = page.last() else { return Ok(Vec::new()) };
             from = last.position + 1;
-            let mut items = Vec::new();
+            let (mut items, mut bytes) = (Vec::new(), 0);
             for below in page {
-                items.extend(self.shown(below).await?.map(|(item, _)| item));
+                let Some((item, _)) = self.shown(below).await? else { continue };
+                bytes += item.post.as_ref().map_or(0, |post| post.content.len());
+                items.push(item);
+                // Heads are small where contents are large.
+                if bytes >= PAGE_BYTES {
+                    break;
+                }
             }
             if !items.is_empty() {
                 return Ok(items);
@@ -111,7 +123,7 @@ impl Layer for LargeContent {
     async fn arrivals(&self) -> Result<Box<dyn Arrivals>, LayerError> {
         let below = self.below.arrivals().await?;
         let overlay = Self { below: Arc::clone(&self.below) };
-        let mut waiting = BTreeSet::new();
+        let mut waiting = Waiting::default();
         // Heads that wait for a piece are few. An overlay with more to remember keeps an index of it in a store.
         let mut from = 0;
         'heads: loop {
@@ -122,13 +134,36 @@ impl Layer for LargeContent {
                 if head.position >= below.from() {
                     break 'heads;
                 }
-                let id = head.id;
+                let (id, position) = (head.id, head.position);
                 if let Some((_, Some(piece))) = overlay.shown(head).await? {
-                    waiting.insert((piece, id));
+                    waiting.insert(piece, id, position);
                 }
             }
         }
-        Ok(Box::new(LargeArrivals { overlay, below, taken: None, ready: VecDeque::new(), waiting }))
+        Ok(Box::new(LargeArrivals { overlay, below, taken: None, freed: VecDeque::new(), waiting }))
+    }
+}
+
+/// Heads that wait, by the piece for which they do, with their positions.
+#[derive(Default)]
+struct Waiting(BTreeMap<(BlockId, BlockId), u64>);
+
+impl Waiting {
+    fn insert(&mut self, piece: BlockId, head: BlockId, position: u64) {
+        self.0.insert((piece, head), position);
+        if self.0.len() > WAITING_MAX
+            && let Some((_, oldest)) = self.0.iter().map(|(pair, position)| (*position, *pair)).min()
+        {
+            self.0.remove(&oldest);
+        }
+    }
+
+    /// The heads that wait for a piece, and do no more.
+    fn take(&mut self, piece: BlockId) -> Vec<BlockId> {
+        let of_this = self.0.range((piece, BlockId([0; 32]))..=(piece, BlockId([u8::MAX; 32])));
+        let heads: Vec<BlockId> = of_this.map(|((_, head), _)| *head).collect();
+        heads.iter().for_each(|head| _ = self.0.remove(&(piece, *head)));
+        heads
     }
 }
 
@@ -137,39 +172,9 @@ struct LargeArrivals {
     below: Box<dyn Arrivals>,
     /// What was taken from below and is not dealt with: if `next` is cancelled meanwhile, it is still here.
     taken: Option<Arrival>,
-    ready: VecDeque<Arrival>,
-    waiting: BTreeSet<Waits>,
-}
-
-/// A piece, and a head that waits for it.
-type Waits = (BlockId, BlockId);
-
-impl LargeArrivals {
-    /// What follows from an arrival below, which heads wait for it no more, and which wait for what now. Nothing changes
-    /// before all of that is known.
-    async fn follow(&mut self, arrival: Arrival) -> Result<(Vec<Arrival>, Vec<Waits>, Vec<Waits>), LayerError> {
-        let (mut arrivals, mut waiting) = (Vec::new(), Vec::new());
-        let (Arrival::Item(below) | Arrival::Content(below)) = arrival else {
-            return Ok((arrivals, Vec::new(), waiting));
-        };
-        let id = below.id;
-        let of_this = self.waiting.range((id, BlockId([0; 32]))..).take_while(|(piece, _)| *piece == id);
-        let freed: Vec<Waits> = if below.post.is_some() { of_this.copied().collect() } else { Vec::new() };
-        if let Some((item, missing)) = self.overlay.shown(below).await? {
-            waiting.extend(missing.map(|piece| (piece, id)));
-            // What came without its post said nothing of what it is, so it was not shown before.
-            arrivals.push(Arrival::Item(item));
-        }
-        for (_, head) in freed.iter().copied() {
-            let Some(below) = self.overlay.below.item(head).await? else { continue };
-            let Some((item, missing)) = self.overlay.shown(below).await? else { continue };
-            waiting.extend(missing.map(|piece| (piece, head)));
-            if item.post.is_some() {
-                arrivals.push(Arrival::Content(item));
-            }
-        }
-        Ok((arrivals, freed, waiting))
-    }
+    /// Heads whose piece has come. They are put together one at a time, when they are asked for: each may be large.
+    freed: VecDeque<BlockId>,
+    waiting: Waiting,
 }
 
 #[async_trait]
@@ -180,8 +185,21 @@ impl Arrivals for LargeArrivals {
 
     async fn next(&mut self) -> Result<Option<Arrival>, LayerError> {
         loop {
-            if let Some(arrival) = self.ready.pop_front() {
-                return Ok(Some(arrival));
+            if let Some(head) = self.freed.front().copied() {
+                let Some(below) = self.overlay.below.item(head).await? else {
+                    self.freed.pop_front();
+                    continue;
+                };
+                let position = below.position;
+                let shown = self.overlay.shown(below).await?;
+                // Nothing changes before all of that is known.
+                self.freed.pop_front();
+                let Some((item, missing)) = shown else { continue };
+                missing.into_iter().for_each(|piece| self.waiting.insert(piece, head, position));
+                if item.post.is_some() {
+                    return Ok(Some(Arrival::Content(item)));
+                }
+                continue;
             }
             let arrival = match self.taken.clone() {
                 Some(arrival) => arrival,
@@ -190,11 +208,21 @@ impl Arrivals for LargeArrivals {
                     None => return Ok(None),
                 },
             };
-            let (arrivals, freed, waiting) = self.follow(arrival).await?;
+            let (Arrival::Item(below) | Arrival::Content(below)) = arrival else {
+                self.taken = None;
+                continue;
+            };
+            let (id, position, has_come) = (below.id, below.position, below.post.is_some());
+            let shown = self.overlay.shown(below).await?;
             self.taken = None;
-            freed.iter().for_each(|pair| _ = self.waiting.remove(pair));
-            self.waiting.extend(waiting);
-            self.ready.extend(arrivals);
+            if has_come {
+                self.freed.extend(self.waiting.take(id));
+            }
+            // What came without its post said nothing of what it is, so it was not shown before.
+            if let Some((item, missing)) = shown {
+                missing.into_iter().for_each(|piece| self.waiting.insert(piece, id, position));
+                return Ok(Some(Arrival::Item(item)));
+            }
         }
     }
 }

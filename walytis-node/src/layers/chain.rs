@@ -59,7 +59,7 @@ impl Layer for ChainLayer {
 
     async fn read(&self, mut from: u64) -> Result<Vec<Item>, LayerError> {
         loop {
-            let command = ChainCommand::Since { chain: self.chain.clone(), from, limit: READ_BLOCKS };
+            let command = ChainCommand::Since { chain: self.chain.as_str().into(), from, limit: READ_BLOCKS };
             let (entries, next) = match self.node.ask_chain(command).await? {
                 ChainAnswer::Arrived { entries, next } => (entries, next),
                 other => mismatch(&other),

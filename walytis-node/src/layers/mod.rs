@@ -59,7 +59,8 @@ pub trait Layer: Send + Sync {
     async fn item(&self, id: BlockId) -> Result<Option<Item>, LayerError>;
 
     /// The next items from a position on, in the order of their arrival here: at least one, unless there are none.
-    /// The page after it begins at the last one's position plus one.
+    /// The page after it begins at the last one's position plus one. A page ends with the item whose content brings it to
+    /// [`PAGE_BYTES`], so what anybody wrote below makes nobody hold more than that and one post.
     ///
     /// # Errors
     /// What the layer below says.
@@ -71,6 +72,9 @@ pub trait Layer: Send + Sync {
     /// What the layer below says.
     async fn arrivals(&self) -> Result<Box<dyn Arrivals>, LayerError>;
 }
+
+/// How many bytes of contents a page of a [`Layer`] has before its last item, at most.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A shared layer is a layer.
 #[async_trait]

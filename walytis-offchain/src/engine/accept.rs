@@ -88,7 +88,7 @@ impl Engine {
                 Ok(Taken::Orphan(_)) if planted!(DropOrphan) => {}
                 Ok(Taken::Orphan(missing)) => {
                     let Some(peer) = from else { continue };
-                    let bytes = wire.bytes();
+                    let bytes = wire.memory_bytes();
                     if self.orphans.add(peer, id, (chain, wire), bytes, missing) > 0 {
                         self.reached(Limit::Orphans);
                     }

@@ -71,7 +71,7 @@ impl Engine {
         ours.sort_unstable();
         let mut all_known = true;
         for head in &heads {
-            all_known &= chains::contains(&self.parts.view, *head)?;
+            all_known &= chains::contains_on(&self.parts.view, chain, *head)?;
         }
         // It lacks something that it was not told, or did not hear of. (Whoever knows all heads of the other, and has
         // others, holds more; so this goes back and forth at most once, if no list was cut.)
@@ -127,7 +127,7 @@ impl Engine {
         let mut from: Option<(u64, PeerId)> = None;
         for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
             for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
-                if !chains::contains(&self.parts.view, *head)? {
+                if !chains::contains_on(&self.parts.view, chain, *head)? {
                     let turn = (known.pulled, *peer);
                     from = Some(from.map_or(turn, |first| first.min(turn)));
                 }
@@ -144,7 +144,7 @@ impl Engine {
         // What it told of and is here: neither that nor what is below has to come. Beside many heads a sample is little.
         let told = self.peers.get(&peer).and_then(|known| known.announced.get(&chain)).cloned().unwrap_or_default();
         for head in told {
-            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains(&self.parts.view, head)? {
+            if have.len() < IDS_MAX && !have.contains(&head) && chains::contains_on(&self.parts.view, chain, head)? {
                 have.push(head);
             }
         }

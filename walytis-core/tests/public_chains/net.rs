@@ -94,7 +94,7 @@ impl Memory {
 
     /// Takes a table's n-th row away.
     pub(crate) fn lose(&self, table: &str, row: usize) {
-        let mut rows = self.0.lock().unwrap();
+        let mut rows = self.rows.lock().unwrap();
         let lost = rows.keys().filter(|(of, _)| of.name == table).nth(row).unwrap().clone();
         rows.remove(&lost);
     }

@@ -48,6 +48,8 @@ mod post;
 mod progress;
 mod reading;
 mod request;
+#[cfg(feature = "redb")]
+mod room;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod serve;
 mod shell;

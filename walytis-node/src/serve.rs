@@ -9,7 +9,7 @@ use walytis_core::{Address, NetworkError};
 
 use crate::error::NodeError;
 use crate::home::Home;
-use crate::node::Node;
+use crate::node::{Beside, Node};
 use crate::options::NodeOptions;
 use crate::places;
 use crate::wishes;
@@ -66,6 +66,7 @@ impl Home {
         notice: &mut (dyn FnMut(ServeNotice) + Send),
     ) -> Result<Node, NodeError> {
         let folder = self.folder.clone();
+        let room = self.room();
         let (store, engine) = self.engine()?;
         // A home that served before wishes were kept.
         let before = places::again(&engine.remembered_listening()?);
@@ -74,7 +75,8 @@ impl Home {
         let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), config)?;
         let closing = network.clone();
         let close = Box::pin(async move { closing.close().await });
-        let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), Some(close));
+        let beside = Beside { afterwards: Some(close), room: Some(room) };
+        let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), beside);
         match begin(&node, options, &folder, before, notice).await {
             Ok(()) => Ok(node),
             Err(error) => {

@@ -17,7 +17,14 @@ const NAME_CHARACTERS_MAX: usize = 64;
 /// A page of a listing ends once it has this many entries.
 const PAGE_ENTRIES: usize = 256;
 /// How many blocks are removed in one step: a commit of a few milliseconds.
-const SWEEP_BLOCKS: usize = 512;
+const SWEEP_BLOCKS: u64 = 512;
+
+/// How many blocks the first steps remove. A store needs room for what a step changes before it has back what the step
+/// removes, and a chain is often deleted because there is no more room.
+const SWEEP_BLOCKS_FIRST: u64 = 8;
+
+/// Later steps remove this share of what was removed before them: less than has become free by that, and soon the most.
+const SWEEP_SHARE: u64 = 32;
 
 impl PublicChains {
     /// Carries out a command, or begins to. The answer is among the effects.
@@ -403,8 +410,11 @@ impl PublicChains {
     pub(super) fn sweep(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
         let Some(chain) = self.sweeps.keys().next().copied() else { return Ok(()) };
         let number = self.chains.get(&chain).map(Followed::number);
-        let named = number.map_or(Ok(0), |number| subscribers::remove(desk.view, number, SWEEP_BLOCKS))?;
-        if named == 0 && chains::remove(desk.view, chain, SWEEP_BLOCKS)? == 0 {
+        let total = self.sweeps.get(&chain).map_or(0, |sweep| sweep.blocks);
+        let removed = total.saturating_sub(chains::length(desk.view, chain)?);
+        let step = usize::try_from((removed / SWEEP_SHARE).clamp(SWEEP_BLOCKS_FIRST, SWEEP_BLOCKS)).unwrap_or(1);
+        let named = number.map_or(Ok(0), |number| subscribers::remove(desk.view, number, step))?;
+        if named == 0 && chains::remove(desk.view, chain, step)? == 0 {
             if let Some(followed) = self.chains.remove(&chain) {
                 followed.remove(desk.view);
             }

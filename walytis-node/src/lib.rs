@@ -81,7 +81,7 @@ pub use pager::Pager;
 pub use peers::PeerDetails;
 pub use post::{Post, Posting};
 #[cfg(all(feature = "redb", feature = "libp2p"))]
-pub use serve::{ServeNotice, ServeOptions};
+pub use serve::{Accept, ServeNotice, ServeOptions};
 #[cfg(feature = "offchain")]
 pub use subscription::Subscription;
 

@@ -21,6 +21,8 @@ const ADDRESSES_WAIT: Duration = Duration::from_secs(1);
 /// How a home is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServeOptions {
+    /// Whether connections are accepted at all. What else stands here about listening is of no use without.
+    pub accept: Accept,
     /// Where to accept connections, such as `/ip4/0.0.0.0/tcp/4001` or `/ip6/::/udp/4001/quic-v1`. Empty: where the node
     /// listened last, or else on every interface over TCP and QUIC, at ports that the system chooses.
     pub listen: Vec<Address>,
@@ -29,6 +31,17 @@ pub struct ServeOptions {
     pub connect: Vec<Address>,
     /// How peers are found beyond that, and how they find this node. By default not at all.
     pub reach: Reach,
+}
+
+/// Whether a node accepts connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accept {
+    /// It does, where [`ServeOptions::listen`] says.
+    #[default]
+    Connections,
+    /// It dials others and listens nowhere. Where it listens the next time does not change. A connection that leads
+    /// through a relay stays one: to become a direct one, both sides have to accept connections.
+    Nothing,
 }
 
 /// What may be worth saying while a node begins to serve.
@@ -94,7 +107,23 @@ async fn begin(
     before: Vec<Address>,
     notice: &mut (dyn FnMut(ServeNotice) + Send),
 ) -> Result<(), NodeError> {
-    let mut wishes = options.listen;
+    if options.accept == Accept::Connections {
+        listen(node, options.listen, folder, before, notice).await?;
+    }
+    for address in options.connect {
+        node.connect(address).await?;
+    }
+    Ok(())
+}
+
+/// Listens where it is wished, where the node did before, or everywhere; and keeps in mind where.
+async fn listen(
+    node: &Node,
+    mut wishes: Vec<Address>,
+    folder: &Path,
+    before: Vec<Address>,
+    notice: &mut (dyn FnMut(ServeNotice) + Send),
+) -> Result<(), NodeError> {
     let mut listening = Vec::new();
     for place in &wishes {
         node.listen(place.clone()).await?;
@@ -116,9 +145,6 @@ async fn begin(
     let mut used = Vec::new();
     let wishes: Vec<Address> = wishes.iter().map(|wish| places::with_port(wish, &addresses, &mut used)).collect();
     wishes::keep(folder, &wishes);
-    for address in options.connect {
-        node.connect(address).await?;
-    }
     Ok(())
 }
 

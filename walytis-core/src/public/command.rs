@@ -161,7 +161,7 @@ impl PublicChains {
     pub(super) fn check_name(&self, name: &str) -> Result<(), PublicError> {
         let characters = name.chars().count();
         let fits = (1..=NAME_CHARACTERS_MAX).contains(&characters);
-        if !fits || name.chars().any(char::is_control) || name.trim() != name || name.parse::<ChainId>().is_ok() {
+        if !fits || name.chars().any(crate::is_unseen) || name.trim() != name || name.parse::<ChainId>().is_ok() {
             return Err(PublicError::BadName);
         }
         if self.chains.values().any(|chain| chain.name == name) {
@@ -273,6 +273,7 @@ impl PublicChains {
             blocked_authors: rules.blocked_authors.clone(),
             allowed_authors: rules.allowed_authors.clone(),
             limits: rules.limits,
+            full: self.full.contains(&chain) || followed.bytes >= rules.limits.chain_bytes_max,
             limits_reached: self.limits.clone(),
             newer: self.newer.get(&chain).copied().unwrap_or_default(),
             equivocations: followed.forks.clone(),

@@ -10,6 +10,7 @@ mod key_file;
 mod key_slot;
 mod names;
 mod open_error;
+mod recent;
 mod redb_errors;
 mod redb_store;
 mod root_row;
@@ -18,6 +19,7 @@ mod sealed_store;
 mod sealer;
 mod secrets;
 mod snapshot;
+mod writing;
 
 pub use directory::{KEYS_FILE, STORE_FILE, change_unlock, create, open};
 pub use disk::{Disk, FileDisk};

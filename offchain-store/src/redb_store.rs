@@ -3,10 +3,10 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, Durability, StorageError};
-use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
+use redb::{Database, DatabaseError, StorageError};
+use walytis_core::{Batch, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 use crate::backend::{Backend, check_header};
 use crate::disk::{Disk, FileDisk};
@@ -14,7 +14,8 @@ use crate::frozen_disk::FrozenDisk;
 use crate::guarded::{guarded, guarded_noting};
 use crate::open_error::OpenError;
 use crate::redb_errors::{io_error, store_error};
-use crate::snapshot::{Newest, definition};
+use crate::snapshot::Newest;
+use crate::writing::write;
 
 /// What redb may keep of the file in memory, in bytes. Its default of 1 GiB would be most of a phone's memory; this
 /// holds the upper levels of a tree of millions of rows, and a whole store of tens of thousands of small ones.
@@ -38,6 +39,8 @@ pub struct RedbStore {
     // `None` only when the file could not be opened anew after a failure.
     engine: RwLock<Option<Engine>>,
     poisoned: AtomicBool,
+    /// Held by whoever commits.
+    turn: Mutex<()>,
 }
 
 impl RedbStore {
@@ -80,7 +83,12 @@ impl RedbStore {
             Err(source) => Err(OpenError::Io { what: name.to_owned(), source }),
         };
         match opened {
-            Ok(database) => Ok(Self { disk, engine: RwLock::new(Some(database)), poisoned: AtomicBool::new(false) }),
+            Ok(database) => Ok(Self {
+                disk,
+                engine: RwLock::new(Some(database)),
+                poisoned: AtomicBool::new(false),
+                turn: Mutex::new(()),
+            }),
             Err(error) => {
                 // The opening has failed already: an error of closing would add nothing to it.
                 let _ = disk.close();
@@ -97,7 +105,9 @@ impl RedbStore {
         let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(engine) = engine else { return Err(unreadable()) };
         check_header(&*self.disk, WHOLE).map_err(while_open)?;
-        engine.check()
+        engine.check()?;
+        // That its log can be read is no matter of sums.
+        guarded_noting(WHOLE, &engine.panicked, || engine.newest.hold(&engine.database, |_| ()))
     }
 
     fn read<T>(&self, part: &str, work: impl Fn(&Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -160,11 +170,7 @@ impl RedbStore {
 
 impl Store for RedbStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(table.name, |engine| {
-            let Some(rows) = engine.newest.rows(&engine.database, table.name)? else { return Ok(None) };
-            let value = rows.get(key).map_err(|error| store_error(table.name, error))?;
-            Ok(value.map(|value| value.value().to_vec()))
-        })
+        self.read(table.name, |engine| engine.newest.get(&engine.database, table, key))
     }
 
     fn scan(&self, table: Table, range: KeyRange<'_>, limit: usize) -> Result<Vec<Record>, StoreError> {
@@ -195,21 +201,7 @@ impl Store for RedbStore {
         if table.keys == Keys::Ordered {
             return Err(StoreError::Unordered { table: table.name });
         }
-        let prefix = [clear, &first[..]].concat();
-        self.read(table.name, |engine| {
-            let Some(rows) = engine.newest.rows(&engine.database, table.name)? else { return Ok(Vec::new()) };
-            let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
-            let found = rows.range::<&[u8]>(from).map_err(|error| store_error(table.name, error))?;
-            let mut values = Vec::new();
-            for row in found.take(limit) {
-                let (key, value) = row.map_err(|error| store_error(table.name, error))?;
-                if !key.value().starts_with(&prefix) {
-                    break;
-                }
-                values.push(value.value().to_vec());
-            }
-            Ok(values)
-        })
+        self.read(table.name, |engine| engine.newest.by_prefix(&engine.database, table, (clear, first), limit))
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
@@ -219,16 +211,14 @@ impl Store for RedbStore {
         if batch.is_empty() {
             return Ok(());
         }
+        // What is logged depends on what is: one after the other.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let written = self.thaw().and_then(|()| {
             let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
             match engine.as_ref() {
-                Some(engine) => guarded_noting(WHOLE, &engine.panicked, || {
-                    // Pages that are read from are kept for the reader.
-                    engine.newest.let_go();
-                    let written = write(&engine.database, batch);
-                    engine.newest.let_go();
-                    written
-                }),
+                Some(engine) => {
+                    guarded_noting(WHOLE, &engine.panicked, || write(&engine.database, &engine.newest, batch))
+                }
                 None => Err(StoreError::Poisoned),
             }
         });
@@ -311,28 +301,6 @@ fn records<'a>(
         records.push(record);
     }
     Ok(records)
-}
-
-fn write(database: &Database, batch: &Batch) -> Result<(), StoreError> {
-    let mut transaction = database.begin_write().map_err(|error| store_error(WHOLE, error))?;
-    transaction.set_durability(Durability::Immediate).map_err(|error| store_error(WHOLE, error))?;
-    transaction.set_quick_repair(true);
-    // Opening a table costs more than a change of a row, a row that is replaced at once is not written at all, and rows that
-    // are neighbours are on one page.
-    let changes = batch.last_changes();
-    for of_one_table in changes.chunk_by(|left, right| left.table().name == right.table().name) {
-        let Some(first) = of_one_table.first() else { continue };
-        let name = first.table().name;
-        let mut rows = transaction.open_table(definition(name)).map_err(|error| store_error(name, error))?;
-        for change in of_one_table {
-            match change {
-                Change::Put { key, value, .. } => rows.insert(key.as_slice(), value.as_slice()).map(drop),
-                Change::Delete { key, .. } => rows.remove(key.as_slice()).map(drop),
-            }
-            .map_err(|error| store_error(name, error))?;
-        }
-    }
-    transaction.commit().map_err(|error| store_error(WHOLE, error))
 }
 
 fn open_frozen(disk: &Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {

@@ -36,33 +36,53 @@ pub enum CodecError {
 /// Encodes a value. Types that are encoded here have no case in which postcard fails.
 #[must_use]
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let encoded = postcard::serialize_with_flavor(value, Roomy(Vec::with_capacity(ROOM_BYTES)));
+    let encoded = postcard::serialize_with_flavor(value, Roomy { room: [0; ROOM_BYTES], used: 0, more: Vec::new() });
     debug_assert!(encoded.is_ok(), "our own types always encode");
     encoded.unwrap_or_default()
 }
 
-/// What most headers and rows fit into, in bytes: a vector that grows from nothing is moved half a dozen times.
+/// What most headers and rows fit into, in bytes.
 const ROOM_BYTES: usize = 384;
 
-/// Writes into a vector that has room already.
-struct Roomy(Vec<u8>);
+/// Writes where there is room already, and into a vector what does not fit there: a vector that grows from nothing is moved
+/// half a dozen times, and one that began too large once more.
+struct Roomy {
+    room: [u8; ROOM_BYTES],
+    used: usize,
+    /// All of it, once there is more than fits.
+    more: Vec<u8>,
+}
 
 impl Flavor for Roomy {
     type Output = Vec<u8>;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
+        self.try_extend(&[byte])
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        let end = self.used.saturating_add(bytes.len());
+        match self.room.get_mut(self.used..end).filter(|_| self.more.is_empty()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.used = end;
+            }
+            None => {
+                if self.more.is_empty() {
+                    self.more.extend_from_slice(self.room.get(..self.used).unwrap_or_default());
+                }
+                self.more.extend_from_slice(bytes);
+            }
+        }
         Ok(())
     }
 
     fn finalize(mut self) -> postcard::Result<Vec<u8>> {
-        self.0.shrink_to_fit();
-        Ok(self.0)
+        if self.more.is_empty() {
+            return Ok(self.room.get(..self.used).unwrap_or_default().to_vec());
+        }
+        self.more.shrink_to_fit();
+        Ok(self.more)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
+use crate::{Batch, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 /// The number of a batch, counted from 1 in each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,10 +38,18 @@ impl<T> Rows<T> {
         self.place(table).and_then(|place| self.0.get(place)).map(|(_, rows)| rows)
     }
 
-    fn insert(&mut self, table: Table, key: Vec<u8>, value: T) {
-        match self.place(table).and_then(|place| self.0.get_mut(place)) {
-            Some((_, rows)) => drop(rows.insert(key, value)),
-            None => self.0.push((table, BTreeMap::from([(key, value)]))),
+    /// Returns what was there before.
+    fn insert(&mut self, table: Table, key: Vec<u8>, value: T) -> Option<T> {
+        if let Some((_, rows)) = self.place(table).and_then(|place| self.0.get_mut(place)) {
+            return rows.insert(key, value);
+        }
+        self.0.push((table, BTreeMap::from([(key, value)])));
+        None
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) {
+        if let Some((_, rows)) = self.place(table).and_then(|place| self.0.get_mut(place)) {
+            rows.remove(key);
         }
     }
 
@@ -51,8 +59,8 @@ impl<T> Rows<T> {
     }
 }
 
-/// A row's newest value that is not durable yet; `None` if it was removed.
-type Value = Option<Vec<u8>>;
+/// A row's newest value that is not durable yet, `None` if it was removed, and the batch that it is in.
+type Newest = (BatchNumber, Option<Vec<u8>>);
 
 /// A row as it was read: its table, key and value.
 type Recent = (Table, Vec<u8>, Vec<u8>);
@@ -69,9 +77,12 @@ const RECENT_ROWS: usize = 8;
 /// [`Pending::close_step`] makes one batch of it. Batches become durable in the order of their numbers.
 pub struct Pending {
     store: Arc<dyn Store>,
-    step: Rows<Value>,
+    /// The open step.
     batch: Batch,
-    waiting: Rows<(BatchNumber, Value)>,
+    /// What was there before each change of it.
+    before: Vec<Option<Newest>>,
+    /// The open step and what is on its way.
+    rows: Rows<Newest>,
     batches: VecDeque<BatchNumber>,
     last: BatchNumber,
     /// Rows of indexes of ids that were read last: where a chain is, is asked again and again. Such rows stay as they are.
@@ -84,9 +95,9 @@ impl Pending {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            step: Rows::new(),
             batch: Batch::new(),
-            waiting: Rows::new(),
+            before: Vec::new(),
+            rows: Rows::new(),
             batches: VecDeque::new(),
             last: BatchNumber(0),
             recent: RefCell::default(),
@@ -98,10 +109,7 @@ impl Pending {
     /// # Errors
     /// As [`Store::get`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(value) = self.step.of(table).and_then(|rows| rows.get(key)) {
-            return Ok(value.clone());
-        }
-        if let Some((_, value)) = self.waiting.of(table).and_then(|rows| rows.get(key)) {
+        if let Some((_, value)) = self.rows.of(table).and_then(|rows| rows.get(key)) {
             return Ok(value.clone());
         }
         if table.keys != Keys::Hidden || table.rows != crate::Rows::Permanent {
@@ -174,20 +182,8 @@ impl Pending {
     /// The rows of a range that are under way, in its direction; `None` is a removed one.
     fn changed(&self, table: Table, range: KeyRange<'_>) -> Vec<(&[u8], Option<&[u8]>)> {
         let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (range.start, range.end);
-        let waiting = self.waiting.of(table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
-        let mut waiting = waiting.map(|(key, (_, value))| (key.as_slice(), value.as_deref())).peekable();
-        let step = self.step.of(table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
-        let mut changed = Vec::new();
-        for (key, value) in step.map(|(key, value)| (key.as_slice(), value.as_deref())) {
-            while let Some(earlier) = waiting.next_if(|(earlier, _)| *earlier <= key) {
-                // The open step replaces what waits.
-                if earlier.0 < key {
-                    changed.push(earlier);
-                }
-            }
-            changed.push((key, value));
-        }
-        changed.extend(waiting);
+        let rows = self.rows.of(table).into_iter().flat_map(|rows| rows.range::<[u8], _>(bounds));
+        let mut changed: Vec<_> = rows.map(|(key, (_, value))| (key.as_slice(), value.as_deref())).collect();
         if range.direction == Direction::Descending {
             changed.reverse();
         }
@@ -210,13 +206,9 @@ impl Pending {
         let prefix = [clear, &first[..]].concat();
         let begins = |key: &Vec<u8>| key.starts_with(&prefix);
         let from = (Bound::Included(&prefix[..]), Bound::Unbounded);
-        if let Some(rows) = self.waiting.of(table) {
+        if let Some(rows) = self.rows.of(table) {
             let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
             values.extend(found.filter_map(|(_, (_, value))| value.clone()));
-        }
-        if let Some(rows) = self.step.of(table) {
-            let found = rows.range::<[u8], _>(from).take_while(|(key, _)| begins(key));
-            values.extend(found.filter_map(|(_, value)| value.clone()));
         }
         values.sort_unstable();
         values.dedup();
@@ -224,11 +216,17 @@ impl Pending {
         Ok(values)
     }
 
+    /// The number of the open step's batch, if it comes to one.
+    pub(crate) const fn open(&self) -> BatchNumber {
+        BatchNumber(self.last.0.saturating_add(1))
+    }
+
     /// Writes a row in the open step.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         let (key, value) = (key.into(), value.into());
         self.note_change(table, &key);
-        self.step.insert(table, key.clone(), Some(value.clone()));
+        let newest = (self.open(), Some(value.clone()));
+        self.before.push(self.rows.insert(table, key.clone(), newest));
         self.batch.put(table, key, value);
     }
 
@@ -236,7 +234,8 @@ impl Pending {
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         let key = key.into();
         self.note_change(table, &key);
-        self.step.insert(table, key.clone(), None);
+        let newest = (self.open(), None);
+        self.before.push(self.rows.insert(table, key.clone(), newest));
         self.batch.delete(table, key);
     }
 
@@ -245,16 +244,11 @@ impl Pending {
         if self.batch.is_empty() {
             return None;
         }
-        let number = BatchNumber(self.last.0.saturating_add(1));
+        let number = self.open();
         self.last = number;
-        let batch = std::mem::take(&mut self.batch);
-        for (table, rows) in &mut self.step.0 {
-            for (key, value) in std::mem::take(rows) {
-                self.waiting.insert(*table, key, (number, value));
-            }
-        }
+        self.before.clear();
         self.batches.push_back(number);
-        Some((number, batch))
+        Some((number, std::mem::take(&mut self.batch)))
     }
 
     /// A point of the open step to which [`Pending::rollback`] can return.
@@ -265,26 +259,25 @@ impl Pending {
 
     /// Takes back what the open step wrote after a savepoint of the same step.
     pub fn rollback(&mut self, savepoint: Savepoint) {
-        if savepoint.0 == self.batch.changes().len() {
+        if crate::planted!(KeepRolledBack) {
+            self.batch.truncate(savepoint.0);
+            self.before.truncate(savepoint.0);
             return;
         }
-        let mut kept = std::mem::take(&mut self.batch);
-        kept.truncate(savepoint.0);
-        if !crate::planted!(KeepRolledBack) {
-            self.step.clear();
-        }
-        for change in kept.into_changes() {
-            match change {
-                Change::Put { table, key, value } => self.put(table, key, value),
-                Change::Delete { table, key } => self.delete(table, key),
+        // What was written last is taken back first.
+        while self.before.len() > savepoint.0
+            && let (Some(before), Some(change)) = (self.before.pop(), self.batch.pop())
+        {
+            match before {
+                Some(newest) => drop(self.rows.insert(change.table(), change.into_key(), newest)),
+                None => self.rows.remove(change.table(), change.key()),
             }
         }
     }
 
     /// Forgets the open step.
     pub fn discard(&mut self) {
-        self.step.clear();
-        self.batch = Batch::new();
+        self.rollback(Savepoint(0));
     }
 
     /// The newest batch that is not durable yet, if any.
@@ -298,20 +291,21 @@ impl Pending {
         while self.batches.front().is_some_and(|first| *first <= number) {
             self.batches.pop_front();
         }
-        if self.batches.is_empty() {
-            self.waiting.clear();
+        if self.batches.is_empty() && self.batch.is_empty() {
+            self.rows.clear();
             return;
         }
         // A committer takes all that waits, so what is left here has been looked at once or twice in all.
-        for (_, rows) in &mut self.waiting.0 {
+        for (_, rows) in &mut self.rows.0 {
             rows.retain(|_, (newest, _)| *newest > number);
         }
     }
 
     /// Notes that a batch could not be written: it and every later one are forgotten.
     pub fn failed(&mut self) {
-        self.discard();
-        self.waiting.clear();
+        self.batch = Batch::new();
+        self.before.clear();
+        self.rows.clear();
         self.batches.clear();
     }
 }

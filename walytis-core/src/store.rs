@@ -190,6 +190,13 @@ impl Change {
             Self::Put { key, .. } | Self::Delete { key, .. } => key,
         }
     }
+
+    /// The key, by value.
+    pub(crate) fn into_key(self) -> Vec<u8> {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
 }
 
 /// The changes of one logical step, over any tables, in order: a later change of a row wins over an earlier one.
@@ -220,6 +227,11 @@ impl Batch {
         self.changes.extend(later.changes);
     }
 
+    /// Takes the last change back.
+    pub(crate) fn pop(&mut self) -> Option<Change> {
+        self.changes.pop()
+    }
+
     /// Drops all changes but the first `length`.
     pub fn truncate(&mut self, length: usize) {
         self.changes.truncate(length);
@@ -242,9 +254,13 @@ impl Batch {
     #[must_use]
     pub fn last_changes(&self) -> Vec<&Change> {
         let mut changes: Vec<&Change> = self.changes.iter().collect();
-        // The sort is stable: of one row, the last change stays last.
-        changes
-            .sort_by(|left, right| left.table().name.cmp(right.table().name).then_with(|| left.key().cmp(right.key())));
+        // The sort is stable: of one row, the last change stays last. Most names that are alike are the very same.
+        let by_name = |left: &str, right: &str| {
+            if std::ptr::eq(left, right) { std::cmp::Ordering::Equal } else { left.cmp(right) }
+        };
+        changes.sort_by(|left, right| {
+            by_name(left.table().name, right.table().name).then_with(|| left.key().cmp(right.key()))
+        });
         let mut last: Vec<&Change> = Vec::with_capacity(changes.len());
         for change in changes {
             match last.last_mut() {

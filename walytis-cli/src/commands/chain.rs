@@ -218,7 +218,7 @@ fn rules_text(chain: &ChainDetailsView, text: &mut String) -> std::fmt::Result {
         }
     }
     let limits = &chain.limits;
-    writeln!(text, "limits    chain {} bytes", limits.chain_bytes_max)?;
+    writeln!(text, "limits    chain {}", count(limits.chain_bytes_max, "byte"))?;
     writeln!(
         text,
         "          a peer {} bytes, then {} a second",

@@ -372,7 +372,13 @@ impl PublicChains {
         let blocks = chains::length(desk.view, chain)?;
         let Some(followed) = self.chains.get_mut(&chain) else { return Err(PublicError::NotPublic) };
         if followed.standing == Standing::Leaving {
-            return Err(PublicError::Leaving);
+            // One that was cut short goes on, also where it was put off, and is answered when it is done.
+            let Some(sweep) = self.sweeps.get_mut(&chain).filter(|sweep| sweep.ticket.is_none()) else {
+                return Err(PublicError::Leaving);
+            };
+            sweep.ticket = Some(ticket);
+            desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
+            return Ok(());
         }
         followed.standing = Standing::Leaving;
         followed.touch();

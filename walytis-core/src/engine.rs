@@ -326,7 +326,10 @@ impl Engine {
             AnyEvent::Committed(number) => {
                 self.view.committed(number);
                 self.outbox.committed(number);
-                Ok(())
+                self.with_public(|public, desk| {
+                    public.committed(desk, number);
+                    Ok(())
+                })
             }
             AnyEvent::CommitFailed(error) => Err(error.into()),
             AnyEvent::Timer(timer) => self.timer(timer),
@@ -406,7 +409,7 @@ impl Engine {
         for effect in out {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
-                ChainEffect::Ask { peer, frame } => {
+                ChainEffect::SendAtOnce { peer, frame } => {
                     self.at_once.push(Effect::Send { peer, frame });
                     continue;
                 }

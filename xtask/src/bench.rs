@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: measures the system, and the floor that the machine sets.
 
 mod compare;
+mod ratios;
+mod targets;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -11,30 +13,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::process;
 use crate::workspace::Workspace;
+use targets::Target;
 
 /// Measure the system and its floor, as JSON lines on standard output
 ///
 /// Each line is `{"system":...,"metric":...,"n":...,"bytes":...,"value":...,"unit":...,"cpu_s":...}`; `floor` is the
-/// system of what the machine itself allows: a durable commit, a transfer, a signature. Progress and a table go to
-/// standard error. The builds are release builds; nothing else should run meanwhile. Each value is the best of several runs,
-/// and `_worst` behind a metric's name the worst of them.
+/// system of what the machine itself allows: a durable commit, a transfer, a signature, the same work without a chain or
+/// a node. Progress and tables go to standard error. The builds are release builds; nothing else should run meanwhile. Each
+/// value is the best of several runs, and `_worst` behind a metric's name the worst of them.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask bench > today.jsonl
   cargo xtask bench --quick p4 f_
-  cargo xtask bench --blocks 1000000 --bytes 100 --runs 1 w1 w2 w5
+  cargo xtask bench w3_join_cpu f_join_cpu
+  cargo xtask bench --blocks 1000000 --runs 1 w1 w2 w5
   cargo xtask bench --compare today.jsonl w1 w2 f_append > later.jsonl
   cargo xtask bench --compare today.jsonl --now later.jsonl
 
 Metrics (a pick is the beginning of one):
-  w1_append w1_disk w1_peak_rss    appending to a chain; --blocks, --bytes, --runs
-  w2_open w2_scan w2_rss           opening it, and reading every block; likewise
-  w3_cold_join w3_wire             joining it from another process; likewise
-  w4_latency w4_burst1000          from adding a block here to having it there; --bytes, --runs
-  w5_catchup w5_wire               100 blocks apart on each side; as w3
-  p4_private                       the same for private blocks
-  f_                               the floors: what the machine allows
+  w1_append w1_disk w1_peak_rss    appending to a chain; w1_append_cpu a block, w1_disk_parents of w1_disk
+  w2_open w2_scan w2_rss           opening it, and reading every block
+  w3_cold_join w3_wire             joining it from another process; w3_join_cpu a block, w3_wire_parents of w3_wire
+  w4_latency w4_burst1000          from adding a block here to having it there, on chains of up to 10000
+  w5_catchup w5_wire               100 blocks apart on each side; w5_catchup_cpu of both
+  p1_ p4_ p7_                      appending, latency and idling of private groups
+  f_append f_open f_scan f_join f_latency f_burst1000 f_catchup
+                                   the floor of each: the same work without chain or node
+  f_                               all floors: also commits, transfers, signatures
+  sim_                             the simulated swarm
+
+w1, w3 and w5 are also measured of other shapes: _sealed (w1_append), _deep (two authors in turn: as deep as the plain chain,
+which is one block behind another), _authors (200), _heads (10000 concurrent ones). A table says how often as dear each is
+as its floor, as the plain shape of the same length, and as the shortest plain chain.
+
+Without options: 1000 and 10000 blocks of 100 and 10240 bytes, and 100000 of 100; each shape five times: about an hour.
 
 --compare tells of each figure the ratio of the best values, now / earlier, and whether the runs' ranges overlap: then the
 difference may be noise. A floor (f_append beside w1_append) that changed as much says that the machine did.")]
@@ -42,10 +55,13 @@ pub(crate) struct Arguments {
     /// Measure briefly: for trying out, not for quoting
     #[arg(long)]
     quick: bool,
-    /// Blocks of a chain (w1, w2, w3, w5), instead of 1000,10000 and for w1 and w2 100000
+    /// Also 100000 blocks of 10240 bytes and, but for w4, 1000000 of 100: takes hours, and 10 GB of the temporary folder
+    #[arg(long, conflicts_with_all = ["quick", "blocks", "bytes"])]
+    full: bool,
+    /// Blocks of a chain (w1 to w5 and their floors), instead of the usual ones
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     blocks: Vec<u64>,
-    /// Bytes of each of them, instead of 100,10240 (w3 to w5: 100)
+    /// Bytes of each of them, instead of the usual ones; 100 with --blocks
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     bytes: Vec<u64>,
     /// How often each is measured, of which the best counts, instead of 5
@@ -55,7 +71,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     /// Measure nothing, and compare the run whose lines are in FILE
-    #[arg(long, value_name = "FILE", requires = "compare", conflicts_with_all = ["quick", "blocks", "bytes", "runs", "picks"])]
+    #[arg(long, value_name = "FILE", requires = "compare", conflicts_with_all = ["quick", "full", "blocks", "bytes", "runs", "picks"])]
     now: Option<PathBuf>,
     /// Measure only metrics whose names begin with this
     #[arg(value_name = "PICK")]
@@ -74,16 +90,6 @@ impl Arguments {
             .collect()
     }
 }
-
-/// The bench targets: package and target. Each prints JSON lines, and takes `--quick` and the picks.
-const TARGETS: &[(&str, &str)] = &[
-    ("offchain-store", "floor"),
-    ("offchain-store", "chains"),
-    ("offchain-net", "floor"),
-    ("walytis-node", "sync"),
-    ("walytis-cli", "walytis"),
-    ("offchain-testkit", "swarm"),
-];
 
 /// What must happen between adding a private block here and seeing it there: a commit on both sides, the transfer, and
 /// one signature with its verification. Each with how often; a name stands for the metric itself or for its `_median`.
@@ -130,28 +136,36 @@ impl Measurement {
 /// Runs every target that exists, and prints the measurements and the table.
 ///
 /// # Errors
-/// The earlier run cannot be read; or a target does not exist, fails, or prints a line that is no measurement: the others
-/// run all the same.
+/// The earlier run cannot be read, or a pick means nothing; or a target does not exist, fails, or prints a line that is no
+/// measurement of its own: the others run all the same.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let earlier = arguments.compare.as_deref().map(compare::read).transpose()?;
     if let (Some(earlier), Some(now)) = (&earlier, &arguments.now) {
         print!("{}", compare::table(earlier, &compare::read(now)?));
         return Ok(());
     }
+    let chosen = targets::chosen(&arguments.picks)?;
     let workspace = Workspace::load()?;
     let mut measurements = Vec::new();
     let mut troubles = Vec::new();
-    for (package, target) in TARGETS {
-        let exists = workspace.package(package).is_some_and(|package| package.has_target("bench", target));
+    for (target, picks) in chosen {
+        let Target { package, name, .. } = target;
+        let exists = workspace.package(package).is_some_and(|package| package.has_target("bench", name));
         if !exists {
-            troubles.push(format!("{package} has no bench target `{target}`"));
-        } else if let Err(error) = measure(&workspace, package, target, arguments, &mut measurements) {
-            troubles.push(format!("{package}, {target}: {error:#}"));
+            troubles.push(format!("{package} has no bench target `{name}`"));
+        } else if let Err(error) = measure(&workspace, target, &picks, arguments, &mut measurements) {
+            troubles.push(format!("{package}, {name}: {error:#}"));
         }
     }
     eprintln!("\n{}", table(&measurements));
-    if let Some(earlier) = &earlier {
-        eprintln!("\n{}", compare::table(earlier, &measurements));
+    if let Some(ratios) = ratios::table(&measurements) {
+        eprintln!("\n{ratios}");
+    }
+    if let Some(mut earlier) = earlier {
+        // What is not picked is not missed.
+        let is_picked = |metric: &str| arguments.picks.iter().any(|pick| metric.starts_with(pick.as_str()));
+        earlier.retain(|each| arguments.picks.is_empty() || is_picked(&each.metric));
+        eprintln!("\n{}", compare::table(&earlier, &measurements));
     }
     if !troubles.is_empty() {
         bail!("not everything was measured: {}", troubles.join("; "));
@@ -161,14 +175,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn measure(
     workspace: &Workspace,
-    package: &str,
-    target: &str,
+    target: &Target,
+    picks: &[&String],
     arguments: &Arguments,
     measurements: &mut Vec<Measurement>,
 ) -> Result<()> {
     let mut command = process::cargo(&workspace.root);
-    command.args(["bench", "--package", package, "--bench", target, "--"]);
-    command.args(arguments.quick.then_some("--quick")).args(arguments.sizes()).args(&arguments.picks);
+    command.args(["bench", "--package", target.package, "--bench", target.name, "--"]);
+    command.args(arguments.quick.then_some("--quick")).args(arguments.full.then_some("--full"));
+    command.args(arguments.sizes()).args(picks);
     let line = process::typed(&command);
     eprintln!("== {line}");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
@@ -178,6 +193,9 @@ fn measure(
         let line = line?;
         match Measurement::read(&line) {
             Ok(measurement) => {
+                if !target.measures(&measurement.metric) {
+                    wrong.push(format!("{} is not among the metrics of its target", measurement.metric));
+                }
                 println!("{}", serde_json::to_string(&measurement)?);
                 std::io::stdout().flush()?;
                 measurements.push(measurement);
@@ -188,26 +206,27 @@ fn measure(
     }
     let status = child.wait()?;
     ensure!(status.success(), "`{line}` ended with {status}");
-    ensure!(wrong.is_empty(), "not a measurement: {}", wrong.join(", "));
+    ensure!(wrong.is_empty(), "not as it should be: {}", wrong.join(", "));
     Ok(())
 }
 
 /// The measurements, and how far the latency is above its floor.
 fn table(measurements: &[Measurement]) -> String {
-    let mut lines = vec![format!("{:<8} {:<30} {:>14} {:<10} {:>8}", "system", "metric", "value", "unit", "CPU s")];
-    for each in measurements {
-        let line = format!(
-            "{:<8} {:<30} {:>14.3} {:<10} {:>8.2}",
-            each.system, each.metric, each.value, each.unit, each.cpu_s
-        );
-        lines.push(line);
+    let mut lines = vec![format!(
+        "{:<8} {:<30} {:>8} {:>6} {:>14} {:<10} {:>8}",
+        "system", "metric", "n", "bytes", "value", "unit", "CPU s"
+    )];
+    for Measurement { system, metric, n, bytes, value, unit, cpu_s } in measurements {
+        lines.push(format!("{system:<8} {metric:<30} {n:>8} {bytes:>6} {value:>14.3} {unit:<10} {cpu_s:>8.2}"));
     }
-    lines.push(match latency_ratio(measurements) {
+    match latency_ratio(measurements) {
         Ok((latency, floor)) => {
-            format!("{LATENCY}: {latency:.3} ms, its floor {floor:.3} ms, ratio {:.2}", latency / floor)
+            lines.push(format!("{LATENCY}: {latency:.3} ms, its floor {floor:.3} ms, ratio {:.2}", latency / floor));
         }
-        Err(missing) => format!("{LATENCY} to its floor: not known without {missing}"),
-    });
+        // It was not measured.
+        Err(LATENCY) => {}
+        Err(missing) => lines.push(format!("{LATENCY} to its floor: not known without {missing}")),
+    }
     lines.join("\n")
 }
 
@@ -267,5 +286,7 @@ mod tests {
         assert!(table(&read(&lines)).ends_with("2.000 ms, its floor 0.800 ms, ratio 2.50"));
         lines.pop();
         assert!(table(&read(&lines)).ends_with("not known without f_sign_verify"));
+        lines.drain(..2);
+        assert!(!table(&read(&lines)).contains("p4_private_latency"));
     }
 }

@@ -1,18 +1,24 @@
+//! One process for each run, and what it measures.
+
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, exit};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use offchain_store::{FileDisk, RedbStore, RootKey, SealedStore};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use rustix::time::{ClockId, clock_gettime};
 use walytis_core::query::{self, Query};
 use walytis_core::{
-    AuthorSecret, Batch, BatchNumber, BlockId, BlockKind, ChainId, Draft, HybridSecret, Pending, Place, Store, Table,
-    Timestamp, VerifiedBlock, chains,
+    AuthorSecret, Batch, BatchNumber, BlockId, BlockKind, ChainId, Draft, HybridSecret, Pending, Place, Store,
+    StoredBlock, Table, Timestamp, VerifiedBlock, chains, codec,
 };
+
+use crate::options::Options;
 
 /// Says to the program that it is to do one run.
 const CHILD: &str = "--child=";
@@ -21,27 +27,58 @@ const HEADS: usize = 10_000;
 const AUTHORS: usize = 200;
 const FLOOR_ROWS: Table = Table::permanent("bench.blocks");
 
+/// What redb may keep in memory of the floor's file: as much as of a store's.
+const FLOOR_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
 /// What is appended, and to what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(crate) enum Shape {
     Plain,
     Sealed,
+    Deep,
     Heads,
     Authors,
     Floor,
 }
 
 impl Shape {
-    const ALL: [Self; 5] = [Self::Plain, Self::Sealed, Self::Heads, Self::Authors, Self::Floor];
+    pub(crate) const ALL: [Self; 6] = [Self::Plain, Self::Sealed, Self::Deep, Self::Authors, Self::Heads, Self::Floor];
 
-    fn metric(self) -> &'static str {
+    /// What stands behind the names of metrics.
+    fn suffix(self) -> &'static str {
         match self {
-            Self::Plain => "w1_append",
-            Self::Sealed => "w1_append_sealed",
-            Self::Heads => "w1_append_heads",
-            Self::Authors => "w1_append_authors",
-            Self::Floor => "f_append",
+            Self::Plain | Self::Floor => "",
+            Self::Sealed => "_sealed",
+            Self::Deep => "_deep",
+            Self::Heads => "_heads",
+            Self::Authors => "_authors",
         }
+    }
+
+    /// The rate of appending.
+    fn metric(self) -> String {
+        if self == Self::Floor { "f_append".to_owned() } else { format!("w1_append{}", self.suffix()) }
+    }
+
+    /// Everything that is measured.
+    pub(crate) fn metrics(self) -> Vec<String> {
+        let (rate, suffix) = (self.metric(), self.suffix());
+        let mut metrics = vec![rate.clone(), format!("{rate}_cpu")];
+        if self.has_clear_rows() {
+            metrics.extend([format!("w1_disk{suffix}"), format!("w1_disk_parents{suffix}")]);
+        }
+        let more: &[&str] = match self {
+            Self::Plain => &["w1_peak_rss", "w2_open", "w2_scan", "w2_rss"],
+            Self::Floor => &["f_open", "f_scan"],
+            _ => &[],
+        };
+        metrics.extend(more.iter().map(|metric| (*metric).to_owned()));
+        metrics
+    }
+
+    /// Whether the file holds a chain whose rows can be read without a key.
+    fn has_clear_rows(self) -> bool {
+        !matches!(self, Self::Sealed | Self::Floor)
     }
 }
 
@@ -49,53 +86,43 @@ impl Shape {
 type Measured = Vec<(String, f64)>;
 
 pub(super) fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(task) = arguments.iter().find_map(|argument| argument.strip_prefix(CHILD)) {
         return child(task);
     }
-    let quick = arguments.iter().any(|argument| argument == "--quick");
-    let numbers = |name: &str, otherwise: &[usize]| -> Vec<usize> {
-        let given = arguments.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
-        given.map_or(otherwise.to_vec(), |list| list.split(',').map(|number| number.parse().unwrap()).collect())
-    };
-    let blocks = numbers("--blocks", if quick { &[1_000] } else { &[1_000, 10_000, 100_000] });
-    let bytes = numbers("--bytes", if quick { &[100] } else { &[100, 10_240] });
-    let runs = numbers("--runs", if quick { &[1] } else { &[5] })[0];
-    let picks: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    let wanted = |metric: &str| picks.is_empty() || picks.iter().any(|pick| metric.starts_with(pick.as_str()));
-    for bytes in bytes {
-        for &blocks in &blocks {
-            for shape in Shape::ALL {
-                let metric = shape.metric();
-                let of_plain = ["w1_disk", "w1_peak_rss", "w2_open", "w2_scan", "w2_rss", "w1_append_cpu"];
-                if wanted(metric) || (shape == Shape::Plain && of_plain.iter().any(|metric| wanted(metric))) {
-                    measure(shape, blocks, bytes, runs, &wanted);
-                }
+    let options = Options::read(arguments.into_iter()).unwrap_or_else(|(wrong, text)| {
+        eprint!("{text}");
+        exit(if wrong { 2 } else { 0 })
+    });
+    for (blocks, bytes) in options.sizes() {
+        for shape in Shape::ALL {
+            if shape.metrics().iter().any(|metric| options.want(metric)) {
+                measure(shape, blocks, bytes, &options);
             }
         }
     }
 }
 
 /// Runs one case several times, each in a process of its own, and reports the best and the worst of each metric.
-fn measure(shape: Shape, blocks: usize, bytes: usize, runs: usize, wanted: &dyn Fn(&str) -> bool) {
+fn measure(shape: Shape, blocks: usize, bytes: usize, options: &Options) {
     let mut all: Vec<Measured> = Vec::new();
-    for _ in 0..runs {
+    for _ in 0..options.runs {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         let mut measured = start(&format!("append:{shape:?}:{blocks}:{bytes}:{}", path.display()));
-        if shape == Shape::Plain {
+        if matches!(shape, Shape::Plain | Shape::Floor) {
             measured.extend(start(&format!("open:{shape:?}:{blocks}:{bytes}:{}", path.display())));
         }
         all.push(measured);
     }
-    let names: Vec<String> = all[0].iter().map(|(name, _)| name.clone()).filter(|name| !name.ends_with("/s")).collect();
-    for name in names.into_iter().filter(|name| wanted(name)) {
-        let value_of = |measured: &Measured, name: &str| {
-            measured.iter().find(|(other, _)| other == name).map_or(0.0, |(_, value)| *value)
-        };
+    for name in shape.metrics().into_iter().filter(|name| options.want(name)) {
+        let value_of =
+            |measured: &Measured, name: &str| measured.iter().find(|(other, _)| other == name).map(|(_, value)| *value);
         let rate = name == shape.metric();
-        let mut runs: Vec<(f64, f64)> =
-            all.iter().map(|measured| (value_of(measured, &name), value_of(measured, &format!("{name}/s")))).collect();
+        let mut runs: Vec<(f64, f64)> = all
+            .iter()
+            .map(|run| (value_of(run, &name).unwrap(), value_of(run, &format!("{name}/s")).unwrap_or_default()))
+            .collect();
         runs.sort_by(|left, right| left.0.total_cmp(&right.0));
         if rate {
             runs.reverse();
@@ -103,7 +130,7 @@ fn measure(shape: Shape, blocks: usize, bytes: usize, runs: usize, wanted: &dyn 
         let unit = match name.as_str() {
             _ if rate => "entries/s",
             name if name.ends_with("_cpu") => "us",
-            "w2_open" | "w2_scan" => "s",
+            "w2_open" | "w2_scan" | "f_open" | "f_scan" => "s",
             _ => "B",
         };
         let (best, worst) = (runs[0], runs[runs.len() - 1]);
@@ -140,13 +167,18 @@ fn child(task: &str) {
     if parts[0] == "append" {
         let (seconds, cpu, last) = append(shape, blocks, bytes, path);
         let metric = shape.metric();
-        say(metric, blocks as f64 / seconds);
+        say(&metric, blocks as f64 / seconds);
         say(&format!("{metric}/s"), cpu);
         say(&format!("{metric}_cpu"), last * 1e6);
         if shape == Shape::Plain {
-            say("w1_disk", std::fs::metadata(path).unwrap().len() as f64);
             say("w1_peak_rss", peak_rss());
         }
+        if shape.has_clear_rows() {
+            say(&format!("w1_disk{}", shape.suffix()), std::fs::metadata(path).unwrap().len() as f64);
+            say(&format!("w1_disk_parents{}", shape.suffix()), parent_bytes(path) as f64);
+        }
+    } else if shape == Shape::Floor {
+        read_floor(blocks, path, &say);
     } else {
         read(blocks, path, &say);
     }
@@ -218,6 +250,7 @@ impl Appender {
         let authors = match shape {
             Shape::Heads => HEADS,
             Shape::Authors => AUTHORS,
+            Shape::Deep => 2,
             _ => 1,
         };
         let authors: Vec<AuthorSecret> = (0..authors).map(|_| AuthorSecret::generate(&mut rng)).collect();
@@ -331,19 +364,64 @@ fn read(blocks: usize, path: &Path, say: &dyn Fn(&str, f64)) {
     say("w2_open", start.elapsed().as_secs_f64());
     say("w2_open/s", cpu_seconds() - cpu);
     let (start, cpu) = (Instant::now(), cpu_seconds());
-    let (mut seen, mut after) = (0, None);
-    loop {
-        let page = query::page(&view, chain, &Query::default(), after, 256).unwrap();
-        seen += page.blocks.len();
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let mut seen = 0;
+    each_block(&view, chain, |_| seen += 1);
     assert_eq!(seen, blocks + 1);
     say("w2_scan", start.elapsed().as_secs_f64());
     say("w2_scan/s", cpu_seconds() - cpu);
     say("w2_rss", peak_rss());
+}
+
+/// Reads every block whole, in the order of arrival.
+fn each_block(view: &Pending, chain: ChainId, mut told: impl FnMut(&StoredBlock)) {
+    let mut after = None;
+    loop {
+        let page = query::page(view, chain, &Query::default(), after, 256).unwrap();
+        page.blocks.iter().for_each(&mut told);
+        after = page.next;
+        if after.is_none() {
+            return;
+        }
+    }
+}
+
+/// How many bytes of a chain's rows name parents: the id of each in the header, and its position before that.
+fn parent_bytes(path: &Path) -> u64 {
+    let view = Pending::new(open(path, Shape::Plain));
+    let chain = chains::all_chains(&view).unwrap()[0];
+    let (mut positions, mut bytes) = (BTreeMap::new(), 0);
+    each_block(&view, chain, |stored| {
+        for parent in stored.block.header().all_parents() {
+            bytes += 32 + codec::encode(&positions[&parent]).len() as u64;
+        }
+        positions.insert(stored.block.id(), stored.position);
+    });
+    bytes
+}
+
+/// What [`read`] measures, of the floor's file and by redb alone.
+fn read_floor(blocks: usize, path: &Path, say: &dyn Fn(&str, f64)) {
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let database = Database::builder().set_cache_size(FLOOR_CACHE_BYTES).open_read_only(path).unwrap();
+    let transaction = database.begin_read().unwrap();
+    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(FLOOR_ROWS.name);
+    let rows = transaction.open_table(table).unwrap();
+    assert!(rows.last().unwrap().is_some());
+    say("f_open", start.elapsed().as_secs_f64());
+    say("f_open/s", cpu_seconds() - cpu);
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let mut read = Vec::new();
+    let mut seen = 0;
+    for row in rows.iter().unwrap() {
+        let (_, row) = row.unwrap();
+        // Whoever reads a block has its bytes.
+        read.clear();
+        read.extend_from_slice(row.value());
+        seen += 1;
+    }
+    assert_eq!(seen, blocks);
+    say("f_scan", start.elapsed().as_secs_f64());
+    say("f_scan/s", cpu_seconds() - cpu);
 }
 
 /// Processor time of this process so far, in seconds.

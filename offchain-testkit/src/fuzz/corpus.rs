@@ -176,6 +176,7 @@ impl Corpus {
                 blocks: std::iter::once(block.clone()).chain(newer).collect(),
                 left: 0,
             }),
+            PublicMessage::Pushed { chain, blocks: vec![block.clone(); 2] },
             PublicMessage::Sync(SyncMessage::Push { chain, block }),
         ];
         messages.iter().for_each(|message| self.add("public_message", message.frame().split_off(1)));

@@ -271,10 +271,10 @@ pub enum ChainEffect {
         /// The frame, its kind included.
         frame: Vec<u8>,
     },
-    /// Send a frame that asks for something and tells of nothing that is kept here: at once, before what is under way is
-    /// durable, and before what waits for that.
-    Ask {
-        /// Whom.
+    /// Send a frame that tells of nothing but what is durable, if of anything: at once, before what is under way is durable,
+    /// too, and before what waits for that.
+    SendAtOnce {
+        /// To whom.
         peer: PeerId,
         /// The frame, its kind included.
         frame: Vec<u8>,

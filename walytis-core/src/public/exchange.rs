@@ -19,18 +19,25 @@ impl PublicChains {
         Ok(())
     }
 
-    pub(super) fn sync(&mut self, desk: &mut Desk<'_>, peer: PeerId, message: SyncMessage) -> Result<(), PublicError> {
-        let chain = message.chain();
+    /// Whether a peer may speak about a chain. Whoever names one knows it.
+    fn hears(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<bool, PublicError> {
         let lets_in = self
             .chains
             .get(&chain)
             .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
-        if !lets_in {
+        if lets_in {
+            self.share(desk, peer, chain)?;
+        } else {
             self.stray(desk, peer, chain);
+        }
+        Ok(lets_in)
+    }
+
+    pub(super) fn sync(&mut self, desk: &mut Desk<'_>, peer: PeerId, message: SyncMessage) -> Result<(), PublicError> {
+        let chain = message.chain();
+        if !self.hears(desk, peer, chain)? {
             return Ok(());
         }
-        // Whoever names a chain knows it.
-        self.share(desk, peer, chain)?;
         match message {
             SyncMessage::Heads { heads, .. } => self.heads_told(desk, peer, chain, heads),
             SyncMessage::Pull { have, .. } => self.serve(desk, peer, chain, &have),
@@ -38,7 +45,7 @@ impl PublicChains {
             SyncMessage::Compare { heads, compare, .. } => self.compare_with(desk, peer, chain, (&heads, &compare)),
             SyncMessage::Differ { differ, .. } => self.differs(desk, peer, chain, &differ),
             SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
-            SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, block),
+            SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, vec![block]),
             // The decoder lets neither through.
             SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. } => Ok(()),
         }
@@ -233,7 +240,7 @@ impl PublicChains {
     fn tell_more(desk: &mut Desk<'_>, pull: &Pull, chain: ChainId) {
         if pull.exchange != pull.first {
             let frame = PublicMessage::Sync(SyncMessage::More { chain }).frame();
-            desk.out.push(ChainEffect::Ask { peer: pull.peer, frame });
+            desk.out.push(ChainEffect::SendAtOnce { peer: pull.peer, frame });
         }
     }
 
@@ -308,17 +315,29 @@ impl PublicChains {
         desk: &mut Desk<'_>,
         peer: PeerId,
         chain: ChainId,
-        block: WireBlock,
+        blocks: Vec<WireBlock>,
     ) -> Result<(), PublicError> {
         if !self.may_send(desk, peer, chain) {
-            // It is asked for later, at our pace.
+            // They are asked for later, at our pace.
             self.reached(ChainLimit::PeerBytes);
-            let id = crate::Header::id_of(&block.block.header);
-            self.owes(peer, chain, id);
+            for block in blocks {
+                self.owes(peer, chain, crate::Header::id_of(&block.block.header));
+            }
             return Ok(());
         }
-        self.has_sent(peer, chain, block.bytes());
-        self.take_in(desk, peer, chain, vec![block]).map(|_| ())
+        self.has_sent(peer, chain, blocks.iter().map(WireBlock::bytes).sum());
+        self.take_in(desk, peer, chain, blocks).map(|_| ())
+    }
+
+    /// Blocks that became durable at a peer together.
+    pub(super) fn several_pushed(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+        blocks: Vec<WireBlock>,
+    ) -> Result<(), PublicError> {
+        if self.hears(desk, peer, chain)? { self.pushed(desk, peer, chain, blocks) } else { Ok(()) }
     }
 
     fn serve(

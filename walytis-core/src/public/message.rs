@@ -71,6 +71,13 @@ pub enum PublicMessage {
     },
     /// About a chain's blocks. Blocks of public chains have neither attachments nor blocks of other chains beside them.
     Sync(SyncMessage),
+    /// New blocks of mine that became durable together: as so many [`SyncMessage::Push`].
+    Pushed {
+        /// The chain.
+        chain: ChainId,
+        /// At least two, in the order in which they were made.
+        blocks: Vec<WireBlock>,
+    },
 }
 
 /// A message as it travels: blocks without what their receiver can restore.
@@ -82,9 +89,22 @@ enum Framed<M> {
     Portion { chain: ChainId, left: u64, blocks: Vec<Packed> },
     /// [`SyncMessage::Push`]: one block.
     Push { chain: ChainId, block: Packed },
+    /// [`PublicMessage::Pushed`].
+    Pushed { chain: ChainId, blocks: Vec<Packed> },
 }
 
 impl PublicMessage {
+    /// New blocks of mine, of which there is at least one.
+    pub(super) fn pushed(chain: ChainId, mut blocks: Vec<WireBlock>) -> Self {
+        match (blocks.len(), blocks.pop()) {
+            (1, Some(block)) => Self::Sync(SyncMessage::Push { chain, block }),
+            (_, last) => {
+                blocks.extend(last);
+                Self::Pushed { chain, blocks }
+            }
+        }
+    }
+
     /// The frame: kind, version, message.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
@@ -106,6 +126,9 @@ impl PublicMessage {
                     None => Framed::Plain(self),
                 }
             }
+            Self::Pushed { chain, blocks } if blocks.iter().all(WireBlock::is_bare) => {
+                Framed::Pushed { chain: *chain, blocks: pack(*chain, blocks.iter().map(|wire| &wire.block)) }
+            }
             _ => Framed::Plain(self),
         };
         codec::encode(&framed)
@@ -120,7 +143,7 @@ impl PublicMessage {
         let bare = |block| WireBlock { block, attachment: None, foreign: Vec::new() };
         let encoded = bytes.get(1..).unwrap_or_default();
         let message = match codec::decode::<Framed<Self>>(encoded)? {
-            Framed::Plain(Self::Sync(SyncMessage::Portion { .. } | SyncMessage::Push { .. })) => {
+            Framed::Plain(Self::Sync(SyncMessage::Portion { .. } | SyncMessage::Push { .. }) | Self::Pushed { .. }) => {
                 return Err(CodecError::Malformed);
             }
             Framed::Plain(message) => message,
@@ -131,6 +154,9 @@ impl PublicMessage {
             Framed::Push { chain, block } => {
                 let block = unpack(chain, vec![block])?.pop().map(bare).ok_or(CodecError::Malformed)?;
                 Self::Sync(SyncMessage::Push { chain, block })
+            }
+            Framed::Pushed { chain, blocks } => {
+                Self::Pushed { chain, blocks: unpack(chain, blocks)?.into_iter().map(bare).collect() }
             }
         };
         let bounded = match &message {
@@ -143,6 +169,7 @@ impl PublicMessage {
             Self::Sync(SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. }) => false,
             // What has a shorter form is sent in it: one message, one encoding.
             Self::Sync(SyncMessage::Push { .. } | SyncMessage::Portion { .. }) => message.encode() == encoded,
+            Self::Pushed { blocks, .. } => blocks.len() > 1 && message.encode() == encoded,
             Self::Sync(sync) => sync.is_bounded(),
         };
         if bounded { Ok(message) } else { Err(CodecError::Malformed) }

@@ -54,8 +54,9 @@ pub use limits::{
 };
 pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
 
+use crate::sync::WireBlock;
 use crate::{
-    Address, AuthorKey, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp,
+    Address, AuthorKey, BatchNumber, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp,
     VerifiedBlock, Workers, planted,
 };
 use connect::Dials;
@@ -174,6 +175,8 @@ pub struct PublicChains {
     /// Chains of which nothing is asked for until blocks that wait for nothing any more have been taken in.
     put_off: BTreeSet<ChainId>,
     announcing: BTreeSet<(PeerId, ChainId)>,
+    /// Blocks of our own that are not durable yet, and the batches that they are in.
+    unpushed: VecDeque<(BatchNumber, ChainId, WireBlock)>,
     subscriptions: BTreeMap<Ticket, ChainId>,
     /// Those of them that have a name.
     live: BTreeMap<Ticket, subscribers::Live>,
@@ -253,6 +256,7 @@ impl PublicChains {
             settling: false,
             put_off: BTreeSet::new(),
             announcing: BTreeSet::new(),
+            unpushed: VecDeque::new(),
             subscriptions: BTreeMap::new(),
             live: BTreeMap::new(),
             fresh: Vec::new(),
@@ -345,6 +349,7 @@ impl PublicChains {
                 Ok(())
             }
             PublicMessage::Sync(sync) => self.sync(desk, peer, sync),
+            PublicMessage::Pushed { chain, blocks } => self.several_pushed(desk, peer, chain, blocks),
         }
     }
 

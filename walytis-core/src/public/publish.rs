@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ChainEffect, ChainEntry, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
-use crate::sync::{ANNOUNCE_MS, SyncMessage, WireBlock};
-use crate::{ChainId, PeerId, StoredBlock, Ticket, chains, planted};
+use crate::sync::{ANNOUNCE_MS, PORTION_BYTES, WireBlock};
+use crate::{BatchNumber, ChainId, PeerId, StoredBlock, Ticket, chains, planted};
 
 /// A block as applications see it; `None` for a genesis.
 pub(super) fn entry(stored: &StoredBlock) -> Option<ChainEntry> {
@@ -78,16 +78,36 @@ impl PublicChains {
         Ok(())
     }
 
-    /// Sends a new block of ours, whole, to every peer that follows the chain.
-    pub(super) fn push(&mut self, desk: &mut Desk<'_>, chain: ChainId, stored: &StoredBlock) {
-        let peers = self.peers_of(chain);
-        if peers.is_empty() {
-            return;
+    /// Sends a new block of ours, whole, to every peer that follows the chain, once it is durable.
+    pub(super) fn push(&mut self, desk: &Desk<'_>, chain: ChainId, stored: &StoredBlock) {
+        if !self.peers_of(chain).is_empty() {
+            let block = WireBlock { block: stored.block.raw().clone(), attachment: None, foreign: Vec::new() };
+            self.unpushed.push_back((desk.view.open(), chain, block));
         }
-        let block = WireBlock { block: stored.block.raw().clone(), attachment: None, foreign: Vec::new() };
-        let message = PublicMessage::Sync(SyncMessage::Push { chain, block });
-        for peer in peers {
-            self.tell(desk, peer, &message);
+    }
+
+    /// All batches up to this one are durable: what is new in them is sent, and what became durable together in one
+    /// message, which takes less of both sides than one each.
+    pub fn committed(&mut self, desk: &mut Desk<'_>, number: BatchNumber) {
+        let durable = self.unpushed.partition_point(|(batch, ..)| *batch <= number);
+        let mut chains: BTreeMap<ChainId, Vec<WireBlock>> = BTreeMap::new();
+        for (_, chain, block) in self.unpushed.drain(..durable) {
+            chains.entry(chain).or_default().push(block);
+        }
+        for (chain, blocks) in chains {
+            let mut rest = blocks.into_iter().peekable();
+            while let Some(first) = rest.next() {
+                let mut bytes = first.bytes();
+                let mut together = vec![first];
+                while let Some(next) = rest.next_if(|next| bytes.saturating_add(next.bytes()) <= PORTION_BYTES) {
+                    bytes = bytes.saturating_add(next.bytes());
+                    together.push(next);
+                }
+                let frame = PublicMessage::pushed(chain, together).frame();
+                for peer in self.peers_of(chain) {
+                    desk.out.push(ChainEffect::SendAtOnce { peer, frame: frame.clone() });
+                }
+            }
         }
     }
 }

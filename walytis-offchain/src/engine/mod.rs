@@ -305,7 +305,7 @@ impl Engine {
             Event::Committed(number) => {
                 self.parts.view.committed(number);
                 self.outbox.committed(number);
-                Ok(())
+                self.public_committed(number)
             }
             Event::CommitFailed(error) => Err(error.into()),
             Event::Timer(timer) => self.timer(timer),

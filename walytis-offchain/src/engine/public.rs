@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use walytis_core::public::{ChainCommand, ChainEffect, ChainTimer, Desk, PublicChains, PublicError};
-use walytis_core::{Address, Dialer, PeerId, Workers};
+use walytis_core::{Address, BatchNumber, Dialer, PeerId, Workers};
 
 use super::Engine;
 use super::event::{Answer, Delivery, Effect, EngineError, Ticket, Timer};
@@ -47,7 +47,7 @@ impl Engine {
         for effect in out {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
-                ChainEffect::Ask { peer, frame } => {
+                ChainEffect::SendAtOnce { peer, frame } => {
                     self.at_once.push(Effect::Send { peer, frame });
                     continue;
                 }
@@ -81,6 +81,13 @@ impl Engine {
     /// The end of each step.
     pub(super) fn finish_public(&mut self) -> Result<(), EngineError> {
         self.with_public(|public, desk| public.finish(desk))
+    }
+
+    pub(super) fn public_committed(&mut self, number: BatchNumber) -> Result<(), EngineError> {
+        self.with_public(|public, desk| {
+            public.committed(desk, number);
+            Ok(())
+        })
     }
 
     pub(super) fn public_command(&mut self, ticket: Ticket, command: ChainCommand) -> Result<(), EngineError> {

@@ -205,7 +205,9 @@ pub(crate) enum Group {
     #[command(after_help = "Examples:\n  walytis group list\n  walytis --json group list | jq -r .name")]
     List,
     /// Show a group: its DID, members and their devices, the epoch, blocks
-    #[command(after_help = "Examples:\n  walytis group show family\n  walytis --json group show family | jq -r .members[].did")]
+    #[command(
+        after_help = "Examples:\n  walytis group show family\n  walytis --json group show family | jq -r .members[].did"
+    )]
     Show {
         /// The group's name here, or its DID
         group: String,

@@ -25,7 +25,9 @@ pub(crate) enum Chain {
     /// Show a chain: heads, peers, rules, limits, and authors that wrote two blocks with one number
     ///
     /// For one block, `chain read CHAIN --id PREFIX`; for how two stand to each other, `chain ancestry CHAIN A B`.
-    #[command(after_help = "Examples:\n  walytis chain show news\n  walytis --json chain show news | jq -r .peers[].peer")]
+    #[command(
+        after_help = "Examples:\n  walytis chain show news\n  walytis --json chain show news | jq -r .peers[].peer"
+    )]
     Show {
         /// The chain's name here, or its id
         chain: String,
@@ -193,7 +195,9 @@ Examples:
         shareable: bool,
     },
     /// List the invitations by which this node admits, with their codes
-    #[command(after_help = "Examples:\n  walytis chain invitations news\n  walytis --json chain invitations news | jq -r .code")]
+    #[command(
+        after_help = "Examples:\n  walytis chain invitations news\n  walytis --json chain invitations news | jq -r .code"
+    )]
     Invitations {
         /// The chain's name here, or its id
         chain: String,

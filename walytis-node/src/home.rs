@@ -69,10 +69,7 @@ impl Home {
     /// As [`offchain_store::open`]: [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::WrongUnlock`], ...
     pub fn open(folder: impl AsRef<Path>, unlock: &Unlock) -> Result<Self, NodeError> {
         let folder = folder.as_ref();
-        Ok(Self {
-            store: offchain_store::open(folder, unlock)?,
-            folder: folder.to_path_buf(),
-        })
+        Ok(Self { store: offchain_store::open(folder, unlock)?, folder: folder.to_path_buf() })
     }
 
     /// A node without a network: it reads and writes what is here. It runs on the tokio runtime in which this is called.

@@ -143,7 +143,11 @@ pub(super) async fn import(context: &mut Context, path: PathBuf, name: Option<St
         context.output.remark("What was imported stays: the same command goes on there.");
     }
     let (chain, new, known) = imported?;
-    context.output.remark(format_args!("{}: {}, {known} here before.", printable(&chain.name), count(new, "new block")));
+    context.output.remark(format_args!(
+        "{}: {}, {known} here before.",
+        printable(&chain.name),
+        count(new, "new block")
+    ));
     if !served && new > 0 {
         context.output.remark("Start `walytis serve` to share it, and to get what comes from now on.");
     }

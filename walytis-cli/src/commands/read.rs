@@ -89,10 +89,7 @@ pub(super) async fn read(context: &mut Context, showing: Showing, request: Reque
         printer.nothing_lost(context).await?;
     }
     if printer.missing > 0 && shown != Shown::Json && !follow {
-        context.output.remark(format_args!(
-            "The content of {} is still on its way.",
-            count(printer.missing, "block")
-        ));
+        context.output.remark(format_args!("The content of {} is still on its way.", count(printer.missing, "block")));
     }
     result
 }

@@ -63,11 +63,17 @@ fn broken_off(import: &ChainImport, error: NodeError) -> Ended {
     let (taken, blocks) = (import.taken(), import.head().map_or(0, |head| head.blocks));
     let stays = match &error {
         NodeError::Archive(ArchiveError::Trailing { .. }) if taken == blocks => {
-            format!("all {} of the chain were imported and stay; what follows them was left out", count(blocks, "block"))
+            format!(
+                "all {} of the chain were imported and stay; what follows them was left out",
+                count(blocks, "block")
+            )
         }
         // Of a chain that cannot be taken, or from what is no file, none was.
         _ if taken == 0 => return error.into(),
-        _ => format!("{taken} of {} were imported and stay; a whole copy of the file goes on there", count(blocks, "block")),
+        _ => format!(
+            "{taken} of {} were imported and stay; a whole copy of the file goes on there",
+            count(blocks, "block")
+        ),
     };
     match Ended::from(error) {
         Ended::Refused(reason) => Ended::Refused(format!("{reason}; {stays}")),

@@ -5,7 +5,9 @@ use std::pin::Pin;
 
 use tokio::sync::mpsc;
 use walytis_core::{ChainError, StoreError};
-use walytis_node::{BlockId, CheckReport, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post, PublicError};
+use walytis_node::{
+    BlockId, CheckReport, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post, PublicError,
+};
 
 use super::kinds::Named;
 use super::messages::{Reply, Request};

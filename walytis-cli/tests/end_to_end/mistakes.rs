@@ -47,7 +47,8 @@ fn nothing_empty_is_posted_by_mistake() {
         home.run(&[post, &[file.to_str().expect("a plain path")]].concat()).ok();
         home.run(&[post, &["-m", "it rains"]].concat()).ok();
         let command = post[..post.len() - 1].join(" ");
-        let hint = format!("`{command}` takes a file or standard input; a text goes by `echo \"text\" | walytis {command} ");
+        let hint =
+            format!("`{command}` takes a file or standard input; a text goes by `echo \"text\" | walytis {command} ");
         home.run(&[post, &["it rains"]].concat()).failed(1, &hint);
     }
     assert_eq!(home.ok(&["chain", "read", "news", "--raw"]), "\n\nit rains\n");

@@ -124,13 +124,6 @@ fn a_long_chain_comes_in_portions_and_goes_on_where_it_broke() {
         net.run(5);
     }
     net.kill(1);
-    // Without room for it, the node does all else.
-    net.start(1);
-    net.put_off_removals(1);
-    net.run(1_000);
-    assert_eq!(net.details(1).summary.standing, Standing::Leaving);
-    assert!(net.details(1).summary.blocks > 1400, "the first steps are small");
-    net.kill(1);
     net.start(1);
     assert!(net.answer(1, ticket).is_none());
     let chains = match net.call(1, ChainCommand::Chains).unwrap() {
@@ -181,6 +174,13 @@ fn a_deleted_chain_leaves_nothing_behind() {
     let ticket = net.ask(1, ChainCommand::Delete { chain: "c".into() });
     net.run(2);
     assert_eq!(net.ended(1), [subscription]);
+    net.kill(1);
+    // Without room for it, the node does all else.
+    net.start(1);
+    net.put_off_removals(1);
+    net.run(1_000);
+    assert_eq!(net.details(1).summary.standing, Standing::Leaving);
+    assert!(net.details(1).summary.blocks > 1400, "the first steps are small");
     net.kill(1);
     net.start(1);
     assert!(net.answer(1, ticket).is_none());

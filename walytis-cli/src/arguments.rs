@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use walytis_core::Address;
 
 use crate::chain_arguments::Chain;
-use crate::reach_arguments::ReachArguments;
+use crate::reach_arguments::{JoinArguments, ReachArguments};
 
 /// Share data among machines, privately in groups or openly on public chains, without a server
 ///
@@ -38,8 +38,8 @@ Examples:
 
   walytis --passphrase-file FILE serve &       in the background, where nobody can be asked
 
-Results go to standard output, everything else to standard error.
-Exit status: 0 done; 1 failed, with one line that says what to do; 2 wrong usage.";
+Results go to standard output, everything else to standard error. Errors are plain text there, with --json too.
+Exit status: 0 done; 1 failed, with one line that says what to do; 2 wrong usage; 130 interrupted before the end.";
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
@@ -108,6 +108,7 @@ In a group topics are sealed with the content, unless its policy shows them.
 
 A file, or a text through standard input:
   walytis post family photo.jpg --topic holidays
+  walytis post family -m 'dinner at eight'
   echo 'dinner at eight' | walytis post family
   tail -f app.log | walytis post servers --lines")]
     Post(Post),
@@ -151,6 +152,7 @@ Private groups are told to nobody who is no member; SECURITY.md says what each o
     ///
     /// Exits with 1 and names what is wrong, if something is. While `serve` runs, it verifies what was there when it began; the
     /// file's pages and the key file are looked at only when no node runs.
+    #[command(after_help = "Examples:\n  walytis check\n  walytis --json check | jq -r .problems[]")]
     Check,
     /// Run real nodes on this machine in a temporary folder, and check what they do
     ///
@@ -201,8 +203,12 @@ pub(crate) enum Group {
         name: String,
     },
     /// List the groups
+    #[command(after_help = "Examples:\n  walytis group list\n  walytis --json group list | jq -r .name")]
     List,
     /// Show a group: its DID, members and their devices, the epoch, blocks
+    #[command(
+        after_help = "Examples:\n  walytis group show family\n  walytis --json group show family | jq -r .members[].did"
+    )]
     Show {
         /// The group's name here, or its DID
         group: String,
@@ -222,14 +228,21 @@ pub(crate) enum Group {
     /// Join a group by an invitation's code
     ///
     /// Runs a node while it lasts, if none is running, and ends when all that the inviter has is here. The inviter has
-    /// to run `serve` meanwhile.
-    #[command(after_help = "Example:\n  walytis group join walytis1... --as family")]
+    /// to run `serve` meanwhile. While it lasts, such a node accepts connections where `serve` would, but is not found on the
+    /// local network; with --no-listen it only dials the inviter.
+    #[command(after_help = "\
+Examples:
+  walytis group join walytis1... --as family
+  walytis group join walytis1... --no-listen")]
     Join {
         /// The code, which begins with `walytis1`; `-` reads it from standard input, so that no list of processes shows it
         code: String,
         /// What this home will call it [default: one that is free]
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
+        /// How the inviter is reached.
+        #[command(flatten)]
+        joining: JoinArguments,
     },
 }
 
@@ -246,9 +259,15 @@ pub(crate) struct Post {
 /// What is posted.
 #[derive(Debug, Args)]
 pub(crate) struct Contents {
-    /// The file whose content is posted; `-` is standard input, through which a text goes
+    /// A file with what to post; `-` is standard input
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
+    /// Post this text, instead of a file. Lists of processes and the shell's history show it
+    #[arg(short = 'm', long, value_name = "TEXT", conflicts_with_all = ["file", "lines"])]
+    pub(crate) text: Option<String>,
+    /// Post an empty block if standard input, or the text, is empty
+    #[arg(long)]
+    pub(crate) empty: bool,
     /// Post one block for each line, as they come
     #[arg(long)]
     pub(crate) lines: bool,
@@ -334,6 +353,11 @@ mod tests {
         check(&["id", "-q", "-v"], false);
         check(&["--key-file", "k", "--passphrase-file", "p", "id"], false);
         check(&["post", "g"], true);
+        check(&["post", "g", "-m", "text", "--topic", "a"], true);
+        check(&["post", "g", "f", "-m", "text"], false);
+        check(&["post", "g", "--lines", "-m", "text"], false);
+        check(&["chain", "join", "walytischain1AAAA", "--no-listen"], true);
+        check(&["chain", "delete", "c", "--yes"], true);
         check(&["post", "g", "-", "--topic", "a", "--topic", "b", "--lines"], true);
         check(&["post"], false);
         check(&["read", "g", "--raw", "--json"], false);

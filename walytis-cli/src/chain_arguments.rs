@@ -7,6 +7,7 @@ use walytis_core::query::IdPrefix;
 use walytis_core::{AuthorKey, PeerId};
 
 use crate::arguments::{Contents, Showing};
+use crate::reach_arguments::JoinArguments;
 use crate::time::{Moment, moment};
 
 /// `chain`
@@ -19,20 +20,29 @@ pub(crate) enum Chain {
         name: String,
     },
     /// List the public chains
+    #[command(after_help = "Examples:\n  walytis chain list\n  walytis --json chain list | jq -r .name")]
     List,
     /// Show a chain: heads, peers, rules, limits, and authors that wrote two blocks with one number
     ///
     /// For one block, `chain read CHAIN --id PREFIX`; for how two stand to each other, `chain ancestry CHAIN A B`.
+    #[command(
+        after_help = "Examples:\n  walytis chain show news\n  walytis --json chain show news | jq -r .peers[].peer"
+    )]
     Show {
         /// The chain's name here, or its id
         chain: String,
     },
     /// Stop following a chain, and remove all of its blocks from this home
     ///
-    /// Other nodes keep theirs. What an interruption cuts short goes on when the home is opened next.
+    /// Other nodes keep theirs, and what nobody else has is lost. On a terminal it asks before; elsewhere it needs --yes. What
+    /// an interruption cuts short goes on when the home is opened next.
+    #[command(after_help = "Examples:\n  walytis chain delete news\n  walytis chain delete news --yes")]
     Delete {
         /// The chain's name here, or its id
         chain: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Append blocks to a chain
     ///
@@ -43,6 +53,7 @@ Everybody can read what you post, and nobody can take it back.
 
 A file, or a text through standard input:
   walytis chain post news article.md --topic weather
+  walytis chain post news -m 'it rains'
   echo 'it rains' | walytis chain post news")]
     Post {
         /// The chain's name here, or its id
@@ -98,6 +109,10 @@ Examples:
         b: IdPrefix,
     },
     /// List the names under which a chain is read, and how far each has come
+    #[command(after_help = "\
+Examples:
+  walytis chain subscriptions news
+  walytis chain subscriptions news --forget mailer")]
     Subscriptions {
         /// The chain's name here, or its id
         chain: String,
@@ -181,11 +196,15 @@ Examples:
         shareable: bool,
     },
     /// List the invitations by which this node admits, with their codes
+    #[command(
+        after_help = "Examples:\n  walytis chain invitations news\n  walytis --json chain invitations news | jq -r .code"
+    )]
     Invitations {
         /// The chain's name here, or its id
         chain: String,
     },
     /// End an invitation: nobody is admitted by it here any more
+    #[command(after_help = "Example:\n  walytis chain revoke news 0")]
     Revoke {
         /// The chain's name here, or its id
         chain: String,
@@ -195,14 +214,21 @@ Examples:
     /// Join a chain by an invitation's code
     ///
     /// Runs a node while it lasts, if none is running, and ends when all that the inviter has is here. The inviter has to
-    /// run `serve` meanwhile. A join that broke off goes on where it was.
-    #[command(after_help = "Example:\n  walytis chain join walytischain1... --as news")]
+    /// run `serve` meanwhile. While it lasts, such a node accepts connections where `serve` would, but is not found on the
+    /// local network; with --no-listen it only dials the inviter. A join that broke off goes on where it was.
+    #[command(after_help = "\
+Examples:
+  walytis chain join walytischain1... --as news
+  walytis chain join walytischain1... --no-listen")]
     Join {
         /// The code, which begins with `walytischain1`; `-` reads it from standard input
         code: String,
         /// What this home will call it [default: one that is free]
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
+        /// How the inviter is reached.
+        #[command(flatten)]
+        joining: JoinArguments,
     },
     /// Change whom and what this node lets in, or show it
     ///
@@ -241,7 +267,7 @@ pub(crate) struct ChainRead {
     /// Only blocks with this topic, or another one that is given so
     #[arg(long = "topic", value_name = "T")]
     pub(crate) topics: Vec<String>,
-    /// Only blocks by this author
+    /// Only blocks by this author: the whole key, as `chain read` prints it
     #[arg(long, value_name = "KEY")]
     pub(crate) author: Option<AuthorKey>,
     /// Only blocks made at this time or later, by their authors' clocks
@@ -353,7 +379,7 @@ pub(crate) struct Rules {
     /// Forget what was said about a peer
     #[arg(long, value_name = "PEER")]
     pub(crate) forget_peer: Vec<PeerId>,
-    /// Do not show an author's blocks, nor keep them for their own sake
+    /// Do not show an author's blocks, nor keep them for their own sake. The whole key, as `chain read` prints it
     #[arg(long, value_name = "KEY")]
     pub(crate) block_author: Vec<AuthorKey>,
     /// Show an author's blocks, and of all others only those that are allowed, too

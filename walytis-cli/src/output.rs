@@ -101,6 +101,11 @@ pub(crate) fn complain(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// A number and what it counts, in the plural where it has to be.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// Waits until nobody reads standard output any more, where that can be seen without writing.
 pub(crate) async fn closed() {
     #[cfg(unix)]

@@ -54,6 +54,14 @@ pub(crate) struct ReachArguments {
     relay_seconds: u32,
 }
 
+/// How a node that is started to join reaches the inviter.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct JoinArguments {
+    /// Accept no connections meanwhile. Through a relay, nothing but the relay's limit is left then for what comes
+    #[arg(long)]
+    pub(crate) no_listen: bool,
+}
+
 const MEBIBYTE: u64 = 1024 * 1024;
 
 fn limits() -> RelayLimits {

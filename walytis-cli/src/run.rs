@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::home::HomeFolder;
 use crate::output::{Output, OutputClosed, complain, one_line};
 use crate::panics;
-use crate::stop::Stop;
+use crate::stop::{INTERRUPTED, Interrupted, Stop};
 
 /// How long what still runs may take when the program ends.
 const LAST_MOMENTS: Duration = Duration::from_secs(2);
@@ -38,9 +38,25 @@ pub fn run() -> ExitCode {
         Err(error) if error.downcast_ref::<OutputClosed>().is_some() => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("error: {}", one_line(&error)));
-            ExitCode::FAILURE
+            match error.downcast_ref::<Interrupted>() {
+                Some(_) => ExitCode::from(INTERRUPTED),
+                None => ExitCode::FAILURE,
+            }
         }
     }
+}
+
+/// What a store says that has no space left begins so, wherever the node runs.
+const FULL: &str = "no space is left for the store";
+
+/// Says what to do about a full disk.
+fn advised(error: anyhow::Error, home: &HomeFolder) -> anyhow::Error {
+    let line = one_line(&error);
+    if !line.contains(FULL) {
+        return error;
+    }
+    let home = home.path().display();
+    error.context(format!("{line}. Free some on the disk of {home}, and try again; what was acknowledged is safe"))
 }
 
 fn run_command(Arguments { global, command }: Arguments) -> anyhow::Result<()> {
@@ -54,7 +70,8 @@ fn run_command(Arguments { global, command }: Arguments) -> anyhow::Result<()> {
             unlock: None,
             global,
         };
-        commands::carry_out(&mut context, command).await?;
+        let done = commands::carry_out(&mut context, command).await;
+        done.map_err(|error| advised(error, &context.home))?;
         context.output.flush()
     });
     runtime.shutdown_timeout(LAST_MOMENTS);
@@ -88,4 +105,24 @@ fn trace(global: &Global) {
 fn colours() -> bool {
     use std::io::IsTerminal;
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use walytis_core::StoreError;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let home = HomeFolder::at("/h");
+        let full = anyhow::Error::new(StoreError::Full { reason: "os".to_owned() }).context("the node has stopped");
+        let said = one_line(&advised(full, &home));
+        assert_eq!(
+            said,
+            "the node has stopped: no space is left for the store: os. Free some on the disk of /h, and try again; \
+             what was acknowledged is safe"
+        );
+        assert_eq!(one_line(&advised(anyhow::anyhow!("x"), &home)), "x");
+    }
 }

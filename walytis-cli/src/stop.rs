@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::sync::watch;
 
-/// The exit status of a program that was told twice to stop, as shells count it.
-const FORCED: i32 = 130;
+/// The exit status of a program that was told to stop before it had done all, as shells count it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The person, or the system, has asked the program to stop.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Stop {
             // Whoever waits may be gone already.
             let _ = asked.send(true);
             signals.next().await;
-            std::process::exit(FORCED);
+            std::process::exit(INTERRUPTED.into());
         });
         Ok(Self(received))
     }

@@ -11,6 +11,7 @@ mod format;
 mod keys;
 pub mod limits;
 mod machine;
+mod names;
 mod network;
 mod orphans;
 mod outbox;
@@ -42,6 +43,7 @@ pub use keys::{
     HybridSignature, ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
 };
 pub use machine::{Effect, Event, Progress, Protocol, Target, Ticket};
+pub use names::is_unseen;
 pub use network::{
     Carrier, Dialer, FRAME_BYTES_MAX, Found, KnownPeer, Network, NetworkError, NetworkEvent, Route, Way,
 };

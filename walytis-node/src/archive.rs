@@ -207,15 +207,15 @@ impl ChainImport {
         }
     }
 
-    /// The file has ended.
+    /// The file has ended. Afterwards [`ChainImport::taken`] counts all that is here, whatever this returns.
     ///
     /// # Errors
     /// [`ArchiveError::Truncated`](crate::ArchiveError::Truncated) if it is not whole; otherwise as
     /// [`ChainImport::write`].
-    pub async fn finish(mut self) -> Result<Imported, NodeError> {
+    pub async fn finish(&mut self) -> Result<Imported, NodeError> {
         self.take().await?;
-        self.reader.finish()?;
-        match self.chain {
+        std::mem::take(&mut self.reader).finish()?;
+        match self.chain.take() {
             Some(chain) => Ok(Imported { chain, new: self.new, known: self.known }),
             // A whole archive has a block, which is here now.
             None => Err(NodeError::BrokenOff),

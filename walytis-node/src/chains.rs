@@ -61,8 +61,16 @@ impl Node {
     ///
     /// # Errors
     /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining)
-    /// or [`PublicError::Leaving`](crate::PublicError::Leaving).
+    /// or [`PublicError::Leaving`](crate::PublicError::Leaving); [`NodeError::NoRoom`] if a home's disk has no room for a
+    /// deletion, not even what each home keeps for it: then nothing is deleted.
     pub async fn delete_chain(&self, chain: &str) -> Result<u64, NodeError> {
+        #[cfg(feature = "redb")]
+        if let Some(room) = self.handle().room.clone() {
+            let made = tokio::task::spawn_blocking(move || room.make()).await;
+            if !made.unwrap_or(false) {
+                return Err(NodeError::NoRoom);
+            }
+        }
         match self.ask_chain(ChainCommand::Delete { chain: chain.to_owned() }).await? {
             ChainAnswer::Deleted { blocks } => Ok(blocks),
             other => mismatch(&other),

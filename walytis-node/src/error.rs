@@ -33,6 +33,12 @@ pub enum NodeError {
     #[cfg(feature = "libp2p")]
     #[error(transparent)]
     Start(#[from] offchain_net::StartError),
+    /// There is no room on the disk to delete in.
+    #[error(
+        "nothing was deleted: to delete, a store needs 1 MiB of room on its disk, and there is none. Free some there, and \
+         try again"
+    )]
+    NoRoom,
     /// The node was started without a network.
     #[error("this node has no network: serve the home to reach others")]
     Offline,

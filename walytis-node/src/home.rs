@@ -13,8 +13,9 @@ use walytis_offchain::CheckReport;
 
 use crate::error::NodeError;
 use crate::machine::{Engine, EngineError};
-use crate::node::Node;
+use crate::node::{Beside, Node};
 use crate::options::{NodeOptions, system_time};
+use crate::room::Room;
 
 /// Who a new home is: its identity, or, without private groups, the key by which the transport knows it.
 #[cfg(feature = "offchain")]
@@ -29,7 +30,6 @@ type Created = walytis_core::PeerId;
 pub struct Home {
     pub(crate) store: SealedStore<RedbStore>,
     /// Where it is.
-    #[cfg(feature = "libp2p")]
     pub(crate) folder: std::path::PathBuf,
 }
 
@@ -69,11 +69,7 @@ impl Home {
     /// As [`offchain_store::open`]: [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::WrongUnlock`], ...
     pub fn open(folder: impl AsRef<Path>, unlock: &Unlock) -> Result<Self, NodeError> {
         let folder = folder.as_ref();
-        Ok(Self {
-            store: offchain_store::open(folder, unlock)?,
-            #[cfg(feature = "libp2p")]
-            folder: folder.to_path_buf(),
-        })
+        Ok(Self { store: offchain_store::open(folder, unlock)?, folder: folder.to_path_buf() })
     }
 
     /// A node without a network: it reads and writes what is here. It runs on the tokio runtime in which this is called.
@@ -84,8 +80,10 @@ impl Home {
     /// # Errors
     /// [`EngineError::NoIdentity`] if the home's creation was cut short, or the store's failure.
     pub fn offline(self) -> Result<Node, NodeError> {
+        let room = self.room();
         let (store, engine) = self.engine()?;
-        Ok(Node::start(engine, store, None, NodeOptions::default()))
+        let beside = Beside { room: Some(room), ..Beside::default() };
+        Ok(Node::start_then(engine, store, None, &NodeOptions::default(), beside))
     }
 
     /// Verifies every block, signature, commitment and index, and then every page of the file. Takes as long as reading
@@ -117,9 +115,22 @@ impl Home {
         Ok(report)
     }
 
+    /// The room that it has for deleting.
+    pub(crate) fn room(&self) -> Room {
+        Room::of(&self.folder)
+    }
+
     pub(crate) fn engine(self) -> Result<(Arc<dyn Store>, Engine), NodeError> {
+        let room = self.room();
         let store: Arc<dyn Store> = Arc::new(self.store);
-        let engine = Engine::open(Arc::clone(&store), system_time(), system_random()?)?;
+        let mut engine = Engine::open(Arc::clone(&store), system_time(), system_random()?)?;
+        if !engine.removes_chains() {
+            room.keep();
+        } else if !room.make() {
+            // It would fail, and the node with it.
+            tracing::warn!("there is no room on the disk to go on with deleting a chain");
+            engine.put_off_removals();
+        }
         Ok((store, engine))
     }
 }

@@ -48,6 +48,8 @@ mod post;
 mod progress;
 mod reading;
 mod request;
+#[cfg(feature = "redb")]
+mod room;
 #[cfg(all(feature = "redb", feature = "libp2p"))]
 mod serve;
 mod shell;
@@ -79,7 +81,7 @@ pub use pager::Pager;
 pub use peers::PeerDetails;
 pub use post::{Post, Posting};
 #[cfg(all(feature = "redb", feature = "libp2p"))]
-pub use serve::{ServeNotice, ServeOptions};
+pub use serve::{Accept, ServeNotice, ServeOptions};
 #[cfg(feature = "offchain")]
 pub use subscription::Subscription;
 

@@ -24,6 +24,16 @@ const REQUESTS_MAX: usize = 256;
 /// What is done once a node has let go of its network.
 pub(crate) type Afterwards = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What a node has beside its engine, its store and its network.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// Waited for at the end.
+    pub(crate) afterwards: Option<Afterwards>,
+    /// Where the store's disk has room for deleting.
+    #[cfg(feature = "redb")]
+    pub(crate) room: Option<crate::room::Room>,
+}
+
 /// A running node. Clones are handles of the same node, and so are the joins, listings and subscriptions that it gives;
 /// when the last one is dropped, the node stops as by [`Node::shutdown`]. All methods can be called from many tasks at once.
 #[derive(Clone)]
@@ -36,6 +46,8 @@ pub(crate) struct Handle {
     /// The task's: it is let go when the node has stopped, whoever still has a handle.
     #[cfg(feature = "offchain")]
     pub(crate) store: Weak<dyn Store>,
+    #[cfg(feature = "redb")]
+    pub(crate) room: Option<crate::room::Room>,
     online: bool,
     requests: mpsc::Sender<Request>,
     listening: watch::Receiver<Vec<Address>>,
@@ -56,16 +68,16 @@ impl Node {
         network: Option<Arc<dyn Network>>,
         options: NodeOptions,
     ) -> Self {
-        Self::start_then(engine, store, network, &options, None)
+        Self::start_then(engine, store, network, &options, Beside::default())
     }
 
-    /// As [`Node::start`]; `afterwards` is waited for at the end.
+    /// As [`Node::start`], with what else the node has.
     pub(crate) fn start_then(
         engine: Engine,
         store: Arc<dyn Store>,
         network: Option<Arc<dyn Network>>,
         options: &NodeOptions,
-        afterwards: Option<Afterwards>,
+        beside: Beside,
     ) -> Self {
         let (requests, requested) = mpsc::channel(REQUESTS_MAX);
         let (notify, noticed) = mpsc::unbounded_channel();
@@ -78,6 +90,8 @@ impl Node {
             identity: engine.identity(),
             #[cfg(feature = "offchain")]
             store: Arc::downgrade(&store),
+            #[cfg(feature = "redb")]
+            room: beside.room,
             online: network.is_some(),
             requests,
             listening,
@@ -94,7 +108,7 @@ impl Node {
         let shell = Shell::new(engine, store, network.clone(), options, channels);
         tokio::spawn(async move {
             let end = shell.run(network).await;
-            if let Some(afterwards) = afterwards {
+            if let Some(afterwards) = beside.afterwards {
                 afterwards.await;
             }
             tell_end.send_replace(Some(end));
@@ -195,7 +209,7 @@ impl Node {
         }
     }
 
-    #[cfg(feature = "offchain")]
+    #[cfg(any(feature = "offchain", feature = "redb"))]
     pub(crate) fn handle(&self) -> &Handle {
         &self.0
     }

@@ -9,7 +9,7 @@ use walytis_core::{Address, NetworkError};
 
 use crate::error::NodeError;
 use crate::home::Home;
-use crate::node::Node;
+use crate::node::{Beside, Node};
 use crate::options::NodeOptions;
 use crate::places;
 use crate::wishes;
@@ -21,6 +21,8 @@ const ADDRESSES_WAIT: Duration = Duration::from_secs(1);
 /// How a home is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServeOptions {
+    /// Whether connections are accepted at all. What else stands here about listening is of no use without.
+    pub accept: Accept,
     /// Where to accept connections, such as `/ip4/0.0.0.0/tcp/4001` or `/ip6/::/udp/4001/quic-v1`. Empty: where the node
     /// listened last, or else on every interface over TCP and QUIC, at ports that the system chooses.
     pub listen: Vec<Address>,
@@ -29,6 +31,17 @@ pub struct ServeOptions {
     pub connect: Vec<Address>,
     /// How peers are found beyond that, and how they find this node. By default not at all.
     pub reach: Reach,
+}
+
+/// Whether a node accepts connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accept {
+    /// It does, where [`ServeOptions::listen`] says.
+    #[default]
+    Connections,
+    /// It dials others and listens nowhere. Where it listens the next time does not change. A connection that leads
+    /// through a relay stays one: to become a direct one, both sides have to accept connections.
+    Nothing,
 }
 
 /// What may be worth saying while a node begins to serve.
@@ -66,6 +79,7 @@ impl Home {
         notice: &mut (dyn FnMut(ServeNotice) + Send),
     ) -> Result<Node, NodeError> {
         let folder = self.folder.clone();
+        let room = self.room();
         let (store, engine) = self.engine()?;
         // A home that served before wishes were kept.
         let before = places::again(&engine.remembered_listening()?);
@@ -74,7 +88,8 @@ impl Home {
         let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), config)?;
         let closing = network.clone();
         let close = Box::pin(async move { closing.close().await });
-        let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), Some(close));
+        let beside = Beside { afterwards: Some(close), room: Some(room) };
+        let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), beside);
         match begin(&node, options, &folder, before, notice).await {
             Ok(()) => Ok(node),
             Err(error) => {
@@ -92,7 +107,23 @@ async fn begin(
     before: Vec<Address>,
     notice: &mut (dyn FnMut(ServeNotice) + Send),
 ) -> Result<(), NodeError> {
-    let mut wishes = options.listen;
+    if options.accept == Accept::Connections {
+        listen(node, options.listen, folder, before, notice).await?;
+    }
+    for address in options.connect {
+        node.connect(address).await?;
+    }
+    Ok(())
+}
+
+/// Listens where it is wished, where the node did before, or everywhere; and keeps in mind where.
+async fn listen(
+    node: &Node,
+    mut wishes: Vec<Address>,
+    folder: &Path,
+    before: Vec<Address>,
+    notice: &mut (dyn FnMut(ServeNotice) + Send),
+) -> Result<(), NodeError> {
     let mut listening = Vec::new();
     for place in &wishes {
         node.listen(place.clone()).await?;
@@ -114,9 +145,6 @@ async fn begin(
     let mut used = Vec::new();
     let wishes: Vec<Address> = wishes.iter().map(|wish| places::with_port(wish, &addresses, &mut used)).collect();
     wishes::keep(folder, &wishes);
-    for address in options.connect {
-        node.connect(address).await?;
-    }
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! `walytis chain ...`
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
+use anyhow::ensure;
 use serde::Serialize;
 
 use super::{chain_files, chain_queries, chain_upgrade, group, post, read};
@@ -10,7 +12,8 @@ use crate::context::Context;
 use crate::link::{
     self, ChainDetailsView, ChainInvitationView, ChainView, LetterChange, LetterView, Reach, Reply, Request, RuleView,
 };
-use crate::output::printable;
+use crate::output::{count, printable};
+use crate::reach_arguments::JoinArguments;
 use crate::time::Moment;
 
 /// A dead letter as JSON.
@@ -41,9 +44,10 @@ pub(crate) async fn run(context: &mut Context, arguments: Chain) -> anyhow::Resu
             let details = details(context, chain).await?;
             context.output.result(text(&details)?, &details)
         }
-        Chain::Delete { chain } => delete(context, chain).await,
+        Chain::Delete { chain, yes } => delete(context, chain, yes).await,
         Chain::Post { chain, contents } => {
-            post::post(context, contents, |topics| Request::PostToChain { chain, topics }).await
+            let to = chain.clone();
+            post::post(context, contents, &to, |topics| Request::PostToChain { chain, topics }).await
         }
         Chain::Read(arguments) => chain_queries::read(context, *arguments).await,
         Chain::Ancestry { chain, a, b } => chain_queries::ancestry(context, chain, a, b).await,
@@ -73,7 +77,7 @@ pub(crate) async fn run(context: &mut Context, arguments: Chain) -> anyhow::Resu
             context.output.remark("Nobody is admitted by it here any more.");
             Ok(())
         }
-        Chain::Join { code, name } => join(context, code, name).await,
+        Chain::Join { code, name, joining } => join(context, code, name, joining).await,
         Chain::Rules(rules) => change_rules(context, rules).await,
         Chain::Upgrade { chain } => chain_upgrade::run(context, chain).await,
     }
@@ -168,7 +172,12 @@ fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     writeln!(text, "name      {}", printable(&chain.name))?;
     writeln!(text, "id        {}", chain.id)?;
-    writeln!(text, "blocks    {} of {} bytes", chain.blocks, chain.bytes)?;
+    writeln!(text, "blocks    {} of {}", chain.blocks, count(chain.bytes, "byte"))?;
+    match chain.standing.as_str() {
+        "joining" => writeln!(text, "standing  its join broke off: join it again by its code, or delete it")?,
+        "leaving" => writeln!(text, "standing  it is being deleted")?,
+        _ => {}
+    }
     writeln!(text, "format    {}", chain_upgrade::format(chain))?;
     writeln!(text, "author    {} (this node's key here)", chain.author)?;
     writeln!(text, "serves    {}", if chain.serves == "anyone" { "whoever knows the id" } else { "who was invited" })?;
@@ -178,8 +187,13 @@ fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
         writeln!(text, "peer      {} {seen}", peer.peer)?;
     }
     rules_text(chain, &mut text)?;
+    if chain.full {
+        writeln!(text, "full      {}", full(&printable(&chain.name)))?;
+    }
     if chain.newer > 0 {
-        writeln!(text, "newer     {} blocks were refused: their format is newer than this program", chain.newer)?;
+        let were = if chain.newer == 1 { "was" } else { "were" };
+        let newer = count(chain.newer, "block");
+        writeln!(text, "newer     {newer} {were} refused: the format is newer than this program")?;
     }
     for fork in &chain.equivocations {
         writeln!(text, "fork      {} wrote two blocks with number {}:", fork.author, fork.sequence)?;
@@ -204,7 +218,7 @@ fn rules_text(chain: &ChainDetailsView, text: &mut String) -> std::fmt::Result {
         }
     }
     let limits = &chain.limits;
-    writeln!(text, "limits    chain {} bytes", limits.chain_bytes_max)?;
+    writeln!(text, "limits    chain {}", count(limits.chain_bytes_max, "byte"))?;
     writeln!(
         text,
         "          a peer {} bytes, then {} a second",
@@ -214,13 +228,58 @@ fn rules_text(chain: &ChainDetailsView, text: &mut String) -> std::fmt::Result {
     writeln!(text, "          an author {burst} blocks, then {rate} a second")
 }
 
-async fn delete(context: &mut Context, chain: String) -> anyhow::Result<()> {
+/// What it means that a chain is full, and what to do.
+pub(super) fn full(name: &str) -> String {
+    format!(
+        "{name} is full: blocks by others are not taken; raise it with `walytis chain rules {name} --chain-bytes-max BYTES`"
+    )
+}
+
+/// Asks whether a chain is to be deleted.
+async fn agreed(context: &mut Context, chain: &str) -> anyhow::Result<bool> {
+    let ChainDetailsView { name, blocks, peers, .. } = details(context, chain.to_owned()).await?;
+    let peers = u64::try_from(peers.len()).unwrap_or(u64::MAX);
+    let shared = match peers {
+        0 => "No peer has shared it".to_owned(),
+        1 => "1 peer has shared it".to_owned(),
+        _ => format!("{peers} peers have shared it"),
+    };
+    let blocks = count(blocks, "block");
+    let name = printable(&name);
+    let question = format!("Delete {name}, {blocks}? {shared}; what nobody else has is lost. [y/N] ");
+    // A thread of its own: the program does not wait for it when it ends.
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("question".to_owned()).spawn(move || {
+        let mut line = String::new();
+        // Whoever cannot be asked has not agreed.
+        let _ = write_out(&question).and_then(|()| std::io::stdin().read_line(&mut line));
+        drop(answer.send(line));
+    })?;
+    let line = context.stop.or(async { Ok(answered.await?) }).await?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn write_out(question: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut errors = std::io::stderr();
+    errors.write_all(question.as_bytes())?;
+    errors.flush()
+}
+
+async fn delete(context: &mut Context, chain: String, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        ensure!(
+            std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            "nothing was deleted: there is no terminal on which to ask, so say it with --yes"
+        );
+        ensure!(agreed(context, &chain).await?, "nothing was deleted");
+    }
     let blocks = link::ask(context, Reach::Store, Request::DeleteChain { chain }, |reply| match reply {
         Reply::Deleted { blocks } => Some(blocks),
         _ => None,
     });
     let blocks = blocks.await?;
-    context.output.result(format!("removed {blocks} blocks"), &Deleted { blocks })
+    context.output.result(format!("removed {}", count(blocks, "block")), &Deleted { blocks })
 }
 
 async fn invite(context: &mut Context, request: Request) -> anyhow::Result<()> {
@@ -264,9 +323,14 @@ fn invitation_line(invitation: &ChainInvitationView) -> String {
     format!("{}  {uses}{shareable}  {code}", invitation.number)
 }
 
-async fn join(context: &mut Context, code: String, name: Option<String>) -> anyhow::Result<()> {
+async fn join(
+    context: &mut Context,
+    code: String,
+    name: Option<String>,
+    arguments: JoinArguments,
+) -> anyhow::Result<()> {
     let code = group::code(context, code).await?;
-    let (joined, served) = group::joining(context, Request::JoinChain { code, name }, chain).await?;
+    let (joined, served) = group::joining(context, arguments, Request::JoinChain { code, name }, chain).await?;
     context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
     if !served {
         context.output.remark("Start `walytis serve` to get what comes from now on.");

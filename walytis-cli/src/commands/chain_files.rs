@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use walytis_core::query::IdPrefix;
 use super::chain::line;
 use crate::context::Context;
 use crate::link::{self, ChainView, Link, NodeGone, QUEUE, Reach, Reply, Request};
-use crate::output::printable;
+use crate::output::{OutputClosed, count, printable};
 use crate::progress::Progress;
 use crate::stop::Interrupted;
 
@@ -85,11 +85,16 @@ pub(super) async fn export(
     let written = write_pieces(context, &mut access.link, &progress, (!to_output).then_some(path)).await;
     drop(progress);
     access.close().await;
-    let exported = written?;
+    // Whoever has not read all has no whole file.
+    let told = |error: anyhow::Error| match error.downcast_ref::<OutputClosed>() {
+        Some(_) if to_output => anyhow!("nobody read the export to its end, so what was read is not whole"),
+        _ => error,
+    };
+    let exported = written.map_err(told)?;
     let Exported { blocks, bytes } = exported;
     match to_output {
-        true => context.output.flush(),
-        false => context.output.result(format!("{blocks} blocks in {bytes} bytes"), &exported),
+        true => context.output.flush().map_err(told),
+        false => context.output.result(format!("{} in {}", count(blocks, "block"), count(bytes, "byte")), &exported),
     }
 }
 
@@ -138,7 +143,11 @@ pub(super) async fn import(context: &mut Context, path: PathBuf, name: Option<St
         context.output.remark("What was imported stays: the same command goes on there.");
     }
     let (chain, new, known) = imported?;
-    context.output.remark(format_args!("{}: {new} new blocks, {known} were here.", printable(&chain.name)));
+    context.output.remark(format_args!(
+        "{}: {}, {known} here before.",
+        printable(&chain.name),
+        count(new, "new block")
+    ));
     if !served && new > 0 {
         context.output.remark("Start `walytis serve` to share it, and to get what comes from now on.");
     }

@@ -36,6 +36,9 @@ pub(super) fn format(chain: &ChainDetailsView) -> String {
     if head_formats == &[*next_format] {
         return format!("{next_format} ({next_hash})");
     }
+    if head_formats.is_empty() {
+        return format!("{next_format} ({next_hash}) from its first block on: none is here yet");
+    }
     let heads: Vec<String> = head_formats.iter().map(ToString::to_string).collect();
     format!("{} now, {next_format} ({next_hash}) from your next block on", heads.join(" and "))
 }

@@ -7,7 +7,7 @@ use walytis_node::CheckReport;
 
 use crate::context::Context;
 use crate::link::{self, Reply, Request};
-use crate::output::{Format, one_line, printable};
+use crate::output::{Format, count, one_line, printable};
 use crate::progress::Progress;
 use crate::stop::Interrupted;
 
@@ -41,7 +41,8 @@ pub(crate) async fn run(context: &mut Context) -> anyhow::Result<()> {
     let Report { problems, mended, .. } = &report;
     let mut text: String = problems.iter().map(|problem| format!("wrong: {}\n", printable(problem))).collect();
     text.extend(mended.iter().map(|problem| format!("mended: {}\n", printable(problem))));
-    text = format!("{text}verified {blocks} blocks and {contents} contents on {chains} chains");
+    let (blocks, contents) = (count(blocks, "block"), count(contents, "content"));
+    text = format!("{text}verified {blocks} and {contents} on {}", count(chains, "chain"));
     context.output.result(text, &report)?;
     let Some(first) = problems.first() else { return Ok(()) };
     let count = problems.len();

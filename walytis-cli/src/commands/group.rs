@@ -3,14 +3,16 @@
 use std::fmt::Write;
 use std::io::{IsTerminal, Read};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
+use walytis_node::Accept;
 
 use crate::arguments::Group;
 use crate::context::Context;
 use crate::link::{self, GroupDetailsView, GroupView, Reach, Reply, Request};
 use crate::output::printable;
 use crate::progress::Progress;
+use crate::reach_arguments::JoinArguments;
 
 /// The most bytes of standard input that are looked at for a code: many times the longest.
 const CODE_BYTES_MAX: u64 = 64 * 1024;
@@ -27,7 +29,7 @@ pub(crate) async fn run(context: &mut Context, arguments: Group) -> anyhow::Resu
         Group::List => list(context).await,
         Group::Show { group } => show(context, group).await,
         Group::Invite { group, uses } => invite(context, group, uses).await,
-        Group::Join { code, name } => join(context, code, name).await,
+        Group::Join { code, name, joining } => join(context, code, name, joining).await,
     }
 }
 
@@ -103,9 +105,18 @@ async fn invite(context: &mut Context, group: String, uses: u32) -> anyhow::Resu
     context.output.result(&code, &Code { code: code.clone() })
 }
 
-async fn join(context: &mut Context, typed: String, name: Option<String>) -> anyhow::Result<()> {
+async fn join(
+    context: &mut Context,
+    typed: String,
+    name: Option<String>,
+    arguments: JoinArguments,
+) -> anyhow::Result<()> {
     let code = code(context, typed).await?;
-    let (joined, served) = joining(context, Request::Join { code, name }, group).await?;
+    ensure!(
+        !code.starts_with("walytischain1"),
+        "that is the code of a public chain, which hides nothing from anybody: `walytis chain join CODE`"
+    );
+    let (joined, served) = joining(context, arguments, Request::Join { code, name }, group).await?;
     context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
     if !served {
         context.output.remark("Start `walytis serve` to get what comes from now on.");
@@ -131,10 +142,12 @@ pub(super) async fn code(context: &mut Context, code: String) -> anyhow::Result<
 /// Waits for a join, and tells how far it is. Gives what was joined, and whether a running node did it.
 pub(super) async fn joining<T>(
     context: &mut Context,
+    arguments: JoinArguments,
     request: Request,
     pick: impl Fn(Reply) -> Option<T>,
 ) -> anyhow::Result<(T, bool)> {
-    let mut access = link::open(context, Reach::Network, request).await?;
+    let accept = if arguments.no_listen { Accept::Nothing } else { Accept::Connections };
+    let mut access = link::open(context, Reach::Network(accept), request).await?;
     let progress = Progress::new(&context.output, "joining");
     // Where no line can move, one stays.
     let plain = !std::io::stderr().is_terminal();

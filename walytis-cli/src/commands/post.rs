@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
@@ -26,6 +26,8 @@ struct Posted {
 enum Cut {
     /// One block.
     Whole,
+    /// One block, which is not empty.
+    Filled,
     /// One block for each line.
     Lines,
 }
@@ -42,26 +44,39 @@ const TURN: Duration = Duration::from_millis(150);
 /// Posts a file, or each of its lines.
 pub(crate) async fn run(context: &mut Context, arguments: Post) -> anyhow::Result<()> {
     let Post { group, contents } = arguments;
-    post(context, contents, |topics| Request::Post { group, topics }).await
+    let to = group.clone();
+    post(context, contents, &to, |topics| Request::Post { group, topics }).await
 }
 
 /// Posts a file, or each of its lines, to where the request says.
 pub(super) async fn post(
     context: &mut Context,
     arguments: Contents,
+    to: &str,
     request: impl FnOnce(Vec<ByteBuf>) -> Request,
 ) -> anyhow::Result<()> {
-    let cut = if arguments.lines { Cut::Lines } else { Cut::Whole };
-    let input = open(&arguments.file)?;
-    let Contents { file, topics, .. } = arguments;
+    let input = open(&arguments).map_err(|error| takes_files(error, context.command, to))?;
+    let typed = arguments.text.is_some();
+    let Contents { file, topics, lines, empty, .. } = arguments;
+    let cut = match lines {
+        true => Cut::Lines,
+        // Who names an empty file means it; a program before a pipe may have failed.
+        false if empty || !(typed || file == Path::new("-")) => Cut::Whole,
+        false => Cut::Filled,
+    };
     check_topics(&topics)?;
     let request = request(topics.into_iter().map(ByteBuf::from).collect());
     // At once, so that nobody types for a group that is not there.
     let access = link::open(context, Reach::Store, request.clone()).await?;
-    if file == Path::new("-") && io::stdin().is_terminal() {
+    if !typed && file == Path::new("-") && io::stdin().is_terminal() {
         context.output.remark("Reading from the terminal. Ctrl-D ends it.");
     }
-    let contents = cut_up(input, file, cut)?;
+    let name = match (typed, file == Path::new("-")) {
+        (true, _) => "the text".to_owned(),
+        (false, true) => "standard input".to_owned(),
+        (false, false) => file.display().to_string(),
+    };
+    let contents = cut_up(input, name, cut)?;
     let mut feed = Feed { contents, first: None, ended: None, given: 0, posted: 0, untold: None, cut };
     let result = feed.run(context, access, &request).await;
     if let Some(error) = &feed.untold {
@@ -199,7 +214,7 @@ impl Feed {
 
     /// Blocks are told of in order, so the first line that was not is where to go on.
     fn how_far(&self, error: anyhow::Error) -> anyhow::Error {
-        if self.cut == Cut::Whole {
+        if self.cut != Cut::Lines {
             return error;
         }
         let next = self.posted.saturating_add(1);
@@ -213,36 +228,41 @@ impl Feed {
         } else {
             String::new()
         };
-        anyhow!("{} ({done}: go on from line {next}{unknown})", crate::output::one_line(&error))
+        let said = crate::output::one_line(&error);
+        error.context(format!("{said} ({done}: go on from line {next}{unknown})"))
     }
 }
 
-fn open(file: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
-    if file == Path::new("-") {
-        return Ok(Box::new(io::stdin()));
+fn open(contents: &Contents) -> anyhow::Result<Box<dyn Read + Send>> {
+    let Contents { file, text, .. } = contents;
+    match text {
+        Some(text) => Ok(Box::new(io::Cursor::new(text.clone().into_bytes()))),
+        None if file == Path::new("-") => Ok(Box::new(io::stdin())),
+        None => Ok(Box::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?)),
     }
-    let cannot = |error: &io::Error| {
-        // Who meant it as the text itself hears how that is given.
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => " (a text goes through standard input: echo 'TEXT' | walytis ... post NAME)",
-            _ => "",
-        };
-        format!("cannot read {}{hint}", file.display())
-    };
-    Ok(Box::new(File::open(file).map_err(|error| {
-        let context = cannot(&error);
-        anyhow::Error::new(error).context(context)
-    })?))
+}
+
+/// Who names a file that is not there may have typed what to post.
+fn takes_files(error: anyhow::Error, command: &str, to: &str) -> anyhow::Error {
+    match error.downcast_ref::<io::Error>() {
+        Some(missing) if missing.kind() == io::ErrorKind::NotFound => {
+            let said = crate::output::one_line(&error);
+            error.context(format!(
+                "{said}. `{command}` takes a file or standard input; a text goes by `echo \"text\" | walytis {command} {to}`, or \
+                 by -m \"text\""
+            ))
+        }
+        _ => error,
+    }
 }
 
 /// Reads the input on a thread of its own, for which the program does not wait when it ends.
 fn cut_up(
     input: Box<dyn Read + Send>,
-    file: PathBuf,
+    name: String,
     cut: Cut,
 ) -> anyhow::Result<mpsc::Receiver<anyhow::Result<Vec<u8>>>> {
     let (contents, received) = mpsc::channel(QUEUE);
-    let name = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
     let read = move || {
         let mut input = BufReader::new(input);
         let mut line = 0_u64;
@@ -250,10 +270,11 @@ fn cut_up(
             line = line.saturating_add(1);
             let content = match cut {
                 Cut::Whole => whole(&mut input),
+                Cut::Filled => whole(&mut input).and_then(filled),
                 Cut::Lines => one_line(&mut input).with_context(|| format!("line {line}")),
             };
             let content = content.with_context(|| format!("cannot post {name}"));
-            let last = cut == Cut::Whole || content.is_err();
+            let last = cut != Cut::Lines || content.is_err();
             let Some(content) = content.transpose() else { break };
             if contents.blocking_send(content).is_err() || last {
                 break;
@@ -271,6 +292,11 @@ fn whole(input: &mut impl Read) -> anyhow::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     input.take(LOOK_BYTES).read_to_end(&mut content)?;
     fits(content).map(Some)
+}
+
+fn filled(content: Option<Vec<u8>>) -> anyhow::Result<Option<Vec<u8>>> {
+    ensure!(content.as_ref().is_none_or(|content| !content.is_empty()), "it is empty: an empty block needs --empty");
+    Ok(content)
 }
 
 fn one_line(input: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
@@ -312,6 +338,8 @@ mod tests {
     fn an_input_becomes_one_block_or_one_for_each_line() {
         check(b"a\nb", Cut::Whole, &[b"a\nb"], "");
         check(b"", Cut::Whole, &[b""], "");
+        check(b"a", Cut::Filled, &[b"a"], "");
+        check(b"", Cut::Filled, &[], "cannot post f: it is empty: an empty block needs --empty");
         check(b"a\n\nb\r\n\xff", Cut::Lines, &[b"a", b"", b"b\r", b"\xff"], "");
         check(b"a\n", Cut::Lines, &[b"a"], "");
         check(b"", Cut::Lines, &[], "");

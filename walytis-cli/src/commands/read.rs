@@ -10,7 +10,7 @@ use serde_bytes::ByteBuf;
 use crate::arguments::{Read, Showing};
 use crate::context::Context;
 use crate::link::{self, EntryView, Link, Reach, Reply, Request};
-use crate::output::{Format, Output, printable};
+use crate::output::{Format, Output, count, printable};
 use crate::stop::Interrupted;
 use crate::time::Moment;
 
@@ -89,7 +89,7 @@ pub(super) async fn read(context: &mut Context, showing: Showing, request: Reque
         printer.nothing_lost(context).await?;
     }
     if printer.missing > 0 && shown != Shown::Json && !follow {
-        context.output.remark(format_args!("The content of {} blocks is still on its way.", printer.missing));
+        context.output.remark(format_args!("The content of {} is still on its way.", count(printer.missing, "block")));
     }
     result
 }
@@ -178,7 +178,9 @@ pub(super) fn line(entry: &EntryView) -> Line<'_> {
 /// A line about the block, then its content, indented.
 pub(super) fn text(entry: &EntryView) -> String {
     let short = |id: &str| id.rsplit(':').next().and_then(|digits| digits.get(..SHORT)).unwrap_or(id).to_owned();
-    let mut head = format!("{}  {}  by {}", short(&entry.id), Moment(entry.created_at_ms), short(&entry.author));
+    // An author of a public chain has no other name than its key, by which it is asked for, allowed and blocked.
+    let author = if entry.sequence.is_some() { printable(&entry.author) } else { short(&entry.author) };
+    let mut head = format!("{}  {}  by {author}", short(&entry.id), Moment(entry.created_at_ms));
     let Some(content) = &entry.content else { return format!("{head}\n    (its content is on its way)\n") };
     for topic in &content.topics {
         head = format!("{head}  #{}", printable(&lossy(topic)).replace('\n', "\\n"));

@@ -1,10 +1,13 @@
 //! `walytis serve`
 
+use std::collections::BTreeSet;
 use std::pin::pin;
+use std::time::Duration;
 
 use serde::Serialize;
-use walytis_node::{Address, Home, Node, ServeNotice, ServeOptions};
+use walytis_node::{Address, ChainId, ChainLimit, ChainSummary, Home, Node, ServeNotice, ServeOptions};
 
+use super::chain;
 use crate::arguments::Serve;
 use crate::context::Context;
 use crate::home::HomeLock;
@@ -30,7 +33,7 @@ pub(crate) async fn run(context: &mut Context, arguments: Serve) -> anyhow::Resu
 async fn serve(context: &mut Context, home: Home, lock: &HomeLock, arguments: Serve) -> anyhow::Result<()> {
     let sought = arguments.peers.clone();
     let reach = arguments.reach.reach();
-    let options = ServeOptions { listen: arguments.listen, connect: arguments.peers, reach };
+    let options = ServeOptions { listen: arguments.listen, connect: arguments.peers, reach, ..ServeOptions::default() };
     let talks = context.output.talks();
     let mut notice = |notice: ServeNotice| {
         if let (true, ServeNotice::Taken { place, error }) = (talks, notice) {
@@ -43,6 +46,35 @@ async fn serve(context: &mut Context, home: Home, lock: &HomeLock, arguments: Se
     result
 }
 
+/// How often a node looks whether chains have become full.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The chains that were found full, of which each is told once.
+#[derive(Default)]
+struct FullChains {
+    told: BTreeSet<ChainId>,
+    /// How often chains had refused blocks when they were last looked at.
+    refusals: Option<u64>,
+}
+
+impl FullChains {
+    async fn tell(&mut self, context: &Context, node: &Node) {
+        // What cannot be asked now is asked the next time, or the node has ended.
+        let Ok(chains) = node.chains().await else { return };
+        for (number, ChainSummary { chain, name, .. }) in chains.into_iter().enumerate() {
+            let Ok(details) = node.chain(&chain.to_string()).await else { continue };
+            let refusals = details.limits_reached.get(&ChainLimit::ChainBytes).copied().unwrap_or_default();
+            // The refusals are those of all chains: where there are no new ones, none has become full.
+            if number == 0 && self.refusals.replace(refusals) == Some(refusals) {
+                return;
+            }
+            if details.full && self.told.insert(chain) {
+                context.output.remark(chain::full(&printable(&name)));
+            }
+        }
+    }
+}
+
 /// Takes commands and tells addresses until the node is told to stop, or has to.
 async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &[Address]) -> anyhow::Result<()> {
     // Before the first address is told: whoever waits for it can send commands.
@@ -50,8 +82,11 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
     context.output.remark("The node runs. Ctrl-C stops it.");
     let mut listening = node.listening();
     let mut unreached = node.unreached();
+    let mut full = FullChains::default();
+    let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
+            _ = looks.tick() => full.tell(context, node).await,
             () = context.stop.requested() => return Err(Interrupted.into()),
             stopped = node.stopped() => return stopped.map_or(Ok(()), |error| Err(error.into())),
             () = &mut commands => {}

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::context::Context;
 use crate::link::{self, Reach, Reply, Request, StatusView};
-use crate::output::printable;
+use crate::output::{count, printable};
 
 /// Shows how the node is.
 pub(crate) async fn run(context: &mut Context) -> anyhow::Result<()> {
@@ -26,14 +26,15 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
         writeln!(text, "connected  {peer}")?;
     }
     for group in &status.groups {
-        write!(text, "group      {}: {} blocks", printable(&group.name), group.blocks)?;
+        write!(text, "group      {}: {}", printable(&group.name), count(group.blocks, "block"))?;
         if group.missing > 0 {
             write!(text, ", the content of {} is still missing", group.missing)?;
         }
         writeln!(text)?;
     }
     for chain in &status.chains {
-        writeln!(text, "chain      {}: {} blocks, {} peers", printable(&chain.name), chain.blocks, chain.peers)?;
+        let (blocks, peers) = (count(chain.blocks, "block"), count(chain.peers, "peer"));
+        writeln!(text, "chain      {}: {blocks}, {peers}", printable(&chain.name))?;
     }
     text.truncate(text.trim_end().len());
     Ok(text)

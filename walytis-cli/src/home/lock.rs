@@ -49,8 +49,8 @@ impl HomeLock {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
         }
-        file.set_len(0).with_context(cannot)?;
-        writeln!(file, "{} {command}", std::process::id()).with_context(cannot)?;
+        // On a full disk nobody knows who has the home, and it is locked all the same.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{} {command}", std::process::id()));
         Ok(Self { _file: file })
     }
 }

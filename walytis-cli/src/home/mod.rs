@@ -4,7 +4,8 @@
 //! lock     who uses the home; locked while somebody does
 //! name     what `id` calls it, if it has a name
 //! run/     the socket of a running node, for this user alone
-//! store/   keys and records, sealed; and `listen`, in clear: the addresses where `serve` listens
+//! store/   keys and records, sealed; `reserve`, random bytes in the way of others, so that there is room to delete;
+//!          and `listen`, in clear: the addresses where `serve` listens
 //! ```
 
 mod lock;
@@ -22,7 +23,7 @@ use crate::arguments::Global;
 
 pub(crate) use lock::{HomeLock, InUse, WAIT};
 #[cfg(unix)]
-pub(crate) use socket_place::{Folders, SocketPlace, socket_place};
+pub(crate) use socket_place::{Folders, SocketPlace, opened_to_others, socket_place};
 
 const STORE: &str = "store";
 /// A store that is being made. It gets its name when it is whole, so an interruption leaves no half of a home.

@@ -92,6 +92,17 @@ pub(crate) fn socket_place(home: &HomeFolder, folders: Folders) -> anyhow::Resul
     Ok(usable.then(|| SocketPlace::inside(&folder)).flatten())
 }
 
+/// The folder with the home's socket, if others can look into it: then no command trusts what is there.
+pub(crate) fn opened_to_others(home: &HomeFolder) -> Option<PathBuf> {
+    let elsewhere = short_lived(home).ok();
+    let parent = elsewhere.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    [Some(home.run()), parent, elsewhere].into_iter().flatten().find(|folder| {
+        fs::symlink_metadata(folder).is_ok_and(|found| {
+            found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 != 0
+        })
+    })
+}
+
 /// This user's folder for this home's socket, outside of the home. Its name is made from the home's, so that every
 /// command finds it.
 fn short_lived(home: &HomeFolder) -> anyhow::Result<PathBuf> {
@@ -165,8 +176,10 @@ mod tests {
         fs::create_dir(&folder).expect("made");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("set");
         assert!(!private(&folder, Folders::Find).expect("looked"), "others can look into it");
+        let home = HomeFolder::at(parent.path());
+        assert_eq!(opened_to_others(&home).as_ref(), Some(&folder));
         assert!(private(&folder, Folders::Make).expect("closed"));
-        assert_eq!(mode(&folder), 0o700);
+        assert_eq!((mode(&folder), opened_to_others(&home)), (0o700, None));
 
         let link = parent.path().join("link");
         std::os::unix::fs::symlink(&folder, &link).expect("linked");

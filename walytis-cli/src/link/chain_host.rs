@@ -1,6 +1,8 @@
 //! The node's side: public chains.
 
-use walytis_node::{Ancestry, Beginning, BlockId, FormatVersion, Query, Sharing};
+use walytis_node::{
+    Ancestry, Beginning, BlockId, EngineError, FormatVersion, NodeError, PublicError, Query, Sharing, Standing,
+};
 
 use super::chain_views::ChainView;
 use super::host::{Ended, Host};
@@ -108,6 +110,18 @@ impl Host {
         Ok(())
     }
 
+    /// Why nothing more of a chain comes: it was deleted, or else what the node says.
+    pub(super) async fn why_it_ended(&self, chain: &str, says: NodeError) -> Ended {
+        let deleted = match self.node.chain(chain).await {
+            Ok(details) => details.summary.standing == Standing::Leaving,
+            Err(error) => matches!(error, NodeError::Engine(EngineError::Public(PublicError::Unknown(_)))),
+        };
+        match deleted {
+            true => Ended::Refused(format!("the chain {chain:?} was deleted here, so nothing more of it comes")),
+            false => says.into(),
+        }
+    }
+
     /// Tells of what is here, then of what arrives, until the command is gone.
     async fn follow_chain(&mut self, chain: &str, query: Query) -> Result<(), Ended> {
         let mut subscription = self.node.follow_chain(chain).await?;
@@ -121,7 +135,7 @@ impl Host {
                 entry = subscription.next() => entry,
                 _ = self.requests.recv() => return Err(Ended::Gone),
             };
-            let entry = entry.ok_or_else(|| Ended::from(walytis_node::NodeError::Closed))?;
+            let Some(entry) = entry else { return Err(self.why_it_ended(chain, NodeError::Closed).await) };
             if entry.fits(&query) {
                 self.say(Reply::Entry(entry.into())).await?;
             }

@@ -101,6 +101,8 @@ pub(crate) struct ChainDetailsView {
     pub(crate) blocked_authors: Vec<String>,
     pub(crate) allowed_authors: Vec<String>,
     pub(crate) limits: LimitsView,
+    /// Whether blocks by others are not taken any more.
+    pub(crate) full: bool,
     /// Blocks that were refused since the node started, because they are of a newer format.
     pub(crate) newer: u64,
     pub(crate) equivocations: Vec<EquivocationView>,
@@ -142,6 +144,7 @@ impl From<ChainDetails> for ChainDetailsView {
             blocked_authors: texts(&details.blocked_authors),
             allowed_authors: texts(&details.allowed_authors),
             limits: details.limits.into(),
+            full: details.full,
             newer: details.newer,
             equivocations: equivocations.collect(),
         }

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use walytis_node::{Imported, Letter, NodeError, Reading, SubscriptionSummary};
+use walytis_node::{ArchiveError, ChainImport, Imported, Letter, NodeError, Reading, SubscriptionSummary};
 
 use super::host::{Ended, Host};
 use super::messages::{Reply, Request};
 use super::views::EntryView;
+use crate::output::count;
 
 /// A piece of a file in one message.
 const PIECE_BYTES: usize = 512 * 1024;
@@ -57,6 +58,29 @@ pub(crate) enum LetterChange {
     Discard,
 }
 
+/// Says what stays of an import that failed.
+fn broken_off(import: &ChainImport, error: NodeError) -> Ended {
+    let (taken, blocks) = (import.taken(), import.head().map_or(0, |head| head.blocks));
+    let stays = match &error {
+        NodeError::Archive(ArchiveError::Trailing { .. }) if taken == blocks => {
+            format!(
+                "all {} of the chain were imported and stay; what follows them was left out",
+                count(blocks, "block")
+            )
+        }
+        // Of a chain that cannot be taken, or from what is no file, none was.
+        _ if taken == 0 => return error.into(),
+        _ => format!(
+            "{taken} of {} were imported and stay; a whole copy of the file goes on there",
+            count(blocks, "block")
+        ),
+    };
+    match Ended::from(error) {
+        Ended::Refused(reason) => Ended::Refused(format!("{reason}; {stays}")),
+        other => other,
+    }
+}
+
 impl Host {
     /// Carries out a request about named subscriptions or files.
     pub(super) async fn about_delivery(&mut self, request: Request) -> Result<(), Ended> {
@@ -94,10 +118,14 @@ impl Host {
                 None => {
                     self.say(Reply::CaughtUp).await?;
                     let entry = tokio::select! {
-                        entry = reader.next() => entry?,
+                        entry = reader.next() => entry,
                         _ = self.requests.recv() => return Err(Ended::Gone),
                     };
-                    entry.ok_or_else(|| Ended::from(NodeError::Closed))?
+                    match entry {
+                        Ok(Some(entry)) => entry,
+                        Ok(None) => return Err(self.why_it_ended(chain, NodeError::Closed).await),
+                        Err(error) => return Err(self.why_it_ended(chain, error).await),
+                    }
                 }
             };
             self.say(Reply::Entry(entry.clone().into())).await?;
@@ -149,16 +177,28 @@ impl Host {
 
     async fn import(&mut self, name: Option<&str>) -> Result<(), Ended> {
         let mut import = self.node.import_chain(name);
+        let mut empty = true;
         loop {
             match self.requests.recv().await {
-                Some(Request::Content(bytes)) => import.write(&bytes).await?,
+                Some(Request::Content(bytes)) => {
+                    empty &= bytes.is_empty();
+                    if let Err(error) = import.write(&bytes).await {
+                        return Err(broken_off(&import, error));
+                    }
+                }
                 Some(Request::End) => break,
                 _ => return Err(Ended::Gone),
             }
             let of = import.head().map_or(0, |head| head.blocks);
             self.say(Reply::Importing { blocks: import.taken(), of }).await?;
         }
-        let Imported { chain, new, known } = import.finish().await?;
+        if empty {
+            return Err(Ended::Refused("the file is empty: nothing was imported".to_owned()));
+        }
+        let Imported { chain, new, known } = match import.finish().await {
+            Ok(imported) => imported,
+            Err(error) => return Err(broken_off(&import, error)),
+        };
         self.say(Reply::Imported { chain: chain.into(), new, known }).await
     }
 }

@@ -16,7 +16,7 @@ use walytis_core::limits::CONTENT_BYTES_MAX;
 
 /// The protocol's number. Both sides are one program, which may be replaced while it runs: a change of any message is a
 /// new number.
-pub(crate) const PROTOCOL: u16 = 4;
+pub(crate) const PROTOCOL: u16 = 5;
 
 const MAGIC: [u8; 8] = *b"walytis\0";
 

@@ -5,8 +5,11 @@ use std::pin::Pin;
 
 use tokio::sync::mpsc;
 use walytis_core::{ChainError, StoreError};
-use walytis_node::{BlockId, CheckReport, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post};
+use walytis_node::{
+    BlockId, CheckReport, Delivery, EngineError, Entry, History, Listing, Node, NodeError, Post, PublicError,
+};
 
+use super::kinds::Named;
 use super::messages::{Reply, Request};
 use super::views::{GroupDetailsView, GroupView, IdentityView, StatusView};
 
@@ -29,12 +32,17 @@ enum Destination {
 pub(super) enum Ended {
     /// The node refused.
     Refused(String),
+    /// The node knows nothing of this name.
+    Unknown(String),
     /// The command is gone.
     Gone,
 }
 
 impl From<NodeError> for Ended {
     fn from(error: NodeError) -> Self {
+        if let NodeError::Engine(EngineError::UnknownGroup(_) | EngineError::Public(PublicError::Unknown(_))) = error {
+            return Self::Unknown(error.to_string());
+        }
         Self::Refused(match &error {
             NodeError::Engine(EngineError::Chain(ChainError::Store(StoreError::Damaged { .. }))) => {
                 format!("{error}. `walytis check` tells more, and what to do")
@@ -48,10 +56,11 @@ impl From<NodeError> for Ended {
 ///
 /// It waits for a command that does not take its replies, and holds up nobody else meanwhile.
 pub(crate) async fn answer(node: Node, running: bool, requests: mpsc::Receiver<Request>, replies: mpsc::Sender<Reply>) {
-    let mut host = Host { node, running, requests, replies };
+    let mut host = Host { node, running, requests, replies, named: None };
     let last = match host.first().await {
         Ok(()) => Reply::Done,
         Err(Ended::Refused(reason)) => Reply::Failed(reason),
+        Err(Ended::Unknown(reason)) => Reply::Failed(host.of_another_kind().await.unwrap_or(reason)),
         Err(Ended::Gone) => return,
     };
     // Nobody may be left to hear it.
@@ -63,11 +72,16 @@ pub(super) struct Host {
     running: bool,
     pub(super) requests: mpsc::Receiver<Request>,
     replies: mpsc::Sender<Reply>,
+    /// The group or chain that is asked about.
+    pub(super) named: Option<Named>,
 }
 
 impl Host {
     async fn first(&mut self) -> Result<(), Ended> {
-        let reply = match self.requests.recv().await.ok_or(Ended::Gone)? {
+        let request = self.requests.recv().await.ok_or(Ended::Gone)?;
+        self.named = Named::by(&request);
+        self.one_kind_has_a_name(&request).await?;
+        let reply = match request {
             Request::Identity => Reply::Identity(IdentityView::from(self.node.identity())),
             Request::Status => Reply::Status(StatusView::new(self.running, self.node.status().await?)),
             Request::NewGroup { name } => Reply::Group(self.node.new_group(&name, History::All).await?.into()),

@@ -8,6 +8,7 @@ mod delivery_host;
 #[cfg(unix)]
 mod frames;
 mod host;
+mod kinds;
 mod messages;
 mod open;
 mod peer_views;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use walytis_node::{Home, Node, ServeOptions, Unlock};
+use walytis_node::{Accept, Home, Node, ServeOptions, Unlock};
 
 use crate::context::Context;
 use crate::home::{HomeFolder, HomeLock, InUse, WAIT};
@@ -23,7 +23,7 @@ pub(crate) enum Reach {
     /// What is stored here.
     Store,
     /// Speak to others.
-    Network,
+    Network(Accept),
 }
 
 /// The way to a node, with one request under way.
@@ -134,8 +134,40 @@ async fn wait(home: &HomeFolder, command: &str) -> anyhow::Result<Way> {
         if let Some(link) = served(home).await? {
             return Ok(Way::Through(link));
         }
+        #[cfg(unix)]
+        if began.elapsed() > OPENED
+            && let Some(folder) = crate::home::opened_to_others(home)
+        {
+            return Err(OpenToOthers { folder: folder.display().to_string() }.into());
+        }
         tokio::time::sleep(TRY_AGAIN).await;
     }
+}
+
+/// How long a node may take to close its socket's folder to others, which it does before all else.
+#[cfg(unix)]
+const OPENED: Duration = Duration::from_secs(1);
+
+/// A node may run, and no command trusts its socket.
+#[cfg(unix)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "{folder} is open to other users, so who answers there may not be the node: close it with `chmod 700 {folder}`, then \
+     repeat the command"
+)]
+struct OpenToOthers {
+    folder: String,
+}
+
+/// A node has the home, and says nothing.
+#[cfg(unix)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the node, {holder}, does not answer: it may be stopped, or have its hands full. Let it go on, or end it and start \
+     `walytis serve` again"
+)]
+struct Silent {
+    holder: String,
 }
 
 /// Waits until the home is free, but not for long.
@@ -161,8 +193,10 @@ fn try_lock(home: &HomeFolder, command: &str, began: Instant) -> anyhow::Result<
 /// The way through the node that serves the home, if one does.
 async fn served(home: &HomeFolder) -> anyhow::Result<Option<Link>> {
     #[cfg(unix)]
-    if let super::socket::Found::Node(link) = super::socket::find(home).await? {
-        return Ok(Some(link));
+    match super::socket::find(home).await? {
+        super::socket::Found::Node(link) => return Ok(Some(link)),
+        super::socket::Found::Silent => return Err(Silent { holder: home.holder() }.into()),
+        super::socket::Found::Nobody | super::socket::Found::Busy => {}
     }
     #[cfg(not(unix))]
     let _ = home;
@@ -176,8 +210,8 @@ async fn start(context: &mut Context, reach: Reach, unlock: Arc<Unlock>) -> anyh
     drop(opening);
     Ok(match reach {
         Reach::Store => home.offline()?,
-        Reach::Network => {
-            let options = ServeOptions { reach: by_code(), ..ServeOptions::default() };
+        Reach::Network(accept) => {
+            let options = ServeOptions { accept, reach: by_code(), ..ServeOptions::default() };
             context.stop.or(async { Ok(home.serve(options).await?) }).await?
         }
     })

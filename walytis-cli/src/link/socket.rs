@@ -123,6 +123,8 @@ pub(crate) enum Found {
     Nobody,
     /// There is one, which has no room for another command now.
     Busy,
+    /// There is one, which takes the connection and says nothing.
+    Silent,
 }
 
 /// Looks for a node that serves the home.
@@ -140,7 +142,7 @@ pub(crate) async fn find(home: &HomeFolder) -> anyhow::Result<Found> {
         }
     };
     ours(&stream)?;
-    let Ok(greeted) = timeout(GREETING, frames::greet(&mut stream)).await else { return Ok(Found::Busy) };
+    let Ok(greeted) = timeout(GREETING, frames::greet(&mut stream)).await else { return Ok(Found::Silent) };
     match greeted {
         Ok(()) => Ok(Found::Node(over(stream))),
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(is_end) => Ok(Found::Nobody),

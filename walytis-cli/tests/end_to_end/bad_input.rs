@@ -34,7 +34,7 @@ fn a_command_that_cannot_be_carried_out_says_why() {
     check(&["group", "new", ""], b"", "1 to 64 characters");
     check(&["group", "new", "did:walytis:00"], b"", "does not begin with \"did:\"");
     check(&["post", "g", "/no/such/file"], b"", "cannot read /no/such/file");
-    check(&["post", "g", "dinner at eight"], b"", "a text goes through standard input: echo 'TEXT' |");
+    check(&["post", "g", "dinner at eight"], b"", "takes a file or standard input; a text goes by `echo");
     check(&["post", "g", large], b"", "more than 1048576 bytes");
     check(&["post", "g", "--topic", &topic], b"x", "topic 1 has 257 bytes: a topic has at most 256");
     check(&["group", "join", "hello"], b"", "not an invitation code");

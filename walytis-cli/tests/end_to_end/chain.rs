@@ -45,7 +45,7 @@ fn a_public_chain_is_shared_between_two_homes() {
     assert_eq!((listed["shareable"].as_bool(), &listed["number"]), (Some(true), &0.into()), "b admits by it, too");
     b.ok(&["chain", "revoke", "n", "0"]);
     assert_eq!(b.ok(&["chain", "invitations", "n"]), "");
-    let deleted = json(&b.ok(&["--json", "chain", "delete", "n"]));
+    let deleted = json(&b.ok(&["--json", "chain", "delete", "n", "--yes"]));
     assert_eq!(deleted[0]["blocks"], 102);
     assert_eq!(b.ok(&["chain", "list"]), "");
     a.ok(&["check"]);
@@ -95,7 +95,8 @@ fn what_cannot_be_done_is_told_in_one_line_that_says_what_to_do() {
     check(&["chain", "revoke", "news", "7"], "chain invitations");
     check(&["chain", "join", "walytis1aaaa"], "group join");
     check(&["chain", "join", "nonsense"], "walytischain1");
-    check(&["group", "show", "news"], "group list");
+    check(&["group", "show", "news"], "`walytis chain show news`");
+    check(&["group", "show", "none"], "group list");
     assert!(a.ok(&["chain", "list"]).contains("news"));
     assert!(a.ok(&["chain", "--help"]).contains("hide nothing"));
 }

@@ -22,6 +22,7 @@ fn a_chain_goes_through_a_file_and_through_a_pipe() {
     fs::write(&cut, &bytes[..bytes.len() / 2]).expect("it can be written");
     b.run(&["chain", "import", cut.to_str().expect("a plain path"), "--as", "n"])
         .failed(1, "the file ends before block 3");
+    b.run(&["chain", "import", cut.to_str().expect("a plain path")]).failed(1, " of 701 blocks were imported and stay");
     let before = json(&b.ok(&["--json", "chain", "show", "n"]))[0]["blocks"].as_u64().expect("a number");
     assert!((300..400).contains(&before), "{before}");
     let imported = &json(&b.ok(&["--json", "chain", "import", name]))[0];
@@ -32,6 +33,17 @@ fn a_chain_goes_through_a_file_and_through_a_pipe() {
     damaged[bytes.len() - 3] ^= 1;
     fs::write(&cut, &damaged).expect("it can be written");
     place.home("c").run(&["chain", "import", cut.to_str().expect("a plain path")]).failed(1, "block 701 of the file");
+
+    fs::write(&cut, [&bytes[..], b"x"].concat()).expect("it can be written");
+    b.run(&["chain", "import", cut.to_str().expect("a plain path")])
+        .failed(1, "bytes follow block 701, which is the last; all 701 blocks of the chain were imported and stay");
+    fs::write(&cut, b"").expect("it can be written");
+    b.run(&["chain", "import", cut.to_str().expect("a plain path")]).failed(1, "the file is empty");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let unread = a.command(&["chain", "export", "news", "-"]).stdout(writer).output().expect("ended");
+    let said = String::from_utf8(unread.stderr).expect("UTF-8");
+    assert!(unread.status.code() == Some(1) && said.contains("what was read is not whole"), "{said}");
 
     // Through a running node, one block, and what cannot be.
     let _serving = b.serve(&["--listen", "/ip4/127.0.0.1/tcp/0"], 1);

@@ -11,5 +11,6 @@ mod common;
 mod demo;
 mod home;
 mod kill;
+mod mistakes;
 mod output;
 mod share;

@@ -18,7 +18,14 @@ const NAME_CHARACTERS_MAX: usize = 64;
 /// A page of a listing ends once it has this many entries.
 const PAGE_ENTRIES: usize = 256;
 /// How many blocks are removed in one step: a commit of a few milliseconds.
-const SWEEP_BLOCKS: usize = 512;
+const SWEEP_BLOCKS: u64 = 512;
+
+/// How many blocks the first steps remove. A store needs room for what a step changes before it has back what the step
+/// removes, and a chain is often deleted because there is no more room.
+const SWEEP_BLOCKS_FIRST: u64 = 8;
+
+/// Later steps remove this share of what was removed before them: less than has become free by that, and soon the most.
+const SWEEP_SHARE: u64 = 32;
 
 impl PublicChains {
     /// Carries out a command, or begins to. The answer is among the effects.
@@ -171,7 +178,7 @@ impl PublicChains {
     pub(super) fn check_name(&self, name: &str) -> Result<(), PublicError> {
         let characters = name.chars().count();
         let fits = (1..=NAME_CHARACTERS_MAX).contains(&characters);
-        if !fits || name.chars().any(char::is_control) || name.trim() != name || name.parse::<ChainId>().is_ok() {
+        if !fits || name.chars().any(crate::is_unseen) || name.trim() != name || name.parse::<ChainId>().is_ok() {
             return Err(PublicError::BadName);
         }
         if self.chains.values().any(|chain| chain.name == name) {
@@ -291,6 +298,7 @@ impl PublicChains {
             blocked_authors: rules.blocked_authors.clone(),
             allowed_authors: rules.allowed_authors.clone(),
             limits: rules.limits,
+            full: self.full.contains(&chain) || followed.bytes >= rules.limits.chain_bytes_max,
             limits_reached: self.limits.clone(),
             newer: self.newer.get(&chain).copied().unwrap_or_default(),
             equivocations: followed.forks.clone(),
@@ -395,7 +403,13 @@ impl PublicChains {
         let blocks = chains::length(desk.view, chain)?;
         let Some(followed) = self.chains.get_mut(&chain) else { return Err(PublicError::NotPublic) };
         if followed.standing == Standing::Leaving {
-            return Err(PublicError::Leaving);
+            // One that was cut short goes on, also where it was put off, and is answered when it is done.
+            let Some(sweep) = self.sweeps.get_mut(&chain).filter(|sweep| sweep.ticket.is_none()) else {
+                return Err(PublicError::Leaving);
+            };
+            sweep.ticket = Some(ticket);
+            desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
+            return Ok(());
         }
         followed.standing = Standing::Leaving;
         followed.touch();
@@ -438,8 +452,11 @@ impl PublicChains {
     pub(super) fn sweep(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
         let Some(chain) = self.sweeps.keys().next().copied() else { return Ok(()) };
         let number = self.chains.get(&chain).map(Followed::number);
-        let named = number.map_or(Ok(0), |number| subscribers::remove(desk.view, number, SWEEP_BLOCKS))?;
-        if named == 0 && chains::remove(desk.view, chain, SWEEP_BLOCKS)? == 0 {
+        let total = self.sweeps.get(&chain).map_or(0, |sweep| sweep.blocks);
+        let removed = total.saturating_sub(chains::length(desk.view, chain)?);
+        let step = usize::try_from((removed / SWEEP_SHARE).clamp(SWEEP_BLOCKS_FIRST, SWEEP_BLOCKS)).unwrap_or(1);
+        let named = number.map_or(Ok(0), |number| subscribers::remove(desk.view, number, step))?;
+        if named == 0 && chains::remove(desk.view, chain, step)? == 0 {
             if let Some(followed) = self.chains.remove(&chain) {
                 followed.remove(desk.view);
             }

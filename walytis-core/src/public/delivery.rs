@@ -185,7 +185,10 @@ pub struct Letter {
 #[non_exhaustive]
 pub enum DeliveryError {
     /// The text cannot be a name.
-    #[error("a subscription's name has 1 to 64 characters, none of them a control character, and no spaces around it")]
+    #[error(
+        "a subscription's name has 1 to 64 characters, none of them a control character or one that nobody sees, and no blanks \
+         at its ends"
+    )]
     BadName,
     /// There are as many subscriptions as a chain has.
     #[error("this chain has {SUBSCRIPTIONS_MAX} subscriptions here, which is the most: forget one first")]

@@ -345,6 +345,8 @@ pub struct ChainDetails {
     pub allowed_authors: Vec<AuthorKey>,
     /// The limits.
     pub limits: Limits,
+    /// Whether the chain has as many bytes as it may have here, so that blocks by others are not taken any more.
+    pub full: bool,
     /// How often each limit was reached on any chain since the program started.
     pub limits_reached: LimitsReached,
     /// Blocks that this program refused since it started because they are of a newer format.
@@ -433,7 +435,10 @@ pub enum PublicError {
     #[error("a chain is called {0:?} already: choose another name")]
     NameTaken(String),
     /// The text cannot be a name.
-    #[error("a chain's name has 1 to 64 characters, none of them a control character, and is no id")]
+    #[error(
+        "a chain's name has 1 to 64 characters, none of them a control character or one that nobody sees, no blanks at its \
+         ends, and is no id"
+    )]
     BadName,
     /// There are as many chains as one node follows.
     #[error("this node follows {max} chains, which is the most: delete one first", max = super::limits::CHAINS_MAX)]

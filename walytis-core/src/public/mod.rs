@@ -287,6 +287,18 @@ impl PublicChains {
         })
     }
 
+    /// Whether the removal of a chain was cut short and is to go on.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        !self.sweeps.is_empty()
+    }
+
+    /// Leaves removals that were cut short as they are, until another chain is removed or the store is opened anew: where
+    /// there is no room for their first step, the rest can be used.
+    pub fn put_off_removals(&mut self) {
+        self.begun = true;
+    }
+
     /// Lets others verify signatures. Without this call one is verified after the other.
     pub fn employ(&mut self, workers: Arc<dyn Workers>) {
         self.crew = Crew(workers);

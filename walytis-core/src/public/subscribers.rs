@@ -460,7 +460,7 @@ impl SubscriptionRow {
 
 fn check_name(name: &str) -> Result<(), DeliveryError> {
     let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
-    if !fits || name.chars().any(char::is_control) || name.trim() != name {
+    if !fits || name.chars().any(crate::is_unseen) || name.trim() != name {
         return Err(DeliveryError::BadName);
     }
     Ok(())

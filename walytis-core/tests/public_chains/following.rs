@@ -175,6 +175,13 @@ fn a_deleted_chain_leaves_nothing_behind() {
     net.run(2);
     assert_eq!(net.ended(1), [subscription]);
     net.kill(1);
+    // Without room for it, the node does all else.
+    net.start(1);
+    net.put_off_removals(1);
+    net.run(1_000);
+    assert_eq!(net.details(1).summary.standing, Standing::Leaving);
+    assert!(net.details(1).summary.blocks > 1400, "the first steps are small");
+    net.kill(1);
     net.start(1);
     assert!(net.answer(1, ticket).is_none());
     net.run(1_000);
@@ -191,6 +198,15 @@ fn a_deleted_chain_leaves_nothing_behind() {
         Ok(ChainAnswer::Deleted { blocks: 1501 })
     ));
     assert!(matches!(net.call(1, ChainCommand::Chains), Ok(ChainAnswer::Chains(chains)) if chains.is_empty()));
+    // Whoever asks for what was cut short is told when it is done, even if it was put off.
+    net.join(1, &code).unwrap();
+    net.ask(1, ChainCommand::Delete { chain: "c".into() });
+    net.run(2);
+    net.kill(1);
+    net.start(1);
+    net.put_off_removals(1);
+    let again = net.call(1, ChainCommand::Delete { chain: "c".into() });
+    assert!(matches!(again, Ok(ChainAnswer::Deleted { blocks }) if (1..1501).contains(&blocks)), "{again:?}");
 }
 
 #[test]

@@ -205,6 +205,13 @@ impl Net {
         self.push(0, node, Happening::Event(Event::Online));
     }
 
+    /// As if the node's disk had no room for removals when it started.
+    pub(crate) fn put_off_removals(&mut self, node: usize) {
+        let engine = self.nodes[node].engine.as_mut().unwrap();
+        assert!(engine.removes_chains());
+        engine.put_off_removals();
+    }
+
     /// Ends a node at once; what it was writing is lost.
     pub(crate) fn kill(&mut self, node: usize) {
         self.take_over(node);

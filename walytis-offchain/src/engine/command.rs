@@ -133,7 +133,7 @@ impl Engine {
     pub(super) fn check_name(&self, name: &str) -> Result<(), EngineError> {
         let characters = name.chars().count();
         let fits = (1..=NAME_CHARACTERS_MAX).contains(&characters);
-        if !fits || name.chars().any(char::is_control) || name.starts_with("did:") || name.trim() != name {
+        if !fits || name.chars().any(walytis_core::is_unseen) || name.starts_with("did:") || name.trim() != name {
             return Err(EngineError::BadName);
         }
         if self.names.iter().any(|(_, known)| known == name) {

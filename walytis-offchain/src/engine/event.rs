@@ -375,7 +375,8 @@ pub enum EngineError {
     NameTaken(String),
     /// The text cannot be a name.
     #[error(
-        "a group's name has 1 to 64 characters, none of them a control character, and does not begin with \"did:\""
+        "a group's name has 1 to 64 characters, none of them a control character or one that nobody sees, no blanks at its \
+         ends, and does not begin with \"did:\""
     )]
     BadName,
     /// This device may not do that.

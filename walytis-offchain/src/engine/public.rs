@@ -23,6 +23,18 @@ impl Engine {
         self
     }
 
+    /// Whether the removal of a public chain was cut short and is to go on.
+    #[must_use]
+    pub fn removes_chains(&self) -> bool {
+        self.public.removes()
+    }
+
+    /// Leaves removals that were cut short as they are, until another chain is removed or the store is opened anew: where
+    /// there is no room for their first step, the rest can be used.
+    pub fn put_off_removals(&mut self) {
+        self.public.put_off_removals();
+    }
+
     /// Lets public chains do something, and passes on what they want done.
     fn with_public(
         &mut self,

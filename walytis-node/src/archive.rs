@@ -8,7 +8,7 @@ use walytis_core::public::{
 use walytis_core::query::IdPrefix;
 
 use crate::error::NodeError;
-use crate::machine::EngineError;
+use crate::machine::engine_error;
 use crate::node::{Node, mismatch};
 
 /// A step of an import ends once it has this many blocks, or this many bytes: one commit.
@@ -55,7 +55,7 @@ impl Node {
                 (0, None) => ImportError::NotFound(id),
                 _ => ImportError::Several(id),
             };
-            return Err(EngineError::from(PublicError::from(failure)).into());
+            return Err(engine_error(PublicError::from(failure)).into());
         }
     }
 

@@ -21,9 +21,9 @@ const VALUE_BYTES_MAX: usize = 64;
 /// The longest key that is logged: an id behind a few numbers.
 const KEY_BYTES_MAX: usize = 128;
 
-/// Whether rows of a table may be in the log.
+/// Whether rows of a table may be in the log. A table's name has at most 64 bytes; one that breaks this is not logged.
 pub(crate) fn may_hold(table: Table) -> bool {
-    table.keys == Keys::Hidden && table.rows == Lives::Permanent
+    table.keys == Keys::Hidden && table.rows == Lives::Permanent && table.name.len() <= KEY_BYTES_MAX
 }
 
 /// What the log does with a row.
@@ -151,7 +151,7 @@ pub(crate) fn push_note(entry: &mut Vec<u8>, table: &str, key: &[u8], note: Note
 const NONE: u8 = 255;
 const _: () = assert!(VALUE_BYTES_MAX < 255 && KEY_BYTES_MAX < 255);
 
-/// Names of tables have at most 64 bytes, and longer keys are not logged.
+/// Longer names and keys are not logged.
 fn length_of(bytes: &[u8]) -> u8 {
     u8::try_from(bytes.len()).unwrap_or_default()
 }
@@ -214,6 +214,32 @@ mod tests {
         assert_eq!(recent.note_of(&long), Some(Note::Elsewhere));
         assert_eq!(recent.note_of(&Change::Delete { table: IDS, key: b"key".to_vec() }), Some(Note::Elsewhere));
         assert_eq!(recent.note_of(&Change::Delete { table: IDS, key: b"other".to_vec() }), None);
+    }
+
+    #[test]
+    fn of_a_malformed_entry_nothing_is_read_that_it_does_not_say() {
+        let mut honest = Vec::new();
+        for key in 0..4_u8 {
+            let value = [key; 12];
+            let note = if key == 2 { Note::Elsewhere } else { Note::Row(&value) };
+            push_note(&mut honest, "ids", &[key; 32], note);
+        }
+        let mut damager = offchain_testkit::fuzz::Damager::new(7);
+        let (mut refused, mut tried) = (0, 0);
+        while refused < 50_000 {
+            let damaged = damager.damaged(&honest);
+            let mut rest = damaged.as_slice();
+            let mut again = Vec::new();
+            while let Some((table, key, note, left)) = take_note(rest) {
+                push_note(&mut again, table, key, note);
+                rest = left;
+            }
+            assert!(damaged.starts_with(&again) && again.len() + rest.len() == damaged.len());
+            assert_eq!(Recent::default().add(&[0; 8], &damaged).is_ok(), rest.is_empty());
+            refused += u32::from(!rest.is_empty());
+            tried += 1;
+            assert!(tried < 500_000, "most damage is noticed");
+        }
     }
 
     #[test]

@@ -259,7 +259,6 @@ impl Engine {
             self.stop(error, out);
             return;
         }
-        out.append(&mut self.at_once);
         if let Some((number, batch)) = self.view.close_step() {
             out.push(Effect::Commit { number, batch });
         }
@@ -270,6 +269,8 @@ impl Engine {
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);
         }
+        // It overtakes what still waits, and nothing that may leave.
+        out.append(&mut self.at_once);
     }
 
     /// What leaves this function as an error is our own store's failure.

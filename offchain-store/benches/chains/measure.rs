@@ -23,6 +23,8 @@ use crate::options::Options;
 /// Says to the program that it is to do one run.
 const CHILD: &str = "--child=";
 const IN_FLIGHT: usize = 64;
+/// How many blocks are appended one at a time, to the chain of the run.
+const ALONE: usize = 1_000;
 const HEADS: usize = 10_000;
 const AUTHORS: usize = 200;
 const FLOOR_ROWS: Table = Table::permanent("bench.blocks");
@@ -68,7 +70,7 @@ impl Shape {
             metrics.extend([format!("w1_disk{suffix}"), format!("w1_disk_parents{suffix}")]);
         }
         let more: &[&str] = match self {
-            Self::Plain => &["w1_peak_rss", "w2_open", "w2_scan", "w2_rss"],
+            Self::Plain => &["w1_peak_rss", "w2_open", "w2_scan", "w2_rss", "w1_alone", "f_alone"],
             Self::Floor => &["f_open", "f_scan"],
             _ => &[],
         };
@@ -113,6 +115,9 @@ fn measure(shape: Shape, blocks: usize, bytes: usize, options: &Options) {
         if matches!(shape, Shape::Plain | Shape::Floor) {
             measured.extend(start(&format!("open:{shape:?}:{blocks}:{bytes}:{}", path.display())));
         }
+        if shape == Shape::Plain {
+            measured.extend(start(&format!("alone:{shape:?}:{blocks}:{bytes}:{}", path.display())));
+        }
         all.push(measured);
     }
     for name in shape.metrics().into_iter().filter(|name| options.want(name)) {
@@ -130,6 +135,7 @@ fn measure(shape: Shape, blocks: usize, bytes: usize, options: &Options) {
         let unit = match name.as_str() {
             _ if rate => "entries/s",
             name if name.ends_with("_cpu") => "us",
+            "w1_alone" | "f_alone" => "ms",
             "w2_open" | "w2_scan" | "f_open" | "f_scan" => "s",
             _ => "B",
         };
@@ -177,6 +183,10 @@ fn child(task: &str) {
             say(&format!("w1_disk{}", shape.suffix()), std::fs::metadata(path).unwrap().len() as f64);
             say(&format!("w1_disk_parents{}", shape.suffix()), parent_bytes(path) as f64);
         }
+    } else if parts[0] == "alone" {
+        let (whole, commit) = append_alone(bytes, path);
+        say("w1_alone", whole * 1e3);
+        say("f_alone", commit * 1e3);
     } else if shape == Shape::Floor {
         read_floor(blocks, path, &say);
     } else {
@@ -213,6 +223,26 @@ fn append(shape: Shape, blocks: usize, bytes: usize, path: &Path) -> (f64, f64, 
     (start.elapsed().as_secs_f64(), now - cpu, (now - last.1) / (blocks - last.0) as f64)
 }
 
+/// Appends one at a time to the chain that is there: the median of seconds from before a block is signed until it is
+/// durable, and that of its commit.
+fn append_alone(bytes: usize, path: &Path) -> (f64, f64) {
+    let mut appender = Appender::new(Shape::Plain, open(path, Shape::Plain), bytes);
+    appender.chain = chains::all_chains(&appender.view).unwrap()[0];
+    let mut whole: Vec<f64> = (0..ALONE)
+        .map(|number| {
+            let start = Instant::now();
+            appender.append(number);
+            appender.flush();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    let median = |seconds: &mut Vec<f64>| {
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    };
+    (median(&mut whole), median(&mut appender.commits))
+}
+
 /// One task that appends, and the thread that makes it durable: the node's way.
 struct Appender {
     shape: Shape,
@@ -226,7 +256,9 @@ struct Appender {
     in_flight: usize,
     floor_batches: u64,
     batches: Option<mpsc::Sender<(BatchNumber, Batch)>>,
-    durable: mpsc::Receiver<(BatchNumber, usize)>,
+    durable: mpsc::Receiver<(BatchNumber, usize, f64)>,
+    /// How many seconds each commit took.
+    commits: Vec<f64>,
     committer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -243,8 +275,9 @@ impl Appender {
                     group.append(batch);
                     (last, count) = (number, count + 1);
                 }
+                let start = Instant::now();
                 writer.commit(&group).unwrap();
-                let _ = tell.send((last, count));
+                let _ = tell.send((last, count, start.elapsed().as_secs_f64()));
             }
         });
         let authors = match shape {
@@ -269,6 +302,7 @@ impl Appender {
             floor_batches: 0,
             batches: Some(batches),
             durable,
+            commits: Vec::new(),
             committer: Some(committer),
         }
     }
@@ -337,7 +371,8 @@ impl Appender {
     }
 
     fn wait(&mut self) {
-        let (number, count) = self.durable.recv().unwrap();
+        let (number, count, seconds) = self.durable.recv().unwrap();
+        self.commits.push(seconds);
         self.in_flight -= count;
         self.view.committed(number);
     }

@@ -59,8 +59,8 @@ pub enum DeliveryCommand {
         /// The block's position.
         position: u64,
     },
-    /// The block at this position could not be handled; all before it are. After `tries_max` times it becomes a dead letter, and counts as
-    /// passed. Answered by [`DeliveryAnswer::Failed`].
+    /// The block at this position could not be handled; all before it are. After `tries_max` times it becomes a dead
+    /// letter, and counts as passed. Answered by [`DeliveryAnswer::Failed`].
     Fail {
         /// The subscription.
         subscription: Ticket,

@@ -253,7 +253,6 @@ impl Engine {
             self.stop(error, out);
             return;
         }
-        out.append(&mut self.at_once);
         if let Some((number, batch)) = self.parts.view.close_step() {
             if planted!(SplitBatch) {
                 let mut half = batch.clone();
@@ -273,6 +272,8 @@ impl Engine {
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);
         }
+        // It overtakes what still waits, and nothing that may leave.
+        out.append(&mut self.at_once);
     }
 
     /// What leaves this function as an error is our own store's failure: everything that a peer or a person can cause is

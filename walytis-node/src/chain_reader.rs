@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -225,8 +224,8 @@ impl ChainReader {
         loop {
             match self.next_here().await {
                 Ok(Some(entry)) => return Ok(Some(entry)),
-                Ok(None) if self.news.ended.load(Ordering::Acquire) => return Ok(None),
-                Ok(None) => self.news.news.notified().await,
+                Ok(None) if self.news.has_ended() => return Ok(None),
+                Ok(None) => self.news.wait().await,
                 Err(error) if has_ended(&error) => return Ok(None),
                 Err(error) => return Err(error),
             }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, KeptChain};
@@ -15,16 +15,51 @@ use crate::request::Subscribed;
 /// How many blocks are read at a time.
 const READ_BLOCKS: usize = 256;
 
+/// How many blocks may wait for a follower, and how many bytes of content, before it counts as behind.
+const WAITING_MAX: usize = 1024;
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Says to one follower that there is something to read.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    pub(crate) news: Notify,
+    news: Notify,
     /// The chain is being deleted, or the node has stopped.
-    pub(crate) ended: AtomicBool,
+    ended: AtomicBool,
+    /// What has just arrived, for one who takes it from here.
+    arrived: Option<Mutex<Arrived>>,
+}
+
+/// Blocks that a follower has not taken yet, in the order of their positions.
+///
+/// **Invariant:** what was told and is not here was taken, or came after `behind` was set and before it was taken back.
+#[derive(Debug, Default)]
+struct Arrived {
+    waiting: VecDeque<ChainEntry>,
+    waiting_bytes: usize,
+    behind: bool,
+}
+
+/// What a follower finds when it looks.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// The next block that was told.
+    Entry(ChainEntry),
+    /// Nothing waits, and what came meanwhile is to be read from the store. From now on what arrives waits again.
+    Missed,
+    /// Nothing yet.
+    Nothing,
 }
 
 impl News {
-    pub(crate) fn tell(&self) {
+    /// For one who takes what arrives from here, as long as it keeps up.
+    pub(crate) fn holding() -> Self {
+        Self { arrived: Some(Mutex::default()), ..Self::default() }
+    }
+
+    pub(crate) fn tell(&self, entry: ChainEntry) {
+        if let Some(mut arrived) = self.arrived() {
+            arrived.push(entry);
+        }
         self.news.notify_one();
     }
 
@@ -32,25 +67,66 @@ impl News {
         self.ended.store(true, Ordering::Release);
         self.news.notify_one();
     }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits until there may be something new. Only one caller may wait at a time.
+    pub(crate) async fn wait(&self) {
+        self.news.notified().await;
+    }
+
+    fn take(&self) -> Found {
+        self.arrived().map_or(Found::Nothing, |mut arrived| arrived.take())
+    }
+
+    fn arrived(&self) -> Option<MutexGuard<'_, Arrived>> {
+        // Nothing inside can panic halfway.
+        self.arrived.as_ref().map(|arrived| arrived.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Arrived {
+    fn push(&mut self, entry: ChainEntry) {
+        self.behind |= self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
+        if !self.behind {
+            self.waiting_bytes = self.waiting_bytes.saturating_add(entry.content.len());
+            self.waiting.push_back(entry);
+        }
+    }
+
+    fn take(&mut self) -> Found {
+        match self.waiting.pop_front() {
+            Some(entry) => {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(entry.content.len());
+                Found::Entry(entry)
+            }
+            None if std::mem::take(&mut self.behind) => Found::Missed,
+            None => Found::Nothing,
+        }
+    }
 }
 
 /// A public chain's blocks as they arrive; see [`Node::follow_chain`]. It ends when this is dropped.
 ///
 /// Each block comes once, after its parents, this node's own included. An application may take its time: what it has not
-/// taken is read from the store when it gets there, so it costs no memory and loses nothing.
+/// taken waits in memory up to a bound, and is read from the store beyond that, so nothing is lost.
 pub struct ChainSubscription {
     node: Node,
     chain: KeptChain,
     subscribed: Subscribed,
     news: Arc<News>,
     next: u64,
+    /// Whether the store is read until it has nothing more: something was missed.
+    reading: bool,
     read: VecDeque<ChainEntry>,
 }
 
 impl ChainSubscription {
     pub(crate) fn new(node: Node, chain: KeptChain, subscribed: Subscribed, news: Arc<News>) -> Self {
         let next = subscribed.from;
-        Self { node, chain, subscribed, news, next, read: VecDeque::new() }
+        Self { node, chain, subscribed, news, next, reading: false, read: VecDeque::new() }
     }
 
     /// The position from which on blocks are handed out. What arrived before it can be listed with
@@ -67,19 +143,36 @@ impl ChainSubscription {
                 return Some(entry);
             }
             // Also what had arrived before: the chain is gone, and another may have its name.
-            if self.news.ended.load(Ordering::Acquire) {
+            if self.news.has_ended() {
                 return None;
             }
-            let command = ChainCommand::Since { chain: self.chain.into(), from: self.next, limit: READ_BLOCKS };
-            let (entries, next) = match self.node.ask(Command::Chain(command)).await.ok()? {
-                Answer::Chain(ChainAnswer::Arrived { entries, next }) => (entries, next),
-                other => mismatch(&other),
-            };
-            self.read.extend(entries);
-            if std::mem::replace(&mut self.next, next) == next {
-                self.news.news.notified().await;
+            if self.reading {
+                self.read_on().await?;
+                continue;
+            }
+            match self.news.take() {
+                // What was read from the store was told as well.
+                Found::Entry(entry) if entry.position < self.next => {}
+                Found::Entry(entry) => {
+                    self.next = entry.position.saturating_add(1);
+                    return Some(entry);
+                }
+                Found::Missed => self.reading = true,
+                Found::Nothing => self.news.wait().await,
             }
         }
+    }
+
+    /// Reads what is next in the store. If that is nothing, whatever comes behind it waits or will be told.
+    async fn read_on(&mut self) -> Option<()> {
+        let command = ChainCommand::Since { chain: self.chain.into(), from: self.next, limit: READ_BLOCKS };
+        let (entries, next) = match self.node.ask(Command::Chain(command)).await.ok()? {
+            Answer::Chain(ChainAnswer::Arrived { entries, next }) => (entries, next),
+            other => mismatch(&other),
+        };
+        self.read.extend(entries);
+        self.reading = std::mem::replace(&mut self.next, next) != next;
+        Some(())
     }
 }
 
@@ -89,5 +182,50 @@ impl fmt::Debug for ChainSubscription {
             .field("chain", &self.chain.id)
             .field("from", &self.from())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use walytis_core::{AuthorKey, BlockId};
+
+    use super::*;
+
+    fn entry(position: u64, bytes: usize) -> ChainEntry {
+        ChainEntry {
+            id: BlockId([0; 32]),
+            generation: position,
+            position,
+            author: AuthorKey([0; 32]),
+            sequence: position,
+            created_at_ms: 0,
+            topics: Vec::new(),
+            content: vec![0; bytes],
+        }
+    }
+
+    #[test]
+    fn who_is_behind_finds_what_waits_then_what_it_missed_and_then_what_is_new() {
+        let news = News::holding();
+        let last = WAITING_MAX as u64;
+        (0..last + 9).for_each(|position| news.tell(entry(position, 1)));
+        (0..last).for_each(|position| assert_eq!(news.take(), Found::Entry(entry(position, 1))));
+        news.tell(entry(last + 9, 1));
+        assert_eq!(news.take(), Found::Missed, "what came while it was behind is in the store");
+        assert_eq!(news.take(), Found::Nothing);
+        news.tell(entry(last + 10, 1));
+        assert_eq!(news.take(), Found::Entry(entry(last + 10, 1)));
+        assert_eq!(news.arrived().unwrap().waiting_bytes, 0);
+    }
+
+    #[test]
+    fn large_contents_count_by_their_bytes_and_a_reader_of_the_store_holds_none() {
+        let (news, reader) = (News::holding(), News::default());
+        for position in 0..10 {
+            news.tell(entry(position, 1024 * 1024));
+            reader.tell(entry(position, 1));
+        }
+        assert_eq!(news.arrived().unwrap().waiting.len(), 4);
+        assert_eq!(reader.take(), Found::Nothing);
     }
 }

@@ -176,7 +176,7 @@ impl Node {
     /// [`PublicError::Unknown`](crate::PublicError::Unknown).
     pub async fn follow_chain(&self, chain: &str) -> Result<ChainSubscription, NodeError> {
         let (reply, answered) = oneshot::channel();
-        let news = Arc::new(News::default());
+        let news = Arc::new(News::holding());
         let command = Command::Chain(ChainCommand::Subscribe { chain: chain.to_owned() });
         self.request(Request::Command(command, Waiter::Follower(reply, Arc::clone(&news)))).await?;
         let (chain, subscribed) = self.answer(answered).await??;

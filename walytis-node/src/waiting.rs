@@ -102,10 +102,9 @@ impl Waiting {
     /// Hands a delivery to its subscriber.
     pub(crate) fn deliver(&self, subscription: Ticket, delivery: Delivery) {
         match delivery {
-            // It is read from the store when the follower gets there.
-            Delivery::Chain(_) => {
+            Delivery::Chain(entry) => {
                 if let Some(news) = self.followers.get(&subscription) {
-                    news.tell();
+                    news.tell(entry);
                 }
             }
             Delivery::ChainEnded => {

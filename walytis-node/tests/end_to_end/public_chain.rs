@@ -29,13 +29,13 @@ async fn a_public_chain_is_shared_followed_and_deleted() {
     let joined = within(join.finish()).await.unwrap();
     assert_eq!((joined.chain, joined.blocks), (chain.chain, 2));
 
-    // What arrives is handed out, each block once.
+    // What arrives is handed out, each block once, to one who is behind as well.
     let mut following = b.follow_chain("news").await.unwrap();
     assert_eq!(following.from(), 2);
-    for number in 0..300_u32 {
+    for number in 0..1_500_u32 {
         drop(a.enqueue_to_chain("news", number.to_string()).await.unwrap());
     }
-    for number in 0..300_u32 {
+    for number in 0..1_500_u32 {
         let entry = within(following.next()).await.unwrap();
         assert_eq!(entry.content, number.to_string().as_bytes());
     }
@@ -70,7 +70,7 @@ async fn a_public_chain_is_shared_followed_and_deleted() {
     b.rule_chain("news", Rule::BlockAuthor(author)).await.unwrap();
     assert_eq!(texts(&list(&b).await), ["from b"]);
     let blocks = within(b.delete_chain("news")).await.unwrap();
-    assert_eq!(blocks, 304);
+    assert_eq!(blocks, 1_504);
     while within(following.next()).await.is_some() {}
     let gone = b.post_to_chain("news", "x").await;
     assert!(matches!(gone, Err(NodeError::Engine(EngineError::Public(PublicError::Unknown(_))))), "{gone:?}");

@@ -57,7 +57,14 @@ impl Flavor for Roomy {
     type Output = Vec<u8>;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
+        match self.room.get_mut(self.used) {
+            Some(place) if self.more.is_empty() => {
+                *place = byte;
+                self.used = self.used.saturating_add(1);
+                Ok(())
+            }
+            _ => self.try_extend(&[byte]),
+        }
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {

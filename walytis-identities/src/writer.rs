@@ -154,9 +154,10 @@ impl LocalDevice {
             Draft { kind: BlockKind::Operation, place: Place::Genesis(place), foreign, topics: vec![], content };
         let block = draft.sign(author, &self.secret, desk.now, desk.rng)?;
         let judged = desk.fold.judge(desk.view, block.parsed().clone())?;
-        let stored = chains::insert(desk.view, &judged.block)?;
-        keyring::put_author(desk.view, stored.block.chain(), author);
-        Ok(stored.block.chain())
+        let chain = judged.block.chain();
+        chains::insert(desk.view, &judged.block)?;
+        keyring::put_author(desk.view, chain, author);
+        Ok(chain)
     }
 
     /// Binds keys of this device for one chain, and signs that.
@@ -179,15 +180,14 @@ impl LocalDevice {
     }
 
     /// Where this device's next block on a chain stands: behind the heads. If there are too many, behind those that
-    /// [`chains::next_parents`] names: all heads of operations among them after [`LocalDevice::merge_operations`].
+    /// [`chains::next_place`] names: all heads of operations among them after [`LocalDevice::merge_operations`].
     ///
     /// # Errors
     /// [`WriteError`] if the store fails or this device has no key on the chain.
     pub fn place(&self, desk: &Desk<'_>, chain: ChainId) -> Result<(Arc<AuthorSecret>, Place), WriteError> {
         let author = self.author(desk.view, chain)?;
-        let previous = chains::previous(desk.view, chain, author.public())?;
-        let parents = chains::next_parents(desk.view, chain, author.public())?;
-        Ok((author, Place::After { chain, parents, previous }))
+        let place = chains::next_place(desk.view, chain, author.public())?;
+        Ok((author, place))
     }
 
     /// Writes a block behind the heads of a chain.
@@ -220,7 +220,8 @@ impl LocalDevice {
             let membership = desk.fold.at(desk.view, block.chain(), &before)?;
             membership.device(&author.public(), Role::Write).ok_or(WriteError::NoRight)?;
         }
-        Ok(chains::insert(desk.view, &block)?)
+        let chains::Inserted { position, generation, .. } = chains::insert(desk.view, &block)?;
+        Ok(StoredBlock { block, position, generation })
     }
 
     /// Merges the heads of operations of a chain until one block can name them all: a block that cannot has not all of the

@@ -333,16 +333,18 @@ impl Appender {
         self.content[..8].copy_from_slice(&number_bytes);
         let author = number % self.authors.len();
         let key = self.authors[author].public();
-        let parents = match self.shape {
-            Shape::Heads => Vec::new(),
-            Shape::Floor => vec![self.last[0].map_or(self.chain.into(), |(id, _)| id)],
-            _ => chains::next_parents(&self.view, self.chain, key).unwrap(),
+        let chain = self.chain;
+        let place = match self.shape {
+            Shape::Heads => {
+                let previous = chains::previous(&self.view, chain, key).unwrap();
+                Place::After { chain, parents: Vec::new(), previous }
+            }
+            Shape::Floor => {
+                let parents = vec![self.last[0].map_or(chain.into(), |(id, _)| id)];
+                Place::After { chain, parents, previous: self.last[0] }
+            }
+            _ => chains::next_place(&self.view, chain, key).unwrap(),
         };
-        let previous = match self.shape {
-            Shape::Floor => self.last[0],
-            _ => chains::previous(&self.view, self.chain, key).unwrap(),
-        };
-        let place = Place::After { chain: self.chain, parents, previous };
         let block = self.block(author, BlockKind::Content, place);
         if self.shape == Shape::Floor {
             self.last[0] = Some((block.id(), block.header().sequence));

@@ -66,7 +66,7 @@ fn nested(turn: &mut Turn<'_>, path: &[ChainId]) -> Option<ChainId> {
     };
     let (device, desk) = turn.puppet.desk(turn.world);
     let block = draft.sign(&author, &device.secret, desk.now, desk.rng).ok()?;
-    let stored = chains::insert(desk.view, &block).ok()?;
-    keyring::put_author(desk.view, stored.block.chain(), &author);
-    Some(stored.block.chain())
+    chains::insert(desk.view, &block).ok()?;
+    keyring::put_author(desk.view, block.chain(), &author);
+    Some(block.chain())
 }

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, HybridSecret, Pending, Place, Store, StoredBlock, Timestamp,
-    chains,
+    chains::{self, Inserted},
 };
 
 /// How many topics there are to choose from.
@@ -163,15 +163,9 @@ impl Dag {
     /// Adds a block behind the parents that its author is to choose.
     pub(crate) fn merge(&mut self) {
         let author = self.authors[0].public();
-        let parents = chains::next_parents(&self.view, self.chain, author).expect("a store");
-        let previous = chains::previous(&self.view, self.chain, author).expect("a store");
-        let draft = Draft {
-            kind: BlockKind::Operation,
-            place: Place::After { chain: self.chain, parents, previous },
-            foreign: Vec::new(),
-            topics: Vec::new(),
-            content: Vec::new(),
-        };
+        let place = chains::next_place(&self.view, self.chain, author).expect("a store");
+        let draft =
+            Draft { kind: BlockKind::Operation, place, foreign: Vec::new(), topics: Vec::new(), content: Vec::new() };
         self.add(0, draft, 0);
     }
 
@@ -187,9 +181,10 @@ impl Dag {
         let block = draft
             .sign(&self.authors[author], &self.device, Timestamp(created_at_ms), &mut self.rng)
             .expect("a block that keeps the rules");
-        let stored = chains::insert(&mut self.view, &block).expect("its parents are there");
+        let Inserted { position, generation, .. } =
+            chains::insert(&mut self.view, &block).expect("its parents are there");
         // The same block twice: a step that makes what is there already.
-        if stored.position < self.blocks.len() as u64 {
+        if position < self.blocks.len() as u64 {
             return;
         }
         let mut below = BTreeSet::new();
@@ -198,7 +193,7 @@ impl Dag {
             below.insert(position);
             below.extend(&self.ancestors[position]);
         }
-        self.blocks.push(stored);
+        self.blocks.push(StoredBlock { block, position, generation });
         self.ancestors.push(below);
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use walytis_core::limits::PARENTS_MAX;
-use walytis_core::{BlockId, chains};
+use walytis_core::{BlockId, Place, chains};
 
 use super::dag::{Dag, Step, Under, runner, steps};
 
@@ -73,7 +73,9 @@ fn the_next_parents_are_bounded_merge_everything_and_differ_between_authors() {
         let heads: BTreeSet<BlockId> = chains::heads(&dag.view, dag.chain).expect("a store").into_iter().collect();
         let operations = chains::operation_heads(&dag.view, dag.chain).expect("a store");
         for author in &dag.authors {
-            let parents = chains::next_parents(&dag.view, dag.chain, author.public()).expect("a store");
+            let place = chains::next_place(&dag.view, dag.chain, author.public()).expect("a store");
+            let Place::After { parents, previous, .. } = place else { panic!("it is no genesis") };
+            assert_eq!(previous, chains::previous(&dag.view, dag.chain, author.public()).expect("a store"));
             assert!(
                 parents.len() <= PARENTS_MAX && parents.len() == heads.len().max(operations.len()).min(PARENTS_MAX)
             );

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ChainError, ChainNumber, HEADS, Location, OPERATION_HEADS, Parent, chain_row, ends, locate, missing_row,
-    parents_of, row,
+    ChainError, ChainNumber, ChainRow, HEADS, Location, OPERATION_HEADS, Parent, author_row, chain_row, ends, locate,
+    missing_row, parents_of, row,
 };
 use crate::limits::PARENTS_MAX;
-use crate::{AuthorKey, BlockId, ChainId, CodecError, KeyRange, ParsedBlock, Pending, Table};
+use crate::{AuthorKey, BlockId, ChainId, CodecError, KeyRange, ParsedBlock, Pending, Place, Table};
 
 /// The heads of a chain, by id: the blocks that no other one names as a parent. Empty if the chain is not kept here.
 /// All of them are held in memory: see [`latest_heads`] and [`heads_from`] for some.
@@ -46,27 +46,45 @@ pub fn latest_heads(view: &Pending, chain: ChainId, limit: usize) -> Result<Vec<
 /// [`ChainError`] if the store fails.
 pub fn heads_from(view: &Pending, chain: ChainId, from: u64, limit: usize) -> Result<Vec<BlockId>, ChainError> {
     let Some((number, _)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
-    let (start, end) = ends(number);
-    let middle = Location { chain: number, position: from }.key();
+    Ok(rows_around(view, number, from, limit)?.into_iter().map(|(_, id)| id).collect())
+}
+
+fn rows_around(view: &Pending, chain: ChainNumber, from: u64, limit: usize) -> Result<Vec<(u64, BlockId)>, ChainError> {
+    let (start, end) = ends(chain);
+    let middle = Location { chain, position: from }.key();
     let mut found = rows_of(view, HEADS, KeyRange::between(&middle, &end), limit)?;
     let left = limit.saturating_sub(found.len());
     found.extend(rows_of(view, HEADS, KeyRange::between(&start, &middle), left)?);
-    Ok(found.into_iter().map(|(_, id)| id).collect())
+    Ok(found)
 }
 
-/// The parents of an author's next block on a chain, its own previous one aside: the heads. If they are more than
-/// [`PARENTS_MAX`], the heads of operations come first, then those behind a place that is drawn by author and length of
-/// the chain, so that authors pick different ones. Takes as long for many heads as for some.
+/// Where an author's next block on a chain stands: behind its own last block, of a fork the one on the longest branch, and
+/// behind the heads. If these are more than [`PARENTS_MAX`], the heads of operations come first, then those behind a place
+/// that is drawn by author and length of the chain, so that authors pick different ones. Takes as long for many heads as
+/// for some.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
-pub fn next_parents(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Vec<BlockId>, ChainError> {
-    let Some((number, row)) = chain_row(view, chain)? else { return Ok(Vec::new()) };
+pub fn next_place(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Place, ChainError> {
+    let Some((number, row)) = chain_row(view, chain)? else {
+        return Ok(Place::After { chain, parents: Vec::new(), previous: None });
+    };
+    let previous = author_row(view, number, author)?.map(|last| (last.id, last.sequence));
+    let parents = next_parents(view, number, &row, author)?;
+    Ok(Place::After { chain, parents, previous })
+}
+
+fn next_parents(
+    view: &Pending,
+    number: ChainNumber,
+    row: &ChainRow,
+    author: AuthorKey,
+) -> Result<Vec<BlockId>, ChainError> {
     if row.heads == 1 {
         // The block that came last is a head.
         let last = Location { chain: number, position: row.length.saturating_sub(1) };
         let id = view.get(HEADS, &last.key())?.and_then(|id| id.try_into().ok());
-        return id.map(|id| vec![BlockId(id)]).ok_or_else(|| missing_row(chain.into()));
+        return id.map(|id| vec![BlockId(id)]).ok_or_else(|| missing_row(row.id.into()));
     }
     let (start, end) = ends(number);
     let range = KeyRange::between(&start, &end);
@@ -74,7 +92,7 @@ pub fn next_parents(view: &Pending, chain: ChainId, author: AuthorKey) -> Result
     if first.len() <= PARENTS_MAX {
         return Ok(sorted(first));
     }
-    let mut parents = operation_heads(view, chain)?;
+    let mut parents = sorted(all(view, OPERATION_HEADS, number)?);
     let lowest = first.first().map_or(0, |(position, _)| *position);
     let highest = rows_of(view, HEADS, range.descending(), 1)?.first().map_or(0, |(position, _)| *position);
     let salt = blake3::derive_key("walytis v1 choice of parents", &author.0);
@@ -83,7 +101,7 @@ pub fn next_parents(view: &Pending, chain: ChainId, author: AuthorKey) -> Result
     let span = highest.saturating_sub(lowest).saturating_add(1);
     let from = lowest.saturating_add(drawn.checked_rem(span).unwrap_or_default());
     // As many as there may be operations among them.
-    for head in heads_from(view, chain, from, PARENTS_MAX.saturating_mul(2))? {
+    for (_, head) in rows_around(view, number, from, PARENTS_MAX.saturating_mul(2))? {
         if !parents.contains(&head) {
             parents.push(head);
         }

@@ -3,11 +3,23 @@
 use super::heads::{all, operations_above};
 use super::postings::{Postings, Term, push_topic};
 use super::{
-    AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, HEADS, IDS, Location,
-    OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, format, order_key,
-    parents_of, sums,
+    AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, FoundParents, HEADS,
+    IDS, Location, OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, find_parents,
+    format, order_key, rows_of_parents, sums,
 };
-use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
+use crate::{BlockId, BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
+
+/// Where a block stands once it is in the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// Its place in the order of arrival on this node, from 0.
+    pub position: u64,
+    /// One more than its parents' highest; 0 in a genesis.
+    pub generation: u64,
+    /// Its author's last block before this one came, with its sequence number; of a fork, on the longest branch. `None` also
+    /// if the block was there already.
+    pub previous: Option<(BlockId, u64)>,
+}
 
 /// Adds a verified block whose ancestors are in the set. Adding one that is there already changes nothing.
 ///
@@ -16,17 +28,29 @@ use crate::{BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, co
 /// # Errors
 /// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong,
 /// [`ChainError::Format`] if its format version does not fit theirs.
-pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, ChainError> {
-    if let Some(known) = block(view, new.id())? {
-        return Ok(known);
+pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<Inserted, ChainError> {
+    match block(view, new.id())? {
+        Some(StoredBlock { position, generation, .. }) => Ok(Inserted { position, generation, previous: None }),
+        None => {
+            let parents = find_parents(view, new)?;
+            insert_behind(view, new, parents)
+        }
     }
+}
+
+/// As [`insert`], of a block that is not in the set, and whose parents were found in the same step.
+pub(crate) fn insert_behind(
+    view: &mut Pending,
+    new: &VerifiedBlock,
+    parents: FoundParents,
+) -> Result<Inserted, ChainError> {
     let header = new.header();
     let (number, mut chain) = if header.genesis.is_some() {
         (next_number(view)?, ChainRow::of(new.chain(), 0))
     } else {
         chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: new.id() })?
     };
-    let parents = parents_of(view, number, new)?;
+    let parents = rows_of_parents(view, number, new.id(), parents)?;
     format::check(new, &parents)?;
     let author = author_row(view, number, header.author)?;
     // Most blocks are behind their author's last one, of which the author's row says enough.
@@ -62,6 +86,7 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
     chain.format = chain.format.max(header.version.number());
     chain.heads = chain.heads.saturating_sub(replaced).saturating_add(1);
     view.put(CHAINS, number.0.to_be_bytes(), codec::encode(&chain));
+    let previous = author.as_ref().map(|last| (last.id, last.sequence));
     note_author(view, location, new, author);
     for (place, topic) in header.topics.iter().enumerate() {
         // A topic that is named twice is in its list once.
@@ -69,7 +94,7 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<StoredBlock, Ch
             push_topic(view, number, topic, location.position)?;
         }
     }
-    Ok(StoredBlock { block: new.clone(), position: location.position, generation })
+    Ok(Inserted { position: location.position, generation, previous })
 }
 
 /// Adds the block to its author's, and notes it as the last one unless a longer branch is known.

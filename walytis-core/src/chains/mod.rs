@@ -21,9 +21,10 @@ use crate::{
 pub use difference::{Difference, difference};
 pub use format::{FormatFault, format_at, formats};
 pub use heads::{
-    head_count, heads, heads_from, latest_heads, next_parents, operation_heads, operation_parents, operations_before,
+    head_count, heads, heads_from, latest_heads, next_place, operation_heads, operation_parents, operations_before,
 };
-pub use insert::insert;
+pub(crate) use insert::insert_behind;
+pub use insert::{Inserted, insert};
 pub use recheck::{recheck, recheck_heads};
 pub use remove::remove;
 pub use sums::ChainIndex;
@@ -381,24 +382,38 @@ fn load(view: &Pending, location: Location) -> Result<Option<StoredBlock>, Chain
 /// # Errors
 /// [`ChainError`] if the store fails.
 pub fn missing_parents(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockId>, ChainError> {
-    let parents = locate_parents(view, block.header())?;
-    let chain = if parents.is_empty() { None } else { locate(view, block.chain().into())? };
-    let is_here = |location: &Location| chain.is_some_and(|genesis| genesis.chain == location.chain);
-    let missing = parents.into_iter().filter(|(_, location)| !location.as_ref().is_some_and(is_here));
-    Ok(missing.map(|(parent, _)| parent).collect())
+    Ok(find_parents(view, block)?.missing().collect())
 }
 
-/// All parents, and where they are kept; `None` for one that is not in the set.
-fn locate_parents(view: &Pending, header: &crate::Header) -> Result<Vec<(BlockId, Option<Location>)>, ChainError> {
-    let mut parents = Vec::new();
+/// Where the parents of a block are kept; `None` for one that is not in the set. Positions hold until blocks are removed or
+/// a step is taken back.
+pub(crate) struct FoundParents {
+    chain: Option<ChainNumber>,
+    all: Vec<(BlockId, Option<Location>)>,
+}
+
+impl FoundParents {
+    /// Those that are not in the set of the block's chain.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = BlockId> {
+        let is_here = |location: &Location| self.chain == Some(location.chain);
+        let missing = self.all.iter().filter(move |(_, location)| !location.as_ref().is_some_and(is_here));
+        missing.map(|(parent, _)| *parent)
+    }
+}
+
+/// Looks for the parents of a block.
+pub(crate) fn find_parents(view: &Pending, block: &ParsedBlock) -> Result<FoundParents, ChainError> {
+    let header = block.header();
+    let mut all = Vec::with_capacity(header.parents.len().saturating_add(1));
     for parent in header.all_parents() {
         let location = locate(view, parent)?;
         if planted!(TakeOrphan) && location.is_none() && header.previous != Some(parent) {
             continue;
         }
-        parents.push((parent, location));
+        all.push((parent, location));
     }
-    Ok(parents)
+    let chain = if all.is_empty() { None } else { locate(view, block.chain().into())?.map(|genesis| genesis.chain) };
+    Ok(FoundParents { chain, all })
 }
 
 /// A parent of a block, as it is kept.
@@ -410,14 +425,24 @@ struct Parent {
 
 /// All parents, by position.
 fn parents_of(view: &Pending, chain: ChainNumber, block: &ParsedBlock) -> Result<Vec<Parent>, ChainError> {
-    let mut parents = Vec::new();
-    for (id, location) in locate_parents(view, block.header())? {
-        let location = location.ok_or(ChainError::Orphan { id: block.id() })?;
+    rows_of_parents(view, chain, block.id(), find_parents(view, block)?)
+}
+
+/// All parents of a block of this id, by position.
+fn rows_of_parents(
+    view: &Pending,
+    chain: ChainNumber,
+    id: BlockId,
+    found: FoundParents,
+) -> Result<Vec<Parent>, ChainError> {
+    let mut parents = Vec::with_capacity(found.all.len());
+    for (parent, location) in found.all {
+        let location = location.ok_or(ChainError::Orphan { id })?;
         if location.chain != chain {
-            return Err(ChainError::Rule { id: block.id(), rule: "parents are on the block's own chain" });
+            return Err(ChainError::Rule { id, rule: "parents are on the block's own chain" });
         }
-        let row = row(view, location)?.ok_or_else(|| missing_row(id))?;
-        parents.push(Parent { id, position: location.position, row });
+        let row = row(view, location)?.ok_or_else(|| missing_row(parent))?;
+        parents.push(Parent { id: parent, position: location.position, row });
     }
     parents.sort_unstable_by_key(|parent| parent.position);
     Ok(parents)

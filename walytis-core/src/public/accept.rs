@@ -255,9 +255,10 @@ impl PublicChains {
         if !taken && !self.orphans.is_awaited(block.id()) && !self.is_below(chain, from) {
             return Ok(Taken::Held);
         }
-        let missing = chains::missing_parents(desk.view, block)?;
+        let parents = chains::find_parents(desk.view, block)?;
+        let missing: BTreeSet<BlockId> = parents.missing().collect();
         if !missing.is_empty() {
-            return Ok(Taken::Waits(missing.into_iter().collect()));
+            return Ok(Taken::Waits(missing));
         }
         let joining = followed.standing == Standing::Joining;
         let bytes = bytes_of(block);
@@ -270,7 +271,7 @@ impl PublicChains {
             self.reached(ChainLimit::AuthorBlocks);
             return Ok(Taken::Later(pause));
         }
-        self.insert_other(desk, chain, block, from)?;
+        self.insert_other(desk, block, parents, from)?;
         let addresses = self.peers.get(&from).map(|known| known.addresses.as_slice()).unwrap_or_default();
         if let Some(followed) = self.chains.get_mut(&chain) {
             followed.prove(desk.view, from, addresses, Meeting { peers: &self.peers, now: desk.now });
@@ -282,13 +283,13 @@ impl PublicChains {
     pub(super) fn insert_other(
         &mut self,
         desk: &mut Desk<'_>,
-        chain: ChainId,
         block: &VerifiedBlock,
+        parents: chains::FoundParents,
         from: PeerId,
     ) -> Result<(), ChainError> {
-        let last = chains::previous(desk.view, chain, block.header().author)?;
-        chains::insert(desk.view, block)?;
-        self.inserted(desk, chain, block, Some(from));
+        let chain = block.chain();
+        let chains::Inserted { previous: last, .. } = chains::insert_behind(desk.view, block, parents)?;
+        self.inserted(desk, block, Some(from));
         if let Some((last, sequence)) = last
             && (block.header().sequence < sequence || (block.header().sequence == sequence && !planted!(MissFork)))
         {
@@ -304,8 +305,8 @@ impl PublicChains {
     }
 
     /// Counts a new block, whoever wrote it.
-    pub(super) fn inserted(&mut self, desk: &mut Desk<'_>, chain: ChainId, block: &ParsedBlock, from: Option<PeerId>) {
-        let Some(followed) = self.chains.get_mut(&chain) else { return };
+    pub(super) fn inserted(&mut self, desk: &mut Desk<'_>, block: &ParsedBlock, from: Option<PeerId>) {
+        let Some(followed) = self.chains.get_mut(&block.chain()) else { return };
         followed.bytes = followed.bytes.saturating_add(bytes_of(block));
         followed.touch();
         // We do not know this block of ours: our store is an old copy of itself. The next block is by another key, so

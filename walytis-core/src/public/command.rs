@@ -9,8 +9,8 @@ use super::{
 };
 use crate::chains::query::{self, AncestryStep, AncestryWalk, Counted, Cursor, Query, Span};
 use crate::{
-    AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, FormatVersion, Pending, Place, Ticket,
-    chains,
+    AuthorKey, AuthorSecret, BlockId, BlockKind, ChainError, ChainId, Draft, FormatVersion, Pending, Place,
+    StoredBlock, Ticket, chains,
 };
 
 /// The longest local name, in characters.
@@ -203,12 +203,12 @@ impl PublicChains {
             content: GENESIS.to_vec(),
         };
         let block = draft.sign_alone(&author, desk.now)?;
-        let stored = chains::insert(desk.view, &block)?;
-        let chain = stored.block.chain();
+        chains::insert(desk.view, &block)?;
+        let chain = block.chain();
         let followed = Followed::new(self.next_number, chain, name, author, Standing::Followed);
         self.next_number = self.next_number.saturating_add(1);
         self.chains.insert(chain, followed);
-        self.inserted(desk, chain, &stored.block, None);
+        self.inserted(desk, &block, None);
         self.greet_all(desk);
         self.summary(desk.view, chain).map(ChainAnswer::Chain)
     }
@@ -224,9 +224,10 @@ impl PublicChains {
         let draft = Self::draft(desk.view, chain, followed.author.public(), topics, content)?;
         let format = chains::format_at(desk.view, &draft.place, followed.format)?;
         let block = draft.sign_alone_in(format, &followed.author, desk.now)?;
-        let stored = chains::insert(desk.view, &block)?;
+        let chains::Inserted { position, generation, .. } = chains::insert(desk.view, &block)?;
+        let stored = StoredBlock { block, position, generation };
         let id = stored.block.id();
-        self.inserted(desk, chain, &stored.block, None);
+        self.inserted(desk, &stored.block, None);
         self.fresh.push(Fresh { chain, id, from: None });
         self.push(desk, chain, &stored);
         Ok(id)

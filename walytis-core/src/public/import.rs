@@ -144,7 +144,8 @@ impl PublicChains {
             return Ok(false);
         }
         let block = verified(raw, chain)?;
-        if !chains::missing_parents(desk.view, &block)?.is_empty() {
+        let parents = chains::find_parents(desk.view, &block)?;
+        if parents.missing().next().is_some() {
             return Err(ImportError::Parents { id }.into());
         }
         if !self.chains.contains_key(&chain) {
@@ -154,7 +155,7 @@ impl PublicChains {
         if followed.bytes.saturating_add(bytes_of(&block)) > followed.rules.limits.chain_bytes_max {
             return Err(ImportError::Full.into());
         }
-        self.insert_other(desk, chain, &block, self.me)?;
+        self.insert_other(desk, &block, parents, self.me)?;
         // A join that broke off was waiting for just these. What was refused changes nothing.
         if let Some(followed) = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Joining) {
             followed.standing = Standing::Followed;

@@ -434,9 +434,7 @@ impl PublicChains {
         topics: Vec<Vec<u8>>,
         content: Vec<u8>,
     ) -> Result<Draft, ChainError> {
-        let previous = crate::chains::previous(view, chain, author)?;
-        let parents = crate::chains::next_parents(view, chain, author)?;
-        let place = crate::Place::After { chain, parents, previous };
+        let place = crate::chains::next_place(view, chain, author)?;
         Ok(Draft { kind: crate::BlockKind::Content, place, foreign: Vec::new(), topics, content })
     }
 }

@@ -24,11 +24,12 @@ impl Sum {
     /// Adds the blocks of another set that has none in common with this one.
     pub fn add(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
-        let mut carry = 0_u16;
-        for (ours, theirs) in self.ids.iter_mut().zip(other.ids).rev() {
-            let [high, low] = (u16::from(*ours) + u16::from(theirs) + carry).to_be_bytes();
-            *ours = low;
-            carry = u16::from(high);
+        let mut carry = false;
+        for (ours, theirs) in self.ids.as_chunks_mut::<8>().0.iter_mut().zip(other.ids.as_chunks::<8>().0).rev() {
+            let (sum, over) = u64::from_be_bytes(*ours).overflowing_add(u64::from_be_bytes(*theirs));
+            let (sum, over_by_carry) = sum.overflowing_add(u64::from(carry));
+            *ours = sum.to_be_bytes();
+            carry = over || over_by_carry;
         }
     }
 }
@@ -71,5 +72,44 @@ impl Key {
     #[must_use]
     pub fn short(&self, id: BlockId) -> Short {
         Short(blake3::keyed_hash(&self.0, &id.0).as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
+
+    use super::*;
+
+    /// As on paper, a byte at a time.
+    fn on_paper(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
+        let (mut sum, mut carry) = ([0; 32], 0_u16);
+        for place in (0..32).rev() {
+            let [high, low] = (u16::from(left[place]) + u16::from(right[place]) + carry).to_be_bytes();
+            (sum[place], carry) = (low, u16::from(high));
+        }
+        sum
+    }
+
+    #[test]
+    fn sums_are_as_on_paper() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        // Of each three bytes one is 0 and one is 255, so that much is carried, and far.
+        let mut id = || {
+            let mut id = [0; 32];
+            rng.fill_bytes(&mut id);
+            id.map(|byte| match byte % 3 {
+                0 => 0,
+                1 => 255,
+                _ => byte,
+            })
+        };
+        for _ in 0..10_000 {
+            let (left, right) = (id(), id());
+            let mut sum = Sum::of(BlockId(left));
+            sum.add(Sum::of(BlockId(right)));
+            assert_eq!(sum, Sum { count: 2, ids: on_paper(left, right) });
+        }
     }
 }

@@ -204,7 +204,9 @@ impl Engine {
                 continue;
             }
             match self.parts.fold.judge(&self.parts.view, ancestor) {
-                Ok(judged) => drop(chains::insert(&mut self.parts.view, &judged.block)?),
+                Ok(judged) => {
+                    chains::insert(&mut self.parts.view, &judged.block)?;
+                }
                 Err(error) if Refusal::is_ours(&error) => return Err(Trouble::Ours(WriteError::Refused(error).into())),
                 Err(_) => return Err(Trouble::Theirs),
             }

@@ -376,7 +376,9 @@ impl Engine {
                 return Ok(None);
             }
             match self.parts.fold.judge(&self.parts.view, block) {
-                Ok(judged) => drop(chains::insert(&mut self.parts.view, &judged.block)?),
+                Ok(judged) => {
+                    chains::insert(&mut self.parts.view, &judged.block)?;
+                }
                 Err(error) if error.is_ours() => return Err(walytis_identities::WriteError::Refused(error).into()),
                 Err(_) => return Ok(None),
             }

@@ -76,11 +76,13 @@ fn the_next_parents_are_bounded_merge_everything_and_differ_between_authors() {
             let place = chains::next_place(&dag.view, dag.chain, author.public()).expect("a store");
             let Place::After { parents, previous, .. } = place else { panic!("it is no genesis") };
             assert_eq!(previous, chains::previous(&dag.view, dag.chain, author.public()).expect("a store"));
-            assert!(
-                parents.len() <= PARENTS_MAX && parents.len() == heads.len().max(operations.len()).min(PARENTS_MAX)
-            );
             let first = operations.len().min(PARENTS_MAX);
-            assert!(heads.len() <= PARENTS_MAX || parents[..first] == operations[..first], "operations come first");
+            if heads.len() <= PARENTS_MAX {
+                assert_eq!(parents.len(), heads.len());
+            } else {
+                assert_eq!(parents.len(), first.max(chains::MERGED_MAX));
+                assert_eq!(parents[..first], operations[..first], "operations come first");
+            }
             assert!(parents.iter().all(|parent| heads.contains(parent) || operations.contains(parent)));
             if rounds == 0 {
                 of_first.push(parents.into_iter().collect());

@@ -10,6 +10,10 @@ use super::{
 use crate::limits::PARENTS_MAX;
 use crate::{AuthorKey, BlockId, ChainId, CodecError, KeyRange, ParsedBlock, Pending, Place, Table};
 
+/// How many heads a block names where there are more than [`PARENTS_MAX`]. To merge them takes many blocks either way; with
+/// half of what it may name, none of them costs everybody more than twice what a block costs elsewhere.
+pub const MERGED_MAX: usize = 16;
+
 /// The heads of a chain, by id: the blocks that no other one names as a parent. Empty if the chain is not kept here.
 /// All of them are held in memory: see [`latest_heads`] and [`heads_from`] for some.
 ///
@@ -59,9 +63,9 @@ fn rows_around(view: &Pending, chain: ChainNumber, from: u64, limit: usize) -> R
 }
 
 /// Where an author's next block on a chain stands: behind its own last block, of a fork the one on the longest branch, and
-/// behind the heads. If these are more than [`PARENTS_MAX`], the heads of operations come first, then those behind a place
-/// that is drawn by author and length of the chain, so that authors pick different ones. Takes as long for many heads as
-/// for some.
+/// behind the heads. If these are more than [`PARENTS_MAX`], it is behind all heads of operations, as far as it may name
+/// them, and behind others up to [`MERGED_MAX`] in all: from a place on that is drawn by author and length of the chain, so
+/// that authors pick different ones. Takes as long for many heads as for some.
 ///
 /// # Errors
 /// [`ChainError`] if the store fails.
@@ -101,11 +105,10 @@ fn next_parents(
     let span = highest.saturating_sub(lowest).saturating_add(1);
     let from = lowest.saturating_add(drawn.checked_rem(span).unwrap_or_default());
     // As many as there may be operations among them.
-    for (_, head) in rows_around(view, number, from, PARENTS_MAX.saturating_mul(2))? {
-        if !parents.contains(&head) {
-            parents.push(head);
-        }
-    }
+    let drawn = rows_around(view, number, from, PARENTS_MAX.saturating_add(MERGED_MAX))?;
+    let others: Vec<BlockId> = drawn.into_iter().map(|(_, id)| id).filter(|id| !parents.contains(id)).collect();
+    let room = MERGED_MAX.saturating_sub(parents.len());
+    parents.extend(others.into_iter().take(room));
     parents.truncate(PARENTS_MAX);
     Ok(parents)
 }

@@ -21,7 +21,8 @@ use crate::{
 pub use difference::{Difference, difference};
 pub use format::{FormatFault, format_at, formats};
 pub use heads::{
-    head_count, heads, heads_from, latest_heads, next_place, operation_heads, operation_parents, operations_before,
+    MERGED_MAX, head_count, heads, heads_from, latest_heads, next_place, operation_heads, operation_parents,
+    operations_before,
 };
 pub(crate) use insert::insert_behind;
 pub use insert::{Inserted, insert};

@@ -327,6 +327,10 @@ impl PublicChains {
             followed.welcome(desk.view, inviter.peer, Meeting { peers: &self.peers, now: desk.now });
             followed.hear_of(desk.view, inviter.peer, &inviter.addresses);
         }
+        for inviter in &join.code.inviters {
+            self.has_proven_itself(chain, inviter.peer);
+        }
+        let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {
             let number = followed.invited;
             let row = InvitationRow { number, secret: *join.code.secret, uses: None, shareable: true };

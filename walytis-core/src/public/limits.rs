@@ -49,6 +49,11 @@ pub(super) const WORK: Pace = Pace { burst: 4_000_000, per_second: 50_000 };
 /// done before the share is asked again, so this is reached only where little is given back.
 pub(super) const DEBT_SECONDS: u64 = 60;
 
+/// What all peers for whom no chain keeps a place may have this node look at, together: a new PeerId costs nothing, so who
+/// has many would have a share for each. Two of them have their whole share at once. Who let this node in and who
+/// brought something before others did has its own share and needs nothing of this one.
+pub(super) const STRANGERS_WORK: Pace = Pace { burst: 2 * WORK.burst, per_second: 2 * WORK.per_second };
+
 /// The shares of how many peers that are gone are kept, so that nobody has its whole share again by coming back. Those
 /// that have their whole share again are forgotten first, then those that went first.
 pub(super) const GONE_MAX: usize = 1024;
@@ -127,7 +132,8 @@ pub enum ChainLimit {
     AuthorBlocks,
     /// A chain is full: nothing by others is taken any more.
     ChainBytes,
-    /// A peer asked for more than its share of work: the question was passed over.
+    /// A peer asked for more than its share of work, or strangers together for more than theirs: the question was passed
+    /// over.
     Work,
     /// A peer sent more frames that say nothing than are answered: the rest was passed over.
     Strays,

@@ -65,7 +65,7 @@ use crate::{
 };
 use connect::Dials;
 use join::Joining;
-use limits::Budget;
+use limits::{Budget, STRANGERS_WORK};
 use portion::Arrived;
 use records::Followed;
 use shares::{Gone, Shares};
@@ -158,6 +158,8 @@ pub struct PublicChains {
     peers: BTreeMap<PeerId, Peer>,
     /// What is left of the shares of those that were connected.
     gone: Gone,
+    /// What strangers may still ask for, all together.
+    strangers: Budget,
     joins: BTreeMap<ChainId, Joining>,
     sweeps: BTreeMap<ChainId, Sweep>,
     pulls: BTreeMap<ChainId, Pull>,
@@ -254,6 +256,7 @@ impl PublicChains {
             next_number,
             peers: BTreeMap::new(),
             gone: Gone::default(),
+            strangers: Budget::full(STRANGERS_WORK, Timestamp(0)),
             joins: BTreeMap::new(),
             sweeps,
             pulls: BTreeMap::new(),

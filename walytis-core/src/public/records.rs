@@ -241,8 +241,17 @@ impl Followed {
 
     /// Those for whom half of the places are kept, whoever comes: who let us in, and who brought something before others did.
     pub(super) fn kept(&self) -> BTreeSet<PeerId> {
+        self.with_kept_places().collect()
+    }
+
+    /// Whether a peer is one of them.
+    pub(super) fn keeps_place_for(&self, peer: PeerId) -> bool {
+        self.with_kept_places().any(|kept| kept == peer)
+    }
+
+    fn with_kept_places(&self) -> impl Iterator<Item = PeerId> {
         let with = |proof: Proof| self.peers.iter().filter(move |known| known.proof == proof).map(|known| known.peer);
-        with(Proof::Inviter).chain(with(Proof::Brought)).take(PEERS_MAX / 2).collect()
+        with(Proof::Inviter).chain(with(Proof::Brought)).take(PEERS_MAX / 2)
     }
 
     /// Forgets somebody for a peer with this proof, if all places are taken: of strangers, and then of the others, who was

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::limits::{Budget, GONE_MAX, Limits, WORK};
+use super::limits::{Budget, GONE_MAX, Limits, STRANGERS_WORK, WORK};
 use super::{ChainLimit, Desk, PublicChains};
 use crate::{ChainId, PeerId, Timestamp};
 
@@ -12,11 +12,13 @@ pub(super) struct Shares {
     work: Budget,
     /// What it may still send, by chain.
     bytes: BTreeMap<ChainId, Budget>,
+    /// Whether no chain keeps a place for it: then what it has done counts against [`STRANGERS_WORK`], too.
+    stranger: bool,
 }
 
 impl Shares {
     fn full(now: Timestamp) -> Self {
-        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new() }
+        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new(), stranger: true }
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
@@ -46,7 +48,16 @@ impl Gone {
 impl PublicChains {
     /// The shares of a peer that has come: what it had left when it went.
     pub(super) fn shares_of_newcomer(&mut self, desk: &Desk<'_>, peer: PeerId) -> Shares {
-        self.gone.shares.remove(&peer).map_or_else(|| Shares::full(desk.now), |(_, shares)| shares)
+        let gone = self.gone.shares.remove(&peer).map(|(_, shares)| shares);
+        let shares = gone.unwrap_or_else(|| Shares::full(desk.now));
+        Shares { stranger: !self.chains.values().any(|followed| followed.keeps_place_for(peer)), ..shares }
+    }
+
+    /// Notes that a peer has let this node in, or brought something.
+    pub(super) fn has_proven_itself(&mut self, chain: ChainId, peer: PeerId) {
+        if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.shares.stranger) {
+            known.shares.stranger = !self.chains.get(&chain).is_some_and(|followed| followed.keeps_place_for(peer));
+        }
     }
 
     /// Keeps the shares of a peer that is gone, unless it has taken nothing.
@@ -70,7 +81,9 @@ impl PublicChains {
 
     /// Whether a peer has something left of its share of work. What it asks for is passed over if not.
     pub(super) fn may_have_work_done(&mut self, desk: &Desk<'_>, peer: PeerId) -> bool {
-        self.peers.get_mut(&peer).is_some_and(|known| known.shares.work.has_some(WORK, desk.now))
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        known.shares.work.has_some(WORK, desk.now)
+            && (!known.shares.stranger || self.strangers.has_some(STRANGERS_WORK, desk.now))
     }
 
     /// As [`PublicChains::may_have_work_done`], for a question of which it is known that it takes so many looks.
@@ -87,7 +100,11 @@ impl PublicChains {
     /// So much was looked at for a peer.
     pub(super) fn worked(&mut self, peer: PeerId, looks: usize) {
         if let Some(known) = self.peers.get_mut(&peer) {
-            known.shares.work.take(u64::try_from(looks).unwrap_or(u64::MAX), WORK);
+            let looks = u64::try_from(looks).unwrap_or(u64::MAX);
+            known.shares.work.take(looks, WORK);
+            if known.shares.stranger {
+                self.strangers.take(looks, STRANGERS_WORK);
+            }
         }
     }
 

@@ -43,12 +43,16 @@ fn begin_spent(net: &mut Net, blocks: &[VerifiedBlock]) {
 
 /// What costs much by the count and little in fact, until nothing is left.
 fn spend(net: &mut Net) {
+    spend_of(net, 1);
+    assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::Work));
+}
+
+fn spend_of(net: &mut Net, enemy: usize) {
     for _ in 0..4_200 {
-        net.send(1, 0, PublicMessage::Greeting { marks: vec![Hash([4; 32])] }.frame());
+        net.send(enemy, 0, PublicMessage::Greeting { marks: vec![Hash([4; 32])] }.frame());
     }
     net.run(100);
-    assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::Work));
-    net.mail(1);
+    net.mail(enemy);
 }
 
 fn sync(message: SyncMessage) -> Vec<u8> {
@@ -88,6 +92,58 @@ fn a_stranger_has_a_chain_walked_no_faster_than_its_share_allows() {
         }
         assert!(answered > 10, "{what}: {answered} messages");
     }
+}
+
+/// R2: who has many PeerIds has no more done by all of them than strangers have together, and takes nothing from who has
+/// brought something.
+#[test]
+fn strangers_have_no_more_done_together_than_two_of_them_and_a_friend_is_served_meanwhile() {
+    let mut net = Net::new(90, 6);
+    net.all_join();
+    net.post(1, b"of a friend");
+    net.run(1_000);
+    let chain = net.details(0).summary.chain;
+    net.kill(0);
+    let (mut writer, mut tip, mut line) = (Writer::new(1), chain.into(), Vec::new());
+    for _ in 0..1_000 {
+        line.push(writer.write(chain, &[tip]));
+        tip = line.last().unwrap().id();
+    }
+    put(&net, 0, &line);
+    (2..6).for_each(|enemy| net.take_over(enemy));
+    net.start(0);
+    net.link(1, 0);
+    (2..6).for_each(|enemy| net.link(enemy, 0));
+    net.run(2_000);
+    spend_of(&mut net, 2);
+    spend_of(&mut net, 3);
+
+    // Two more have a share of their own each, which is not theirs to have.
+    net.cut(0, 1);
+    net.post(0, b"news");
+    let question = sync(SyncMessage::Pull { chain, have: vec![chain.into()] });
+    let before = net.store(0).reads();
+    let mut answered = 0;
+    for ms in 0..3_000 {
+        for enemy in [4, 5] {
+            net.send(enemy, 0, question.clone());
+        }
+        net.run(1);
+        let reads = net.store(0).reads() - before;
+        assert!(reads <= 2 * allowed(ms), "{reads} reads within {ms} ms");
+        answered += net.mail(4).len() + net.mail(5).len();
+    }
+    assert!(answered > 10, "{answered} messages");
+    assert_ne!(net.heads(1), net.heads(0));
+    net.mend();
+    net.link(1, 0);
+    for _ in 0..500 {
+        for enemy in [4, 5] {
+            net.send(enemy, 0, question.clone());
+        }
+        net.run(1);
+    }
+    assert_eq!(net.heads(1), net.heads(0));
 }
 
 /// R2: telling heads is work for who hears them, and charged like questions.

@@ -3,6 +3,8 @@
 //! - `w1_append`: blocks of public content, signed by one author, each behind the one before, inserted by one task and made
 //!   durable by another in groups of what waits, 64 under way; in an unsealed redb store. `w1_append_cpu` is the processor
 //!   time of the last tenth of them, a block.
+//! - `w1_alone`: the median of appending 1,000 more to that chain one at a time, from before a block is signed until it is
+//!   durable; `w1_alone_commit` is that of their commits alone. No node is in it: `w4_latency` has one on each side.
 //! - `w1_disk` is the file after it, `w1_disk_parents` what the ids of parents and previous blocks in headers and their
 //!   positions in rows take of it; `w1_peak_rss` the most that the process held.
 //! - `w2_open` is opening that file and asking for its heads, `w2_scan` reading every block of it then, `w2_rss` the most

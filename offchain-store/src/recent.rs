@@ -21,7 +21,7 @@ const VALUE_BYTES_MAX: usize = 64;
 /// The longest key that is logged: an id behind a few numbers.
 const KEY_BYTES_MAX: usize = 128;
 
-/// Whether rows of a table may be in the log. A table's name has at most 64 bytes; one that breaks this is not logged.
+/// Whether rows of a table may be in the log. One whose name is longer than a key may be is not logged.
 pub(crate) fn may_hold(table: Table) -> bool {
     table.keys == Keys::Hidden && table.rows == Lives::Permanent && table.name.len() <= KEY_BYTES_MAX
 }

@@ -262,6 +262,8 @@ impl Engine {
         if let Some((number, batch)) = self.view.close_step() {
             out.push(Effect::Commit { number, batch });
         }
+        // A block leaves before the heads that name it.
+        out.append(&mut self.at_once);
         let barrier = self.view.barrier();
         for effect in self.outgoing.drain(..) {
             self.outbox.push(barrier, effect);
@@ -269,8 +271,6 @@ impl Engine {
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);
         }
-        // It overtakes what still waits, and nothing that may leave.
-        out.append(&mut self.at_once);
     }
 
     /// What leaves this function as an error is our own store's failure.

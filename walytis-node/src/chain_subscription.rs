@@ -15,11 +15,11 @@ use crate::request::Subscribed;
 /// How many blocks are read at a time.
 const READ_BLOCKS: usize = 256;
 
-/// How many blocks may wait for a follower, and how many bytes of content, before it counts as behind.
+/// How many blocks may wait for a follower, and how many bytes of memory they may take, before it counts as behind.
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Says to one follower that there is something to read.
+/// Says to one application that something has arrived on a chain, and hands it over to one who follows it.
 #[derive(Debug, Default)]
 pub(crate) struct News {
     news: Notify,
@@ -91,7 +91,7 @@ impl Arrived {
     fn push(&mut self, entry: ChainEntry) {
         self.behind |= self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
         if !self.behind {
-            self.waiting_bytes = self.waiting_bytes.saturating_add(entry.content.len());
+            self.waiting_bytes = self.waiting_bytes.saturating_add(bytes_of(&entry));
             self.waiting.push_back(entry);
         }
     }
@@ -99,7 +99,7 @@ impl Arrived {
     fn take(&mut self) -> Found {
         match self.waiting.pop_front() {
             Some(entry) => {
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(entry.content.len());
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes_of(&entry));
                 Found::Entry(entry)
             }
             None if std::mem::take(&mut self.behind) => Found::Missed,
@@ -108,10 +108,17 @@ impl Arrived {
     }
 }
 
+/// What a block takes in memory.
+fn bytes_of(entry: &ChainEntry) -> usize {
+    let topics = entry.topics.iter().map(|topic| topic.len().saturating_add(size_of::<Vec<u8>>()));
+    topics.fold(entry.content.len().saturating_add(size_of::<ChainEntry>()), usize::saturating_add)
+}
+
 /// A public chain's blocks as they arrive; see [`Node::follow_chain`]. It ends when this is dropped.
 ///
 /// Each block comes once, after its parents, this node's own included. An application may take its time: what it has not
-/// taken waits in memory up to a bound, and is read from the store beyond that, so nothing is lost.
+/// taken waits in memory up to a bound, and is read from the store beyond that, so nothing is lost. A block whose author is
+/// blocked when it arrives, or when it is read, is left out.
 pub struct ChainSubscription {
     node: Node,
     chain: KeptChain,
@@ -219,13 +226,15 @@ mod tests {
     }
 
     #[test]
-    fn large_contents_count_by_their_bytes_and_a_reader_of_the_store_holds_none() {
-        let (news, reader) = (News::holding(), News::default());
-        for position in 0..10 {
+    fn large_blocks_count_by_their_bytes_and_a_reader_of_the_store_holds_none() {
+        let (news, topical, reader) = (News::holding(), News::holding(), News::default());
+        for position in 0..WAITING_MAX as u64 {
             news.tell(entry(position, 1024 * 1024));
+            topical.tell(ChainEntry { topics: vec![vec![0; 256]; 32], ..entry(position, 0) });
             reader.tell(entry(position, 1));
         }
         assert_eq!(news.arrived().unwrap().waiting.len(), 4);
+        assert!((400..500).contains(&topical.arrived().unwrap().waiting.len()));
         assert_eq!(reader.take(), Found::Nothing);
     }
 }

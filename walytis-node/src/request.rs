@@ -38,7 +38,7 @@ pub(crate) enum Waiter {
     Progress(Reply, watch::Sender<Option<Progress>>),
     /// Someone who wants to know whether the network can dial the address at all.
     Connect(Address, NetworkReply),
-    /// Someone who wants to know that something arrived on a chain.
+    /// Someone who wants what arrives on a chain from now on, or to know that something did.
     Follower(oneshot::Sender<Result<(KeptChain, Subscribed), EngineError>>, Arc<News>),
     /// Someone who wants what arrives from now on.
     #[cfg(feature = "offchain")]

@@ -33,7 +33,7 @@ Examples:
 
 Metrics (a pick is the beginning of one):
   w1_append w1_disk w1_peak_rss    appending to a chain; w1_append_cpu a block, w1_disk_parents of w1_disk
-  w1_alone                         appending one at a time to that chain; f_alone its commit alone
+  w1_alone                         appending one at a time to that chain; w1_alone_commit its commit
   w2_open w2_scan w2_rss           opening it, and reading every block
   w3_cold_join w3_wire             joining it from another process; w3_join_cpu a block, w3_wire_parents of w3_wire
   w4_latency w4_burst1000          from adding a block here to having it there, on chains of up to 10000

@@ -70,7 +70,7 @@ impl Shape {
             metrics.extend([format!("w1_disk{suffix}"), format!("w1_disk_parents{suffix}")]);
         }
         let more: &[&str] = match self {
-            Self::Plain => &["w1_peak_rss", "w2_open", "w2_scan", "w2_rss", "w1_alone", "f_alone"],
+            Self::Plain => &["w1_peak_rss", "w2_open", "w2_scan", "w2_rss", "w1_alone", "w1_alone_commit"],
             Self::Floor => &["f_open", "f_scan"],
             _ => &[],
         };
@@ -115,7 +115,7 @@ fn measure(shape: Shape, blocks: usize, bytes: usize, options: &Options) {
         if matches!(shape, Shape::Plain | Shape::Floor) {
             measured.extend(start(&format!("open:{shape:?}:{blocks}:{bytes}:{}", path.display())));
         }
-        if shape == Shape::Plain {
+        if shape == Shape::Plain && (options.want("w1_alone") || options.want("w1_alone_commit")) {
             measured.extend(start(&format!("alone:{shape:?}:{blocks}:{bytes}:{}", path.display())));
         }
         all.push(measured);
@@ -135,7 +135,7 @@ fn measure(shape: Shape, blocks: usize, bytes: usize, options: &Options) {
         let unit = match name.as_str() {
             _ if rate => "entries/s",
             name if name.ends_with("_cpu") => "us",
-            "w1_alone" | "f_alone" => "ms",
+            "w1_alone" | "w1_alone_commit" => "ms",
             "w2_open" | "w2_scan" | "f_open" | "f_scan" => "s",
             _ => "B",
         };
@@ -186,7 +186,7 @@ fn child(task: &str) {
     } else if parts[0] == "alone" {
         let (whole, commit) = append_alone(bytes, path);
         say("w1_alone", whole * 1e3);
-        say("f_alone", commit * 1e3);
+        say("w1_alone_commit", commit * 1e3);
     } else if shape == Shape::Floor {
         read_floor(blocks, path, &say);
     } else {

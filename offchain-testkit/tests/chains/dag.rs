@@ -160,12 +160,11 @@ impl Dag {
         }
     }
 
-    /// Adds a block behind the parents that its author is to choose.
-    pub(crate) fn merge(&mut self) {
+    /// Adds a block of this kind behind the parents that its author is to choose.
+    pub(crate) fn merge(&mut self, kind: BlockKind) {
         let author = self.authors[0].public();
         let place = chains::next_place(&self.view, self.chain, author).expect("a store");
-        let draft =
-            Draft { kind: BlockKind::Operation, place, foreign: Vec::new(), topics: Vec::new(), content: Vec::new() };
+        let draft = Draft { kind, place, foreign: Vec::new(), topics: Vec::new(), content: Vec::new() };
         self.add(0, draft, 0);
     }
 

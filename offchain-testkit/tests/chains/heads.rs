@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
+use walytis_core::chains::{self, MERGED_MAX};
 use walytis_core::limits::PARENTS_MAX;
-use walytis_core::{BlockId, Place, chains};
+use walytis_core::{BlockId, BlockKind, Place};
 
 use super::dag::{Dag, Step, Under, runner, steps};
 
@@ -65,36 +66,44 @@ fn fan(count: usize) -> Dag {
 }
 
 #[test]
-fn the_next_parents_are_bounded_merge_everything_and_differ_between_authors() {
-    let mut dag = fan(150);
-    let mut rounds = 0;
-    let mut of_first: Vec<BTreeSet<BlockId>> = Vec::new();
-    loop {
-        let heads: BTreeSet<BlockId> = chains::heads(&dag.view, dag.chain).expect("a store").into_iter().collect();
-        let operations = chains::operation_heads(&dag.view, dag.chain).expect("a store");
-        for author in &dag.authors {
-            let place = chains::next_place(&dag.view, dag.chain, author.public()).expect("a store");
-            let Place::After { parents, previous, .. } = place else { panic!("it is no genesis") };
-            assert_eq!(previous, chains::previous(&dag.view, dag.chain, author.public()).expect("a store"));
-            let first = operations.len().min(PARENTS_MAX);
+fn the_next_parents_differ_between_authors() {
+    let dag = fan(150);
+    let mut of_authors: BTreeSet<Vec<BlockId>> = BTreeSet::new();
+    for author in &dag.authors {
+        let place = chains::next_place(&dag.view, dag.chain, author.public()).expect("a store");
+        let Place::After { parents, previous, .. } = place else { panic!("it is no genesis") };
+        assert_eq!(previous, chains::previous(&dag.view, dag.chain, author.public()).expect("a store"));
+        of_authors.insert(parents);
+    }
+    assert!(of_authors.len() > 1);
+}
+
+/// Content leaves the heads of operations what they are, and is behind all of them each time.
+#[test]
+fn the_next_parents_are_bounded_and_merge_everything_whatever_a_block_is() {
+    for (kind, count, rounds_max) in
+        [(BlockKind::Operation, 150, 12), (BlockKind::Content, 150, 150), (BlockKind::Content, 250, 250)]
+    {
+        let mut dag = fan(count);
+        let mut rounds = 0;
+        loop {
+            let heads: BTreeSet<BlockId> = chains::heads(&dag.view, dag.chain).expect("a store").into_iter().collect();
+            let operations = chains::operation_heads(&dag.view, dag.chain).expect("a store");
+            let place = chains::next_place(&dag.view, dag.chain, dag.authors[0].public()).expect("a store");
+            let Place::After { parents, .. } = place else { panic!("it is no genesis") };
             if heads.len() <= PARENTS_MAX {
                 assert_eq!(parents.len(), heads.len());
             } else {
-                assert_eq!(parents.len(), first.max(chains::MERGED_MAX));
-                assert_eq!(parents[..first], operations[..first], "operations come first");
+                assert_eq!(parents.len(), MERGED_MAX.max(operations.len() + 2));
+                assert_eq!(parents[..operations.len()], operations[..], "operations come first");
             }
             assert!(parents.iter().all(|parent| heads.contains(parent) || operations.contains(parent)));
-            if rounds == 0 {
-                of_first.push(parents.into_iter().collect());
+            if heads.len() == 1 {
+                break;
             }
+            rounds += 1;
+            assert!(rounds < rounds_max, "{} heads are left after {rounds} blocks", heads.len());
+            dag.merge(kind);
         }
-        if heads.len() == 1 {
-            break;
-        }
-        rounds += 1;
-        assert!(rounds < 12, "each block merges a message's worth of heads");
-        dag.merge();
     }
-    let distinct: BTreeSet<&BTreeSet<BlockId>> = of_first.iter().collect();
-    assert!(distinct.len() > 1, "authors pick different ones");
 }

@@ -64,7 +64,7 @@ fn rows_around(view: &Pending, chain: ChainNumber, from: u64, limit: usize) -> R
 
 /// Where an author's next block on a chain stands: behind its own last block, of a fork the one on the longest branch, and
 /// behind the heads. If these are more than [`PARENTS_MAX`], it is behind all heads of operations, as far as it may name
-/// them, and behind others up to [`MERGED_MAX`] in all: from a place on that is drawn by author and length of the chain, so
+/// them, and behind others up to [`MERGED_MAX`] in all, but at least two: from a place on that is drawn by author and length of the chain, so
 /// that authors pick different ones. Takes as long for many heads as for some.
 ///
 /// # Errors
@@ -100,15 +100,18 @@ fn next_parents(
     let lowest = first.first().map_or(0, |(position, _)| *position);
     let highest = rows_of(view, HEADS, range.descending(), 1)?.first().map_or(0, |(position, _)| *position);
     let salt = blake3::derive_key("walytis v1 choice of parents", &author.0);
-    let drawn = blake3::keyed_hash(&salt, &row.length.to_be_bytes());
-    let drawn = drawn.as_bytes().first_chunk().map_or(0, |drawn| u64::from_be_bytes(*drawn));
+    let hash = blake3::keyed_hash(&salt, &row.length.to_be_bytes());
+    let drawn = hash.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     let span = highest.saturating_sub(lowest).saturating_add(1);
     let from = lowest.saturating_add(drawn.checked_rem(span).unwrap_or_default());
-    // As many as there may be operations among them.
-    let drawn = rows_around(view, number, from, PARENTS_MAX.saturating_add(MERGED_MAX))?;
-    let others: Vec<BlockId> = drawn.into_iter().map(|(_, id)| id).filter(|id| !parents.contains(id)).collect();
-    let room = MERGED_MAX.saturating_sub(parents.len());
-    parents.extend(others.into_iter().take(room));
+    // Its author's last block need be no head: two more, and there is one head less.
+    let room = MERGED_MAX.saturating_sub(parents.len()).max(2);
+    let operations = parents.len();
+    for (_, head) in rows_around(view, number, from, room.saturating_add(operations))? {
+        if parents.len() < operations.saturating_add(room) && !parents.contains(&head) {
+            parents.push(head);
+        }
+    }
     parents.truncate(PARENTS_MAX);
     Ok(parents)
 }

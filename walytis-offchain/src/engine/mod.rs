@@ -261,6 +261,8 @@ impl Engine {
             }
             out.push(Effect::Commit { number, batch });
         }
+        // A block leaves before the heads that name it.
+        out.append(&mut self.at_once);
         let barrier = self.parts.view.barrier();
         for effect in self.outgoing.drain(..) {
             match effect {
@@ -272,8 +274,6 @@ impl Engine {
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);
         }
-        // It overtakes what still waits, and nothing that may leave.
-        out.append(&mut self.at_once);
     }
 
     /// What leaves this function as an error is our own store's failure: everything that a peer or a person can cause is

@@ -22,6 +22,8 @@ const TARGETS: &[Target] = &[
         name: "chains",
         metrics: &[
             "w1_append",
+            "w1_alone",
+            "w1_alone_commit",
             "w1_disk",
             "w1_disk_parents",
             "w1_peak_rss",

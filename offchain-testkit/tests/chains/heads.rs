@@ -82,7 +82,7 @@ fn the_next_parents_differ_between_authors() {
 #[test]
 fn the_next_parents_are_bounded_and_merge_everything_whatever_a_block_is() {
     for (kind, count, rounds_max) in
-        [(BlockKind::Operation, 150, 12), (BlockKind::Content, 150, 150), (BlockKind::Content, 250, 250)]
+        [(BlockKind::Operation, 150, 24), (BlockKind::Content, 150, 150), (BlockKind::Content, 250, 250)]
     {
         let mut dag = fan(count);
         let mut rounds = 0;

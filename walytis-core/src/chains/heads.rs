@@ -11,8 +11,8 @@ use crate::limits::PARENTS_MAX;
 use crate::{AuthorKey, BlockId, ChainId, CodecError, KeyRange, ParsedBlock, Pending, Place, Table};
 
 /// How many heads a block names where there are more than [`PARENTS_MAX`]. To merge them takes many blocks either way; with
-/// half of what it may name, none of them costs everybody more than twice what a block costs elsewhere.
-pub const MERGED_MAX: usize = 16;
+/// a quarter of what it may name, none of them costs everybody more than twice what a block costs elsewhere.
+pub const MERGED_MAX: usize = 8;
 
 /// The heads of a chain, by id: the blocks that no other one names as a parent. Empty if the chain is not kept here.
 /// All of them are held in memory: see [`latest_heads`] and [`heads_from`] for some.

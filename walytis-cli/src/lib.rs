@@ -5,6 +5,7 @@ mod chain_arguments;
 mod commands;
 mod context;
 pub mod demo;
+mod escape;
 mod home;
 mod link;
 mod output;

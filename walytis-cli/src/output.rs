@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::arguments::Global;
+use crate::escape::{printable, printable_json};
 
 /// Nobody reads standard output any more. The program ends without a word.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -55,11 +56,11 @@ impl Output {
         self.flush()
     }
 
-    /// Writes one line of JSON. It may wait for [`Output::flush`].
+    /// Writes one line of JSON, in which a terminal finds nothing to obey. It may wait for [`Output::flush`].
     pub(crate) fn object(&mut self, object: &impl Serialize) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(object)?;
-        line.push(b'\n');
-        self.bytes(&line)
+        let mut line = printable_json(serde_json::to_string(object)?);
+        line.push('\n');
+        self.bytes(line.as_bytes())
     }
 
     /// Writes bytes as they are. They may wait for [`Output::flush`].
@@ -149,21 +150,6 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     printable(&line)
 }
 
-/// The text without what a terminal would obey: control characters are shown, not acted upon.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        // Marks that turn the direction of writing make a text look like another.
-        let turns = matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-        if (character.is_control() && !matches!(character, '\n' | '\t')) || turns {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,12 +161,6 @@ mod tests {
         let error = anyhow::Error::new(inner).context("cannot read f: no such file").context("posting");
         assert_eq!(one_line(&error), "posting: cannot read f: no such file");
         assert_eq!(one_line(&anyhow!("a\x1b[2Jb")), "a\\u{1b}[2Jb");
-    }
-
-    #[test]
-    fn what_a_terminal_would_obey_is_shown_instead() {
-        assert_eq!(printable("ä\tb\nc"), "ä\tb\nc");
-        assert_eq!(printable("\x1b]0;x\x07\r\u{202E}"), "\\u{1b}]0;x\\u{7}\\r\\u{202e}");
     }
 
     #[test]

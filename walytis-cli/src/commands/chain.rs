@@ -9,10 +9,11 @@ use serde::Serialize;
 use super::{chain_files, chain_queries, chain_upgrade, group, post, read};
 use crate::chain_arguments::{Chain, Rules};
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{
     self, ChainDetailsView, ChainInvitationView, ChainView, LetterChange, LetterView, Reach, Reply, Request, RuleView,
 };
-use crate::output::{count, printable};
+use crate::output::count;
 use crate::reach_arguments::JoinArguments;
 use crate::time::Moment;
 

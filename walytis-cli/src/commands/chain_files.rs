@@ -12,8 +12,9 @@ use walytis_core::query::IdPrefix;
 
 use super::chain::line;
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{self, ChainView, Link, NodeGone, QUEUE, Reach, Reply, Request};
-use crate::output::{OutputClosed, count, printable};
+use crate::output::{OutputClosed, count};
 use crate::progress::Progress;
 use crate::stop::Interrupted;
 

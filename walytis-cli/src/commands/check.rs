@@ -6,8 +6,9 @@ use serde::Serialize;
 use walytis_node::CheckReport;
 
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{self, Reply, Request};
-use crate::output::{Format, count, one_line, printable};
+use crate::output::{Format, count, one_line};
 use crate::progress::Progress;
 use crate::stop::Interrupted;
 

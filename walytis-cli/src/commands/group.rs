@@ -9,8 +9,8 @@ use walytis_node::Accept;
 
 use crate::arguments::Group;
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{self, GroupDetailsView, GroupView, Reach, Reply, Request};
-use crate::output::printable;
 use crate::progress::Progress;
 use crate::reach_arguments::JoinArguments;
 

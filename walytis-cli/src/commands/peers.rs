@@ -1,8 +1,8 @@
 //! `walytis peers`
 
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{self, PeerView, Reach, Reply, Request};
-use crate::output::printable;
 use crate::time::Moment;
 
 /// Shows the peers.

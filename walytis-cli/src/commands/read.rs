@@ -9,8 +9,9 @@ use serde_bytes::ByteBuf;
 
 use crate::arguments::{Read, Showing};
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{self, EntryView, Link, Reach, Reply, Request};
-use crate::output::{Format, Output, count, printable};
+use crate::output::{Format, Output, count};
 use crate::stop::Interrupted;
 use crate::time::Moment;
 

@@ -10,9 +10,10 @@ use walytis_node::{Address, ChainId, ChainLimit, ChainSummary, Home, Node, Serve
 use super::chain;
 use crate::arguments::Serve;
 use crate::context::Context;
+use crate::escape::printable;
 use crate::home::HomeLock;
 use crate::link;
-use crate::output::{OutputClosed, complain, printable};
+use crate::output::{OutputClosed, complain};
 use crate::stop::Interrupted;
 
 #[derive(Serialize)]

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::context::Context;
+use crate::escape::printable;
 use crate::link::{self, Reach, Reply, Request, StatusView};
-use crate::output::{count, printable};
+use crate::output::count;
 
 /// Shows how the node is.
 pub(crate) async fn run(context: &mut Context) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ mod views;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
-use crate::output::printable;
+use crate::escape::printable;
 use crate::progress::Progress;
 
 pub(crate) use chain_views::{ChainDetailsView, ChainInvitationView, ChainView, QueryView, RuleView};

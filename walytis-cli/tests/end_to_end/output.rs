@@ -55,6 +55,27 @@ fn text_for_a_person_is_harmless_and_raw_is_exact() {
     assert_eq!(home.ok(&["read", "g", "--raw"]), "\x1b[2Jcleared?\r\n");
 }
 
+#[test]
+fn no_format_prints_what_a_terminal_obeys_or_hides_and_json_keeps_its_value() {
+    let place = Place::new();
+    let home = place.home("a");
+    home.ok(&["group", "new", "g"]);
+    home.ok(&["chain", "new", "c"]);
+    let (topic, content) = ("t\u{9b}2J\u{202e}", "a\u{9b}2J\u{200b}\u{200f}\u{61c}\u{2028}\u{feff}b می\u{200c}خواهم");
+    let deceive = ['\u{9b}', '\u{202e}', '\u{200b}', '\u{200f}', '\u{61c}', '\u{2028}', '\u{feff}'];
+    for (post, read) in [(&["post", "g"][..], &["read", "g"][..]), (&["chain", "post", "c"], &["chain", "read", "c"])] {
+        run(home.command(&[post, &["--topic", topic]].concat()), content.as_bytes()).ok();
+        for format in [&[][..], &["--json"]] {
+            let shown = home.ok(&[format, read].concat());
+            assert!(!shown.contains(deceive), "{format:?} {read:?}: {shown:?}");
+            assert!(shown.contains("می\u{200c}خواهم"), "{format:?} {read:?}: {shown:?}");
+        }
+        let blocks = json(&home.ok(&[&["--json"], read].concat()));
+        let posted = blocks.iter().find(|block| block["topics"][0] == topic).expect("the post");
+        assert_eq!(text(posted, "content"), content);
+    }
+}
+
 /// Runs a command whose output nobody reads beyond the first line.
 fn read_one_line(mut command: std::process::Command) -> (String, std::process::ExitStatus, String) {
     use std::io::{BufRead, BufReader, Read};

@@ -118,8 +118,13 @@ pub(super) fn soundly<T>(judge: impl FnOnce() -> T) -> T {
 }
 
 impl Run {
-    /// H3, B5, B6: looks at what is new in the sets of all nodes.
+    /// S9, H3, B5, B6: looks at what was sent, and at what is new in the sets of all nodes.
     pub(super) fn grow(&mut self, whole: bool) -> Result<(), Broken> {
+        let leak = self.world.leaks().first().copied();
+        self.outcome.asked.ask(Invariant::S9, leak.is_none(), || {
+            let (node, what) = leak.unwrap_or((NodeId(0), "nothing"));
+            format!("{node:?} sent {what} outside of a session")
+        })?;
         for node in self.nodes.clone() {
             if !self.world.is_running(node) {
                 continue;

@@ -5,6 +5,7 @@
 mod clock;
 mod faults;
 mod gauges;
+mod leaks;
 mod medium;
 mod network;
 mod node;
@@ -110,6 +111,7 @@ pub struct World {
     frames_sent: u64,
     bytes_sent: u64,
     keep_frames: bool,
+    leaks: leaks::Leaks,
 }
 
 impl std::fmt::Debug for World {
@@ -144,6 +146,7 @@ impl World {
             frames_sent: 0,
             bytes_sent: 0,
             keep_frames: false,
+            leaks: leaks::Leaks::default(),
         }
     }
 

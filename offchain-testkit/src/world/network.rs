@@ -152,6 +152,7 @@ impl World {
         }
         self.frames_sent = self.frames_sent.saturating_add(1);
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
+        self.look_for_leaks(from, &frame);
         if self.keep_frames {
             self.frames.push(frame.clone());
         }

@@ -246,6 +246,7 @@ fights! {
     empty_promises: Marks { forged: 100, ..BORNE };
     equivocation: writes(6);
     false_addresses: SHUNNED;
+    false_codes: Marks { forged: 6, ..BORNE };
     forged_admissions: Marks { open_invitation: true, ..forges(6) };
     forged_epochs: forges(6);
     forged_invitations: SHUNNED;

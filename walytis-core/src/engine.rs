@@ -254,7 +254,10 @@ impl Engine {
             }
             return;
         }
-        let outcome = self.dispatch(event).and_then(|()| self.with_public(|public, desk| public.finish(desk)));
+        let begun = self.with_public(|public, desk| public.register(desk));
+        let outcome = begun
+            .and_then(|()| self.dispatch(event))
+            .and_then(|()| self.with_public(|public, desk| public.finish(desk)));
         if let Err(error) = outcome {
             self.stop(error, out);
             return;
@@ -429,6 +432,8 @@ impl Engine {
                     Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
                 }
                 ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
+                // Nobody here has private chains.
+                ChainEffect::Expelled { .. } => continue,
                 ChainEffect::Misbehaved(peer) => {
                     self.misbehaved(peer);
                     continue;

@@ -82,6 +82,12 @@ faults! {
     /// an identity chain with a block that has nothing to do with it.
     TakeUnnamed,
 
+    // Kinds of chains.
+
+    /// Whether an id is a private chain's is not asked where it is handled as a public one's. Breaks S9. Seen when somebody
+    /// is given a public code with a group's id, or asks for the group in public frames.
+    MistakeKind,
+
     // Private content.
 
     /// Content is not compared with the commitment. Breaks S1, D3, H2. Seen when an enemy gives other content, where a

@@ -57,11 +57,12 @@ impl Node {
         }
     }
 
-    /// Stops following a chain, and removes all of its blocks here. Gives how many they were, once they are gone.
+    /// Stops following a chain, and removes all of its blocks here. Gives how many they were, once they are gone. A join of it
+    /// that is under way ends. Of one that is [`Standing::Misfiled`](crate::Standing::Misfiled) no block is removed.
     ///
     /// # Errors
-    /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining)
-    /// or [`PublicError::Leaving`](crate::PublicError::Leaving); [`NodeError::NoRoom`] if a home's disk has no room for a
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown) or [`PublicError::Leaving`](crate::PublicError::Leaving);
+    /// [`NodeError::NoRoom`] if a home's disk has no room for a
     /// deletion, not even what each home keeps for it: then nothing is deleted.
     pub async fn delete_chain(&self, chain: &str) -> Result<u64, NodeError> {
         #[cfg(feature = "redb")]
@@ -299,7 +300,11 @@ impl ChainJoin {
     /// [`PublicError::NoInviter`](crate::PublicError::NoInviter), [`PublicError::Refused`](crate::PublicError::Refused),
     /// [`PublicError::Interrupted`](crate::PublicError::Interrupted),
     /// [`PublicError::AlreadyFollowed`](crate::PublicError::AlreadyFollowed),
-    /// [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining), or one of a name; or [`NodeError::Closed`] if
+    /// [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining),
+    /// [`PublicError::OtherKind`](crate::PublicError::OtherKind) or
+    /// [`PublicError::PrivateGenesis`](crate::PublicError::PrivateGenesis) if the id is no public chain's,
+    /// [`PublicError::Leaving`](crate::PublicError::Leaving) if the chain is deleted meanwhile, or one of a name; or
+    /// [`NodeError::Closed`] if
     /// the node is shut down before.
     pub async fn finish(self) -> Result<ChainSummary, NodeError> {
         match self.node.answer(self.answered).await?? {

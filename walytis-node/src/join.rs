@@ -34,7 +34,8 @@ impl Join {
     /// # Errors
     /// [`EngineError::Invitation`] for a code that cannot be read, [`EngineError::NoInviter`],
     /// [`EngineError::Refused`], [`EngineError::Dropped`], [`EngineError::BadInviter`], [`EngineError::Interrupted`],
-    /// [`EngineError::AlreadyMember`], [`EngineError::AlreadyJoining`], [`EngineError::BadName`] or
+    /// [`EngineError::AlreadyMember`], [`EngineError::AlreadyJoining`], [`EngineError::OtherKind`] or
+    /// [`EngineError::PublicGenesis`] if the id is no group's, [`EngineError::BadName`] or
     /// [`EngineError::NameTaken`]; or [`NodeError::Closed`] if the node is shut down before.
     pub async fn finish(self) -> Result<GroupSummary, NodeError> {
         match self.node.answer(self.answered).await?? {

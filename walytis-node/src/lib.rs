@@ -90,6 +90,7 @@ pub use subscription::Subscription;
 pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
+pub use walytis_core::chains::Owner;
 pub use walytis_core::public::{
     ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
     ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing, Standing,

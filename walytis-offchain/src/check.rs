@@ -47,6 +47,9 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
         sealed: BTreeMap::new(),
         public: false,
     };
+    for public::Misfiled { chain, name } in public::misfiled(&view)? {
+        check.misfiled(chain, &name);
+    }
     // What is left of a chain that is being deleted is no chain.
     let leaving = public::leaving(&view)?;
     let all: Vec<ChainId> = chains::all_chains(&view)?.into_iter().filter(|chain| !leaving.contains(chain)).collect();
@@ -61,6 +64,7 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
     let of: u64 = lengths.values().sum();
     let mut done = 0_u64;
     for chain in all {
+        check.note(chain, chains::recheck_owner(&view, chain));
         check.order(&view, chain, lengths.get(&chain).copied().unwrap_or_default());
         let genesis = chains::block(&view, chain.into()).ok().flatten();
         check.public = genesis.is_some_and(|stored| public::is_public_genesis(&stored.block));
@@ -105,6 +109,16 @@ impl Check {
         }
     }
 
+    /// A private chain's id has the row of a public chain, too.
+    fn misfiled(&mut self, chain: ChainId, name: &str) {
+        // Quoted, so that nothing in it deceives whoever reads it.
+        let what = format!(
+            "it is private, and {name:?} stands for it among the public chains: run `walytis chain delete` with that name. \
+             It removes that entry and what strangers wrote under this id, and keeps the group"
+        );
+        self.problem(chain, &what);
+    }
+
     /// The order's index names every block once, ancestors first, and the heads are those that no block names.
     fn order(&mut self, view: &Pending, chain: ChainId, length: u64) {
         let positions = Span { from: 0, to: length.saturating_sub(1) };
@@ -139,6 +153,10 @@ impl Check {
         }
         if stored.block.chain() != chain {
             self.problem(chain, &format!("block {id} is of another chain"));
+        }
+        if !self.public && stored.block.header().kind == BlockKind::Content {
+            self.problem(chain, &format!("block {id} is a stranger's, and has no place on a private chain"));
+            return;
         }
         if let Err(error) = chains::recheck(view, &stored) {
             self.problem(chain, &error);

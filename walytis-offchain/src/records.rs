@@ -19,6 +19,8 @@ const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, r
 const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Derived };
 /// A running number -> (group, block) whose attachment is missing.
 const MISSING: Table = Table::changing("offchain.missing");
+/// A running number -> a group that is being joined. So the next start knows of joins that a restart ended.
+const JOINING: Table = Table::changing("offchain.joining");
 /// One row each: names, the address book, own listening addresses.
 const NOTES: Table = Table::changing("offchain.notes");
 
@@ -54,6 +56,41 @@ pub(crate) fn sealed_under(view: &Pending, epoch: BlockId) -> Result<u64, StoreE
 pub(crate) fn count_sealed(view: &mut Pending, epoch: BlockId) -> Result<(), StoreError> {
     let sealed = sealed_under(view, epoch)?.saturating_add(1);
     view.put(SEALED, epoch.0, sealed.to_le_bytes());
+    Ok(())
+}
+
+/// Takes back one of [`count_sealed`].
+pub(crate) fn count_unsealed(view: &mut Pending, epoch: BlockId) -> Result<(), StoreError> {
+    let sealed = sealed_under(view, epoch)?.saturating_sub(1);
+    view.put(SEALED, epoch.0, sealed.to_le_bytes());
+    Ok(())
+}
+
+/// Forgets the content of a block that is not in the set any more.
+pub(crate) fn forget_content(view: &mut Pending, id: BlockId) {
+    view.delete(CONTENTS, id.0);
+}
+
+/// Groups that were being joined when the program ended.
+pub(crate) fn joining(view: &Pending) -> Result<Vec<ChainId>, ChainError> {
+    let rows = view.scan(JOINING, KeyRange::all(), usize::MAX)?;
+    rows.iter().map(|row| read(JOINING, &row.value)).collect()
+}
+
+pub(crate) fn put_joining(view: &mut Pending, group: ChainId) -> Result<(), ChainError> {
+    let last = view.scan(JOINING, KeyRange::all().descending(), 1)?;
+    let last = last.first().and_then(|row| row.key.first_chunk().copied()).map(u64::from_be_bytes);
+    let next = last.map_or(0, |last| last.saturating_add(1));
+    view.put(JOINING, next.to_be_bytes(), codec::encode(&group));
+    Ok(())
+}
+
+pub(crate) fn forget_joining(view: &mut Pending, group: ChainId) -> Result<(), ChainError> {
+    for row in view.scan(JOINING, KeyRange::all(), usize::MAX)? {
+        if read::<ChainId>(JOINING, &row.value)? == group {
+            view.delete(JOINING, row.key);
+        }
+    }
     Ok(())
 }
 

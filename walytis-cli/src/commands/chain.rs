@@ -163,6 +163,7 @@ pub(super) fn line(chain: &ChainView) -> String {
     let standing = match standing.as_str() {
         "joining" => ", its join broke off: join it again",
         "leaving" => ", being deleted",
+        "misfiled" => ", no public chain: delete it, and the private one stays",
         _ => "",
     };
     format!("{}  {id}  blocks: {blocks}, bytes: {bytes}, peers: {peers}{standing}", printable(name))

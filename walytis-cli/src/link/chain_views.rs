@@ -15,7 +15,7 @@ use super::views::{ContentView, EntryView};
 pub(crate) struct ChainView {
     pub(crate) name: String,
     pub(crate) id: String,
-    /// `followed`, `joining` or `leaving`.
+    /// `followed`, `joining`, `leaving` or `misfiled`.
     pub(crate) standing: String,
     /// The genesis included.
     pub(crate) blocks: u64,
@@ -31,6 +31,7 @@ impl From<ChainSummary> for ChainView {
             Standing::Followed => "followed",
             Standing::Joining => "joining",
             Standing::Leaving => "leaving",
+            Standing::Misfiled => "misfiled",
         };
         Self { name, id: chain.to_string(), standing: standing.to_owned(), blocks, bytes, peers }
     }

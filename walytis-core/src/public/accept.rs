@@ -115,6 +115,9 @@ impl PublicChains {
                 && block.header().foreign.is_empty()
                 && (block.header().genesis.is_none() || super::is_public_genesis(&block));
             if !fits {
+                if super::kind::is_other_genesis(&block, chain) {
+                    self.unmasked.insert(chain);
+                }
                 return Ok((new, false));
             }
             new.push(block);

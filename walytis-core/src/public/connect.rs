@@ -292,7 +292,8 @@ impl PublicChains {
             let lets_in = self
                 .chains
                 .get(&chain)
-                .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
+                .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer))
+                && self.is_public(desk.view, chain)?;
             if lets_in && told.binary_search(&mark(peer, self.me, chain)).is_ok() {
                 self.share(desk, peer, chain)?;
             }

@@ -9,9 +9,11 @@ use super::entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
 use super::timer::ChainTimer;
+use crate::chains::Owner;
 use crate::chains::query::{Ancestry, AncestryWalk, Counted, Cursor, Query};
 use crate::{
     Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, PeerId, Progress, StoreError, Ticket,
+    VerifiedBlock,
 };
 
 /// What an application asks for. A chain is named by its local name or its id; by [`KeptChain`], where an answer is gone on
@@ -31,7 +33,8 @@ pub enum ChainCommand {
         /// The chain.
         chain: String,
     },
-    /// Stops following a chain, and removes all of its blocks from the store. Answered by [`ChainAnswer::Deleted`] once
+    /// Stops following a chain, and removes all of its blocks from the store; of one that is [`Standing::Misfiled`] none. A join
+    /// of it that is under way ends. Answered by [`ChainAnswer::Deleted`] once
     /// all of them are gone; what an end of the program cuts short goes on at the next start.
     Delete {
         /// The chain.
@@ -258,6 +261,13 @@ pub enum ChainEffect {
         /// How far it is.
         progress: Progress,
     },
+    /// These blocks were removed from a private chain: strangers' that had got into it, and what was above those.
+    Expelled {
+        /// The private chain.
+        chain: ChainId,
+        /// The blocks, parents first.
+        blocks: Vec<VerifiedBlock>,
+    },
     /// The peer sent what no honest one sends: end its connections, and do not speak to it for a while.
     Misbehaved(PeerId),
 }
@@ -271,6 +281,9 @@ pub enum Standing {
     Joining,
     /// It is being deleted.
     Leaving,
+    /// It is none: its id is a private chain's. Earlier programs let one be joined as the other; deleting it removes this
+    /// entry and what strangers wrote, and nothing of the private chain.
+    Misfiled,
 }
 
 /// A chain in a list.
@@ -476,6 +489,23 @@ pub enum PublicError {
     /// A chain of another kind has this id.
     #[error("this is no public chain")]
     NotPublic,
+    /// The id is handled here as a private chain's.
+    #[error(
+        "this is no public chain: {0}. Whoever gave you this code or file may want others to read a private chain: do not \
+         use it"
+    )]
+    OtherKind(Owner),
+    /// What came under the id is a private chain.
+    #[error(
+        "this is no public chain: what its inviter has under this id is a private one, which only its members may read"
+    )]
+    PrivateGenesis,
+    /// An earlier program let a private chain's id be joined as a public one.
+    #[error(
+        "{0:?} is no public chain: its id is a private one's. Run `walytis chain delete` with this name: it removes this \
+         entry and what strangers wrote under the id, and nothing else of the private chain"
+    )]
+    Misfiled(String),
     /// No inviter could be reached.
     #[error("no inviter answers: ask one to run `serve`, and check that its address can be reached from here")]
     NoInviter,

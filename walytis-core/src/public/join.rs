@@ -7,7 +7,8 @@ use super::limits::{CHAINS_MAX, LISTED_MAX};
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow, Meeting};
 use super::{ChainAnswer, ChainEffect, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, AuthorSecret, BlockId, ChainId, PeerId, Progress, Ticket, chains};
+use crate::chains::{self, ChainKind, Owner};
+use crate::{Address, AuthorSecret, BlockId, ChainId, PeerId, Progress, Ticket};
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
@@ -80,9 +81,11 @@ impl PublicChains {
     ) -> Result<(), PublicError> {
         let code: ChainCode = code.parse()?;
         let chain = code.chain;
+        self.check_kind(desk.view, chain)?;
         match self.chains.get(&chain).map(|followed| (followed.standing, followed.name.clone())) {
             Some((Standing::Followed, name)) => return Err(PublicError::AlreadyFollowed(name)),
             Some((Standing::Leaving, _)) => return Err(PublicError::Leaving),
+            Some((Standing::Misfiled, name)) => return Err(PublicError::Misfiled(name)),
             Some((Standing::Joining, _)) if self.joins.contains_key(&chain) => return Err(PublicError::AlreadyJoining),
             Some((Standing::Joining, before)) => {
                 // It goes on with what is here.
@@ -95,8 +98,8 @@ impl PublicChains {
                 }
             }
             None => {
-                // A chain of another kind is nobody's to be told publicly.
-                if chains::contains(desk.view, chain.into())? {
+                // One that is kept here and is nobody's is not told of publicly either.
+                if chains::kind(desk.view, chain)? == Some(ChainKind::Public) {
                     return Err(PublicError::NotPublic);
                 }
                 if self.chains.len() >= CHAINS_MAX {
@@ -104,6 +107,7 @@ impl PublicChains {
                 }
                 let name = name.unwrap_or_else(|| free_name(chain));
                 self.check_name(&name)?;
+                Self::claim(desk.view, chain, Owner::JoiningPublic)?;
                 let author = AuthorSecret::generate(desk.rng);
                 let followed = Followed::new(self.next_number, chain, name, author, Standing::Joining);
                 self.next_number = self.next_number.saturating_add(1);
@@ -158,13 +162,14 @@ impl PublicChains {
     }
 
     /// A join came to nothing. What has arrived is kept, for when it is tried again.
-    fn end_join(&mut self, desk: &mut Desk<'_>, chain: ChainId, error: PublicError) {
+    pub(super) fn end_join(&mut self, desk: &mut Desk<'_>, chain: ChainId, error: PublicError) {
         let Some(join) = self.joins.remove(&chain) else { return };
         if self.chains.get(&chain).is_some_and(|followed| followed.bytes == 0)
             && let Some(followed) = self.chains.remove(&chain)
         {
             followed.remove(desk.view);
             self.forget_chain(chain);
+            self.given_up.insert(chain);
         }
         desk.out.push(ChainEffect::Reply { ticket: join.ticket, answer: Err(error) });
     }
@@ -323,6 +328,7 @@ impl PublicChains {
         let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };
         followed.standing = Standing::Followed;
         followed.touch();
+        Self::claim(desk.view, chain, Owner::Public)?;
         for inviter in &join.code.inviters {
             followed.welcome(desk.view, inviter.peer, Meeting { peers: &self.peers, now: desk.now });
             followed.hear_of(desk.view, inviter.peer, &inviter.addresses);

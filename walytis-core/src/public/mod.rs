@@ -22,6 +22,7 @@ mod exchange;
 mod import;
 mod invite;
 mod join;
+mod kind;
 mod limits;
 mod message;
 mod portion;
@@ -51,6 +52,7 @@ pub use event::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, Equivocation,
     PublicError, Rule, Sharing, Standing,
 };
+pub use kind::{Misfiled, misfiled};
 pub use limits::{
     AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,
     ORPHAN_BYTES_MAX, PEERS_MAX,
@@ -153,6 +155,8 @@ struct Sweep {
 pub struct PublicChains {
     me: PeerId,
     chains: BTreeMap<ChainId, Followed>,
+    /// Rows whose ids turned out to be private chains'. Nothing is done under them but that their removal is waited for.
+    misfiled: BTreeMap<ChainId, Followed>,
     /// The number of the next chain's row.
     next_number: u32,
     peers: BTreeMap<PeerId, Peer>,
@@ -205,6 +209,10 @@ pub struct PublicChains {
     quiet: bool,
     begun: bool,
     limits: LimitsReached,
+    /// Ids whose genesis came in this step and is no public chain's.
+    unmasked: BTreeSet<ChainId>,
+    /// Ids that were claimed in this run, and of which nothing came.
+    given_up: BTreeSet<ChainId>,
     /// Blocks of a newer format that were refused.
     newer: BTreeMap<ChainId, u64>,
     crew: Crew,
@@ -233,7 +241,8 @@ pub fn is_public_genesis(block: &crate::ParsedBlock) -> bool {
 /// [`ChainError`] if the store fails.
 pub fn leaving(view: &Pending) -> Result<BTreeSet<ChainId>, ChainError> {
     let (chains, _) = records::load(view)?;
-    Ok(chains.into_iter().filter(|chain| chain.standing == Standing::Leaving).map(|chain| chain.id).collect())
+    let (chains, _) = kind::sorted(view, chains)?;
+    Ok(chains.into_values().filter(|chain| chain.standing == Standing::Leaving).map(|chain| chain.id).collect())
 }
 
 impl PublicChains {
@@ -244,15 +253,17 @@ impl PublicChains {
     /// [`ChainError`] if the store fails.
     pub fn open(view: &Pending, me: PeerId, listening: Vec<Address>) -> Result<Self, ChainError> {
         let (chains, next_number) = records::load(view)?;
+        let (chains, misfiled) = kind::sorted(view, chains)?;
         let mut sweeps = BTreeMap::new();
         let goes_on = |chain: &&Followed| chain.standing == Standing::Leaving && !planted!(ForgetRemoval);
-        for chain in chains.iter().filter(goes_on) {
+        for chain in chains.values().filter(goes_on) {
             let blocks = crate::chains::length(view, chain.id)?;
             sweeps.insert(chain.id, Sweep { ticket: None, blocks });
         }
         Ok(Self {
             me,
-            chains: chains.into_iter().map(|chain| (chain.id, chain)).collect(),
+            chains,
+            misfiled,
             next_number,
             peers: BTreeMap::new(),
             gone: Gone::default(),
@@ -285,6 +296,8 @@ impl PublicChains {
             quiet: false,
             begun: false,
             limits: LimitsReached::new(),
+            unmasked: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             newer: BTreeMap::new(),
             crew: Crew::default(),
         })
@@ -300,6 +313,12 @@ impl PublicChains {
     /// there is no room for their first step, the rest can be used.
     pub fn put_off_removals(&mut self) {
         self.begun = true;
+    }
+
+    /// Asked before the first step: whether they were left as they are, so that nothing is written that need not be.
+    #[must_use]
+    pub const fn are_removals_put_off(&self) -> bool {
+        self.begun
     }
 
     /// Lets others verify signatures. Without this call one is verified after the other.
@@ -390,6 +409,7 @@ impl PublicChains {
         }
         self.forget_comparisons();
         self.publish(desk)?;
+        self.end_false_joins(desk)?;
         if self.online && !self.chains.is_empty() && !std::mem::replace(&mut self.quiet, true) {
             self.quiet_later(desk);
         }

@@ -139,6 +139,8 @@ pub(super) struct Followed {
     number: u32,
     /// Whether the row has to be written at the step's end.
     dirty: bool,
+    /// Whether its genesis was found to be here and a public chain's, which does not change any more.
+    pub(super) is_public: bool,
 }
 
 impl Followed {
@@ -158,6 +160,7 @@ impl Followed {
             forks: Vec::new(),
             number,
             dirty: true,
+            is_public: false,
         }
     }
 
@@ -301,7 +304,8 @@ impl Followed {
             standing: match self.standing {
                 Standing::Followed => 0,
                 Standing::Joining => 1,
-                Standing::Leaving => 2,
+                // A misfiled row is not written; it keeps what it had.
+                Standing::Leaving | Standing::Misfiled => 2,
             },
             bytes: self.bytes,
             only_invited: rules.only_invited,

@@ -144,6 +144,10 @@ impl Engine {
         if block.chain() != chain {
             return Err(Trouble::Theirs);
         }
+        if id == chain.into() && block.header().kind == BlockKind::Content {
+            self.end_join(chain, EngineError::PublicGenesis);
+            return Err(Trouble::Theirs);
+        }
         if planted!(ClockDecides) && block.header().created_at_ms > self.parts.now.0.saturating_add(60_000) {
             return Err(Trouble::Theirs);
         }

@@ -1,6 +1,7 @@
 //! What applications ask for.
 
-use walytis_core::{Address, BlockId, BlockKind, ChainError, ChainId, chains, planted};
+use walytis_core::chains::{self, Owner};
+use walytis_core::{Address, BlockId, BlockKind, ChainError, ChainId, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
     Role, keyring,
@@ -28,7 +29,9 @@ impl Engine {
             return self.public_command(ticket, command);
         }
         if let Command::Join { code, name } = command {
+            let mark = self.mark();
             if let Err(error) = self.join(ticket, &code, name) {
+                self.take_back(mark);
                 return self.refuse(ticket, error);
             }
             return Ok(());
@@ -150,6 +153,7 @@ impl Engine {
     fn new_group(&mut self, name: &str, history: History) -> Result<Answer, EngineError> {
         self.check_name(name)?;
         let group = self.device.found_group(&mut self.parts.desk(), history)?;
+        self.claim(group, Owner::Group)?;
         self.add_name(group, name.to_owned());
         self.summary(group, name).map(Answer::Group)
     }
@@ -276,7 +280,12 @@ impl Engine {
         Ok(None)
     }
 
-    fn post(&mut self, group: ChainId, topics: Vec<Vec<u8>>, content: Vec<u8>) -> Result<BlockId, EngineError> {
+    pub(super) fn post(
+        &mut self,
+        group: ChainId,
+        topics: Vec<Vec<u8>>,
+        content: Vec<u8>,
+    ) -> Result<BlockId, EngineError> {
         let author = self.device.author(&self.parts.view, group)?.public();
         if self.parts.membership(group)?.device(&author, Role::Write).is_none() {
             return Err(EngineError::NotWriter);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use walytis_core::chains::Owner;
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainSummary, ChainTimer, PublicError};
 use walytis_core::{Address, BlockId, ChainError, ChainId, KnownPeer, PeerId, Protocol, StoreError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
@@ -397,6 +398,15 @@ pub enum EngineError {
     /// This device's user is a member already.
     #[error("you are a member of that group already; here it is called {0:?}")]
     AlreadyMember(String),
+    /// The id is handled here as something else.
+    #[error(
+        "this is no private group: {0}. A public chain that is only being joined can be deleted (`walytis chain list`); \
+         then join again"
+    )]
+    OtherKind(Owner),
+    /// What came under the id is a public chain.
+    #[error("this is no private group: what its inviter has under this id is a public chain")]
+    PublicGenesis,
     /// The same join is under way.
     #[error("this group is being joined already")]
     AlreadyJoining,

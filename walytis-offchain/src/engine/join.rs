@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, ParsedBlock, PeerId, chains};
+use walytis_core::chains::{self, Owner};
+use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, ParsedBlock, PeerId};
 use walytis_core::{BlockKind, RawBlock};
 use walytis_identities::session::{self, Initiator, Ready};
 use walytis_identities::{
@@ -13,6 +14,7 @@ use walytis_identities::{
 use super::event::{Answer, Effect, EngineError, Progress, Ticket, Timer};
 use super::{Engine, Limit};
 use crate::message::{JoinRefusal, JoinRequest, Message};
+use crate::records;
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
@@ -87,6 +89,7 @@ impl Engine {
             None => self.free_name(group),
         };
         self.check_name(&name)?;
+        self.join_begins(group)?;
         let inviters: Vec<PeerId> = code.inviters().iter().map(|inviter| inviter.peer).collect();
         let joining =
             Joining { ticket, code, name, phase: Phase::Dialling, seen: 0, failed: BTreeSet::new(), dropped: 0 };
@@ -133,8 +136,9 @@ impl Engine {
         Ok(())
     }
 
-    fn end_join(&mut self, group: ChainId, error: EngineError) {
+    pub(super) fn end_join(&mut self, group: ChainId, error: EngineError) {
         if let Some(join) = self.joins.remove(&group) {
+            self.ended.insert(group);
             self.reply(join.ticket, Err(error));
         }
     }
@@ -429,6 +433,8 @@ impl Engine {
             return Ok(());
         }
         let Some(join) = self.joins.remove(&group) else { return Ok(()) };
+        self.claim(group, Owner::Group)?;
+        records::forget_joining(&mut self.parts.view, group)?;
         for inviter in join.code.inviters() {
             let now = self.parts.now;
             self.book.learn(&mut self.parts.view, inviter.peer, &inviter.addresses, now)?;

@@ -12,6 +12,7 @@ mod event;
 mod exchange;
 mod handshake;
 mod join;
+mod kind;
 mod limits;
 mod peer;
 mod public;
@@ -112,6 +113,8 @@ pub struct Engine {
     peers: BTreeMap<PeerId, Peer>,
     shunned: BTreeSet<PeerId>,
     joins: BTreeMap<ChainId, Joining>,
+    /// Joins that this step ended.
+    ended: BTreeSet<ChainId>,
     pulls: BTreeMap<ChainId, Pull>,
     exchanges: u64,
     connections: u64,
@@ -126,6 +129,8 @@ pub struct Engine {
     outgoing: Vec<Effect>,
     outbox: Outbox<Effect>,
     online: bool,
+    /// Whether whose the groups are has been noted in this run.
+    registered: bool,
     stopped: Option<String>,
     limits: LimitsReached,
     /// Public chains, over the same view and the same connections.
@@ -181,6 +186,7 @@ impl Engine {
             peers: BTreeMap::new(),
             shunned: BTreeSet::new(),
             joins: BTreeMap::new(),
+            ended: BTreeSet::new(),
             pulls: BTreeMap::new(),
             exchanges: 0,
             connections: 0,
@@ -193,6 +199,7 @@ impl Engine {
             outgoing: Vec::new(),
             outbox: Outbox::default(),
             online: false,
+            registered: false,
             stopped: None,
             limits: LimitsReached::new(),
             public,
@@ -238,7 +245,8 @@ impl Engine {
             Event::Frame { peer, .. } => Some(*peer),
             _ => None,
         };
-        let outcome = match (self.dispatch(event), sender) {
+        let begun = self.begin();
+        let outcome = match (begun.and_then(|()| self.dispatch(event)), sender) {
             // What a peer sent could not be dealt with, and our store is not the reason. Nothing of it is kept.
             (Err(error), Some(peer)) if !error.is_fatal() => {
                 self.parts.view.discard();
@@ -249,7 +257,8 @@ impl Engine {
             }
             (outcome, _) => outcome,
         };
-        if let Err(error) = outcome.and_then(|()| self.publish()).and_then(|()| self.finish_public()) {
+        let ended = outcome.and_then(|()| self.publish()).and_then(|()| self.end_joins());
+        if let Err(error) = ended.and_then(|()| self.finish_public()) {
             self.stop(error, out);
             return;
         }
@@ -274,6 +283,12 @@ impl Engine {
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);
         }
+    }
+
+    /// What the first step does before anything else. No frame is dealt with in it: nobody is connected yet.
+    fn begin(&mut self) -> Result<(), EngineError> {
+        self.register_public()?;
+        self.register()
     }
 
     /// What leaves this function as an error is our own store's failure: everything that a peer or a person can cause is

@@ -44,6 +44,7 @@ impl Engine {
         let parts = &mut self.parts;
         let mut desk = Desk { view: &mut parts.view, now: parts.now, rng: &mut *parts.rng, out: &mut out };
         let done = act(&mut self.public, &mut desk);
+        let mut expelled = Vec::new();
         for effect in out {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
@@ -68,6 +69,10 @@ impl Engine {
                     Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
                 }
                 ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
+                ChainEffect::Expelled { chain, blocks } => {
+                    expelled.push((chain, blocks));
+                    continue;
+                }
                 ChainEffect::Misbehaved(peer) => {
                     self.misbehaved(peer);
                     continue;
@@ -75,7 +80,13 @@ impl Engine {
             };
             self.outgoing.push(effect);
         }
-        Ok(done?)
+        done?;
+        expelled.into_iter().try_for_each(|(chain, blocks)| self.expelled(chain, &blocks))
+    }
+
+    /// Before the first event.
+    pub(super) fn register_public(&mut self) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.register(desk))
     }
 
     /// The end of each step.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, CodecError};
+use crate::codec::{self, AtMost, CodecError};
 use crate::keys::{ED25519_SIGNATURE_BYTES, ML_DSA_SIGNATURE_BYTES};
 use crate::limits::{CONTENT_BYTES_MAX, FOREIGN_MAX, HEADER_BYTES_MAX, PARENTS_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 use crate::{AuthorKey, BlockId, ChainId, FormatVersion, Hash, HybridKey, Suite, Transcript, planted};
@@ -114,12 +114,15 @@ struct WireHeader {
     suite: u8,
     chain: ChainId,
     genesis: Option<[u8; 32]>,
+    #[serde(with = "AtMost::<PARENTS_MAX, 32>")]
     parents: Vec<BlockId>,
+    #[serde(with = "AtMost::<FOREIGN_MAX, 64>")]
     foreign: Vec<ForeignHead>,
     author: AuthorKey,
     previous: Option<BlockId>,
     sequence: u64,
     created_at_ms: u64,
+    #[serde(with = "AtMost::<TOPICS_MAX, 1>")]
     topics: Vec<serde_bytes::ByteBuf>,
     content_bytes: u64,
     content_hash: Hash,
@@ -244,7 +247,7 @@ impl Header {
         Ok(header)
     }
 
-    fn check(&self) -> Result<(), BlockError> {
+    pub(crate) fn check(&self) -> Result<(), BlockError> {
         if self.ancestry.is_some() && (self.version == FormatVersion::V1 || self.genesis.is_some()) {
             return Err(rule("ancestry", "in a block of version 2 or later that is no genesis"));
         }
@@ -328,7 +331,7 @@ fn read_version(bytes: &[u8]) -> Result<FormatVersion, BlockError> {
 }
 
 /// A block as it arrives or is kept: nothing about it is known to hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RawBlock {
     /// The header's exact bytes.
     #[serde(with = "serde_bytes")]
@@ -344,7 +347,35 @@ pub struct RawBlock {
 /// What a topic takes in memory beside its bytes: a place in the list, and what its allocation is rounded up by.
 const TOPIC_BESIDE_BYTES: usize = size_of::<Vec<u8>>() + 32;
 
+/// A block's parts where they stand.
+#[derive(Deserialize)]
+struct RawParts<'a> {
+    #[serde(with = "serde_bytes")]
+    header: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    signature: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    content: &'a [u8],
+}
+
+impl<'de> Deserialize<'de> for RawBlock {
+    /// Reads a block of at least [`RawBlock::BYTES_MIN`] bytes. Of a shorter one nothing is kept.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let RawParts { header, signature, content } = RawParts::deserialize(deserializer)?;
+        let bytes = header.len().saturating_add(signature.len()).saturating_add(content.len());
+        if bytes < Self::BYTES_MIN {
+            return Err(serde::de::Error::invalid_length(bytes, &"the bytes of a block"));
+        }
+        Ok(Self { header: header.to_vec(), signature: signature.to_vec(), content: content.to_vec() })
+    }
+}
+
 impl RawBlock {
+    /// The fewest bytes that a block's parts have together, in any version of the format: a signature of 64, and in the
+    /// header the author's key and the hash of the content, 32 each. What is shorter is no block, and not decoded: a list of
+    /// such would take many times its bytes in memory.
+    pub const BYTES_MIN: usize = 128;
+
     /// About how many bytes of memory its parts have allocated.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

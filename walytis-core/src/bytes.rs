@@ -166,8 +166,19 @@ impl FromStr for PeerId {
 
 /// Where a peer can be dialled: a multiaddress as text, such as `/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo...`. The transport
 /// parses it; here it is only bounded.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Address(String);
+
+impl<'de> Deserialize<'de> for Address {
+    /// Reads an address of at most [`Address::BYTES_MAX`] bytes. Of a longer one nothing is kept.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        if text.len() > Self::BYTES_MAX {
+            return Err(serde::de::Error::invalid_length(text.len(), &"the bytes of an address"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
 
 impl Address {
     /// The most bytes that an address may have: several times what the longest relay address needs.

@@ -433,6 +433,7 @@ impl Engine {
                     self.misbehaved(peer);
                     continue;
                 }
+                ChainEffect::Disconnect(peer) => Effect::Disconnect(peer),
             };
             self.outgoing.push(effect);
         }

@@ -7,11 +7,16 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::codec::AtMost;
+use crate::limits::FOREIGN_ANCESTORS_MAX;
 use crate::reconcile::{Compare, Differ};
-use crate::{BlockId, ChainError, ChainId, Pending, RawBlock, chains};
+use crate::{BlockId, ChainError, ChainId, FRAME_BYTES_MAX, Pending, RawBlock, chains};
 
 /// The most ids in one message: heads, a sample, or blocks asked for.
 pub const IDS_MAX: usize = 256;
+
+/// The most blocks in one message: as many as a frame has room for.
+pub const BLOCKS_MAX: usize = FRAME_BYTES_MAX / RawBlock::BYTES_MIN;
 
 /// The most attachments that one message may ask for. Each may have a little more than 1 MiB.
 pub const WANTED_MAX: usize = 4;
@@ -46,6 +51,7 @@ pub struct WireBlock {
     /// What the layer above sends along: content, or the receiver's wrap of an epoch.
     pub attachment: Option<ByteBuf>,
     /// The blocks of other chains that are ancestors of this one, parents first.
+    #[serde(with = "AtMost::<FOREIGN_ANCESTORS_MAX, { RawBlock::BYTES_MIN }>")]
     pub foreign: Vec<RawBlock>,
 }
 
@@ -89,6 +95,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// At most [`IDS_MAX`] heads.
+        #[serde(with = "AtMost::<IDS_MAX, 32>")]
         heads: Vec<BlockId>,
     },
     /// Send me what is not below these; answered by `Portion`.
@@ -96,6 +103,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// Some blocks that I hold: heads, and others further back. At most [`IDS_MAX`].
+        #[serde(with = "AtMost::<IDS_MAX, 32>")]
         have: Vec<BlockId>,
     },
     /// Send me the next portion of the exchange that my last `Pull` began.
@@ -107,7 +115,8 @@ pub enum SyncMessage {
     Portion {
         /// The chain.
         chain: ChainId,
-        /// The blocks.
+        /// The blocks: at most [`BLOCKS_MAX`].
+        #[serde(with = "AtMost::<BLOCKS_MAX, { RawBlock::BYTES_MIN }>")]
         blocks: Vec<WireBlock>,
         /// How many blocks are still to come in this exchange.
         left: u64,
@@ -124,6 +133,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// At most [`WANTED_MAX`] ids.
+        #[serde(with = "AtMost::<WANTED_MAX, 32>")]
         ids: Vec<BlockId>,
     },
     /// The attachment of a block.
@@ -140,6 +150,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// All my heads, if they are at most [`COMPARED_HEADS_MAX`]; otherwise none. Who has them all need not compare.
+        #[serde(with = "AtMost::<COMPARED_HEADS_MAX, 32>")]
         heads: Vec<BlockId>,
         /// What I have.
         compare: Compare,

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use walytis_core::Hash;
+use walytis_core::codec::AtMost;
 
 /// The most siblings of a proof: levels of a tree with as many leaves as an epoch has devices at most.
 const SIBLINGS_MAX: usize = 12;
@@ -15,6 +16,7 @@ const SIBLINGS_MAX: usize = 12;
 pub struct WrapProof {
     position: u32,
     leaves: u32,
+    #[serde(with = "AtMost::<SIBLINGS_MAX, 32>")]
     siblings: Vec<Hash>,
 }
 

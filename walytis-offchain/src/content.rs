@@ -4,7 +4,7 @@ use orion::hazardous::aead::xchacha20poly1305::{Nonce, SecretKey, XChaCha20Poly1
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use walytis_core::codec::{self, CodecError};
+use walytis_core::codec::{self, AtMost, CodecError};
 use walytis_core::limits::{CONTENT_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 use walytis_core::{BlockId, ChainId, Hash, planted};
 use walytis_identities::EpochKey;
@@ -84,6 +84,7 @@ impl PrivateBody {
 pub struct OpenContent {
     version: u8,
     salt: [u8; SALT_BYTES],
+    #[serde(with = "AtMost::<TOPICS_MAX, 1>")]
     topics: Vec<ByteBuf>,
     content: ByteBuf,
 }
@@ -159,7 +160,7 @@ impl OpenContent {
 
     /// Bytes of the plaintext before it is padded: a length, then the encoding.
     fn padded_from(&self) -> usize {
-        4 + self.encode().len()
+        codec::encoded_bytes(self).saturating_add(4)
     }
 
     /// Seals the content for the readers of its epoch. Each sealing draws its own key and nonce, so nothing is counted

@@ -1,7 +1,8 @@
 //! What devices say to each other inside a session.
 
 use serde::{Deserialize, Serialize};
-use walytis_core::codec::{self, CodecError};
+use walytis_core::codec::{self, AtMost, CodecError};
+use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::SyncMessage;
 use walytis_core::{Address, HybridKey, HybridSignature, RawBlock};
 use walytis_identities::SignedBinding;
@@ -54,6 +55,7 @@ pub struct JoinRequest {
     /// By the invitation's key, over the join transcript.
     pub proof: HybridSignature,
     /// The joiner's identity chains, parents first.
+    #[serde(with = "AtMost::<FOREIGN_ANCESTORS_MAX, { RawBlock::BYTES_MIN }>")]
     pub identities: Vec<RawBlock>,
 }
 
@@ -81,6 +83,7 @@ pub enum Message {
     /// Where I can be dialled.
     Hello {
         /// At most [`ADDRESSES_MAX`] addresses.
+        #[serde(with = "AtMost::<ADDRESSES_MAX, 1>")]
         addresses: Vec<Address>,
     },
     /// About a chain's blocks.
@@ -110,10 +113,6 @@ impl Message {
         codec::expect_version(bytes, MESSAGE_VERSION)?;
         let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
         let bounded = match &message {
-            Self::Hello { addresses } => {
-                addresses.len() <= ADDRESSES_MAX
-                    && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
-            }
             Self::Sync(sync) => sync.is_bounded(),
             _ => true,
         };

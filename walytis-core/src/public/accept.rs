@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::compact::{Parcel, Unpacking};
 use super::join::Ended;
 use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::records::Meeting;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
-use crate::sync::WireBlock;
+use crate::sync::PORTION_BYTES;
 use crate::workers::verify_all;
 use crate::{
     AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock, chains,
@@ -16,6 +17,12 @@ use crate::{
 /// How many blocks enter in one step behind others for which they waited: a few milliseconds. The rest follows in steps of
 /// its own.
 const FREED_MAX: u32 = 256;
+
+/// The most blocks that are unpacked and verified together: more than an honest portion has, and few enough that a frame of
+/// the smallest blocks is never held unpacked as a whole.
+const TOGETHER_MAX: usize = 2048;
+/// After so many bytes of blocks, the rest is unpacked once these are verified. An honest portion has fewer.
+const TOGETHER_BYTES: usize = 2 * PORTION_BYTES;
 
 /// What became of a block.
 enum Taken {
@@ -61,7 +68,24 @@ impl PublicChains {
         desk: &mut Desk<'_>,
         from: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: &Parcel<'_>,
+    ) -> Result<bool, PublicError> {
+        let mut blocks = blocks.unpack();
+        while blocks.has_more() {
+            if !self.take_in_some(desk, from, chain, &mut blocks)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes in the next blocks of a parcel, as many as are verified together.
+    fn take_in_some(
+        &mut self,
+        desk: &mut Desk<'_>,
+        from: PeerId,
+        chain: ChainId,
+        blocks: &mut Unpacking<'_>,
     ) -> Result<bool, PublicError> {
         let (new, fit) = self.sort_out(desk, from, chain, blocks)?;
         let count = new.len();
@@ -80,19 +104,22 @@ impl PublicChains {
         Ok(honest)
     }
 
-    /// The blocks among those that came which are new here and may be on the chain, up to the first that no honest peer
+    /// The blocks among the next that came which are new here and may be on the chain, up to the first that no honest peer
     /// sends; `false` if there is one.
     fn sort_out(
         &mut self,
         desk: &Desk<'_>,
         from: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: &mut Unpacking<'_>,
     ) -> Result<(Vec<ParsedBlock>, bool), PublicError> {
-        let mut new = Vec::with_capacity(blocks.len());
+        let (mut new, mut bytes) = (Vec::with_capacity(blocks.left().min(TOGETHER_MAX)), 0_usize);
         let mut seen = BTreeSet::new();
-        for wire in blocks {
-            let block = match ParsedBlock::parse(wire.block) {
+        while bytes < TOGETHER_BYTES && new.len() < TOGETHER_MAX {
+            let Some(unpacked) = blocks.next() else { break };
+            let Ok(raw) = unpacked else { return Ok((new, false)) };
+            bytes = bytes.saturating_add(raw.memory_bytes());
+            let block = match ParsedBlock::parse(raw) {
                 Ok(block) => block,
                 Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => {
                     // Nothing of a newer format is kept, and the rest goes on without it.

@@ -260,6 +260,8 @@ pub enum ChainEffect {
     },
     /// The peer sent what no honest one sends: end its connections, and do not speak to it for a while.
     Misbehaved(PeerId),
+    /// The peer goes on about what is nothing here: end its connections. That is no sign of bad faith.
+    Disconnect(PeerId),
 }
 
 /// How far a chain is from being one that is kept here.

@@ -1,11 +1,10 @@
 //! Completing chains: heads, and asking for what is behind them.
 
+use super::compact::Parcel;
 use super::join::Ended;
-use super::limits::{STRAYS_MAX, pause_ms};
-use super::{
-    ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
-};
-use crate::sync::{self, IDS_MAX, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
+use super::limits::pause_ms;
+use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Pull, Standing};
+use crate::sync::{self, IDS_MAX, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX};
 use crate::{BlockId, ChainId, PeerId, chains, planted};
 
 impl PublicChains {
@@ -19,7 +18,7 @@ impl PublicChains {
     }
 
     /// Whether a peer may speak about a chain. Whoever names one knows it.
-    fn hears(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<bool, PublicError> {
+    pub(super) fn hears(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<bool, PublicError> {
         let lets_in = self
             .chains
             .get(&chain)
@@ -43,23 +42,11 @@ impl PublicChains {
             SyncMessage::More { .. } => self.serve_more(desk, peer, chain),
             SyncMessage::Compare { heads, compare, .. } => self.compare_with(desk, peer, chain, (&heads, &compare)),
             SyncMessage::Differ { differ, .. } => self.differs(desk, peer, chain, &differ),
-            SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
-            SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, vec![block]),
-            // The decoder lets neither through.
-            SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. } => Ok(()),
-        }
-    }
-
-    /// Answers what is about a chain that is not followed here, or on which the peer is not let in, and does not say which
-    /// of the two. An honest peer then says no more of it: it has not heard yet that the chain was deleted, or that it is
-    /// blocked. What is on its way meanwhile may be much, so that is no sign of bad faith; but only some of it is answered.
-    fn stray(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.strays = known.strays.saturating_add(1);
-        if known.strays > STRAYS_MAX {
-            self.reached(ChainLimit::Strays);
-        } else {
-            self.tell(desk, peer, &PublicMessage::Refused { chain, reason: JoinRefusal::Unknown });
+            // The decoder lets none of these through: blocks are decoded apart from messages.
+            SyncMessage::Portion { .. }
+            | SyncMessage::Push { .. }
+            | SyncMessage::WantAttachments { .. }
+            | SyncMessage::Attachment { .. } => Ok(()),
         }
     }
 
@@ -317,34 +304,28 @@ impl PublicChains {
         }
     }
 
-    fn pushed(
+    /// New blocks, one or some that became durable at a peer together.
+    pub(super) fn pushed(
         &mut self,
         desk: &mut Desk<'_>,
         peer: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: &Parcel<'_>,
     ) -> Result<(), PublicError> {
+        let Ok(contents) = blocks.check() else {
+            self.misbehaved(desk, peer);
+            return Ok(());
+        };
         if !self.may_send(desk, peer, chain) {
             // They are asked for later, at our pace.
             self.reached(ChainLimit::PeerBytes);
-            for block in blocks {
-                self.owes(peer, chain, crate::Header::id_of(&block.block.header));
+            for block in blocks.unpack().flatten() {
+                self.owes(peer, chain, crate::Header::id_of(&block.header));
             }
             // If that is to wait, the timer is set once.
             return if self.paced.contains(&chain) { Ok(()) } else { self.pull_if_behind(desk, chain) };
         }
-        self.has_sent(desk, peer, chain, blocks.iter().map(WireBlock::bytes).sum());
+        self.has_sent(desk, peer, chain, contents.bytes);
         self.take_in(desk, peer, chain, blocks).map(|_| ())
-    }
-
-    /// Blocks that became durable at a peer together.
-    pub(super) fn several_pushed(
-        &mut self,
-        desk: &mut Desk<'_>,
-        peer: PeerId,
-        chain: ChainId,
-        blocks: Vec<WireBlock>,
-    ) -> Result<(), PublicError> {
-        if self.hears(desk, peer, chain)? { self.pushed(desk, peer, chain, blocks) } else { Ok(()) }
     }
 }

@@ -26,6 +26,7 @@ mod limits;
 mod message;
 mod portion;
 mod publish;
+mod reading;
 mod records;
 mod serve;
 mod shares;
@@ -66,6 +67,7 @@ use crate::{
 use connect::Dials;
 use join::Joining;
 use limits::{Budget, STRANGERS_WORK};
+use message::Received;
 use portion::Arrived;
 use records::Followed;
 use shares::{Gone, Shares};
@@ -348,18 +350,21 @@ impl PublicChains {
     /// # Errors
     /// Only the store's.
     pub fn frame(&mut self, desk: &mut Desk<'_>, peer: PeerId, bytes: &[u8]) -> Result<(), PublicError> {
-        if !self.peers.contains_key(&peer) {
+        if !self.is_read(desk, peer, bytes) {
             return Ok(());
         }
-        let message = match PublicMessage::decode(bytes) {
-            Ok(message) => message,
+        match Received::decode(bytes) {
+            Ok(message) => self.received(desk, peer, message),
             // Of a newer program: what it says so is for others, and no sign of bad faith.
-            Err(crate::CodecError::Version { .. }) => return Ok(()),
+            Err(crate::CodecError::Version { .. }) => Ok(()),
             Err(_) => {
                 self.misbehaved(desk, peer);
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    fn message(&mut self, desk: &mut Desk<'_>, peer: PeerId, message: PublicMessage) -> Result<(), PublicError> {
         match message {
             PublicMessage::Greeting { marks } => self.greeted(desk, peer, &marks),
             PublicMessage::Addresses { addresses } => {
@@ -373,7 +378,8 @@ impl PublicChains {
                 Ok(())
             }
             PublicMessage::Sync(sync) => self.sync(desk, peer, sync),
-            PublicMessage::Pushed { chain, blocks } => self.several_pushed(desk, peer, chain, blocks),
+            // Blocks are decoded apart from messages.
+            PublicMessage::Pushed { .. } => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ use super::Peer;
 use super::event::{Equivocation, Sharing, Standing};
 use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
+use crate::codec::AtMost;
 use crate::{
     Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, FormatVersion, KeyRange, PeerId,
     Pending, Table, Timestamp, codec, planted,
@@ -70,9 +71,14 @@ impl Drop for ChainRow {
 pub(super) struct KnownPeer {
     pub(super) peer: PeerId,
     pub(super) last_seen_ms: u64,
+    #[serde(with = "AtMost::<ADDRESSES_MAX, 1>")]
     pub(super) addresses: Vec<Address>,
     pub(super) proof: Proof,
 }
+
+/// The peers that a row remembers.
+#[derive(Serialize, Deserialize)]
+struct PeersRow(#[serde(with = "AtMost::<PEERS_MAX, 35>")] Vec<KnownPeer>);
 
 /// What a peer has done for us on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -382,7 +388,8 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
             chain.rules = Rules::default();
         }
         if let Some(bytes) = view.get(PEERS, &record.key)? {
-            chain.peers = read(PEERS, &bytes)?;
+            let PeersRow(peers) = read(PEERS, &bytes)?;
+            chain.peers = peers;
         }
         chains.push(chain);
     }

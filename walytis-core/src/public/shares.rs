@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::{Budget, GONE_MAX, Limits, STRANGERS_WORK, WORK};
+use super::reading::STRANGER_BYTES;
 use super::{ChainLimit, Desk, PublicChains};
 use crate::{ChainId, PeerId, Timestamp};
 
@@ -14,21 +15,29 @@ pub(super) struct Shares {
     bytes: BTreeMap<ChainId, Budget>,
     /// Whether no chain keeps a place for it: then what it has done counts against [`STRANGERS_WORK`], too.
     stranger: bool,
+    /// What it may still have decoded while it shares nothing; see [`super::reading`].
+    pub(super) unread: Option<Budget>,
 }
 
 impl Shares {
     fn full(now: Timestamp) -> Self {
-        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new(), stranger: true }
+        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new(), stranger: true, unread: None }
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
         self.bytes.remove(&chain);
     }
 
+    /// Whether anything is left of its own share of work.
+    pub(super) fn has_work(&mut self, now: Timestamp) -> bool {
+        self.work.has_some(WORK, now)
+    }
+
     /// Whether somebody who was never here has as much. What is full is forgotten.
     fn are_full(&mut self, limits: impl Fn(ChainId) -> Option<Limits>, now: Timestamp) -> bool {
         self.bytes.retain(|chain, bytes| limits(*chain).is_some_and(|limits| !bytes.is_full(limits.peer_bytes(), now)));
-        self.bytes.is_empty() && self.work.is_full(WORK, now)
+        let unread = self.unread.as_mut().is_none_or(|unread| unread.is_full(STRANGER_BYTES, now));
+        unread && self.bytes.is_empty() && self.work.is_full(WORK, now)
     }
 }
 

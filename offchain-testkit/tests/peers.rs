@@ -164,8 +164,9 @@ fn a_peer_that_sends_nonsense_is_disconnected_and_changes_nothing() {
     for (what, frame) in frames {
         assert!(puppet.open_session(&mut world, b, group), "{what}");
         world.run_for(100);
-        // A few frames of no session are forgiven: they may have been under way on an earlier connection.
-        for _ in 0..20 {
+        // A few frames of no session are forgiven: they may have been under way on an earlier connection. So are some about
+        // public chains, which are not decoded where none is followed.
+        for _ in 0..70 {
             puppet.send(&mut world, b, frame.clone());
         }
         world.run_for(100);

@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Hash, ORPHAN_BYTES_PER_PEER_MAX, PeerId, chains};
+use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Hash, Merit, ORPHAN_BYTES_PER_PEER_MAX, PeerId, chains};
 use walytis_identities::InvitationCode;
 use walytis_offchain::{Delivery, FrameKind, JoinRefusal, Message};
 
@@ -377,4 +377,27 @@ fn content_that_nobody_gives_holds_nothing_up_and_stays_wanted() {
     world.kill(b);
     world.start(b).expect("its store is sound");
     assert_eq!(details(&mut world, b, GROUP).summary.missing, 1, "what is missing is remembered");
+}
+
+#[test]
+fn a_session_as_a_member_earns_a_place_and_a_connection_earns_none() {
+    let mut world = calm(98);
+    let [a, b, s] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[b]);
+    let [of_a, of_b] = [a, b].map(|node| world.identity(node).peer);
+    assert_eq!([world.merit(a, of_b), world.merit(b, of_a)], [Merit::Member; 2]);
+    let code: InvitationCode = invite(&mut world, a, GROUP, 1).parse().expect("our own code");
+    let mut stranger = Puppet::possess(&mut world, s).expect("a store");
+    let of_s = world.identity(s).peer;
+    assert!(stranger.connect(&mut world, a));
+    assert!(stranger.begin_join(&mut world, a, *code.group(), code.secret()).is_some());
+    world.run_for(1_000);
+    assert_eq!(world.merit(a, of_s), Merit::Stranger, "it has begun to join, and proved nothing yet");
+    // After a restart members are let in before they have a session.
+    world.kill(b);
+    world.kill(a);
+    world.start(a).expect("a store that opens");
+    world.run_for(1_000);
+    assert_eq!(world.merit(a, of_b), Merit::Member);
+    assert_eq!(world.merit(a, of_s), Merit::Stranger);
 }

@@ -12,8 +12,8 @@ use crate::public::{
     PublicError,
 };
 use crate::{
-    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Outbox, PeerId, Pending, Store, Table, Timestamp,
-    Workers, codec,
+    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Merit, Outbox, PeerId, Pending, Store, Table,
+    Timestamp, Workers, codec,
 };
 
 /// One row each: the transport key's seed, and the addresses on which the node listened last.
@@ -420,6 +420,7 @@ impl Engine {
                 }
                 ChainEffect::Dial(address) => Effect::Dial(address),
                 ChainEffect::Find(peer) => Effect::Find(peer),
+                ChainEffect::Merit { peer, merit } => Effect::Merit { peer, merit },
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Chain(timer) },
                 ChainEffect::Reply { ticket, answer } => Effect::Reply { ticket, answer: answer.map(Answer::Chain) },
                 ChainEffect::Delivered { subscription, entry } => {
@@ -442,6 +443,7 @@ impl Engine {
     /// Ends the connection to a peer that sent what no honest one sends, and does not speak to it for a while.
     fn misbehaved(&mut self, peer: PeerId) {
         self.shunned.insert(peer);
+        self.outgoing.push(Effect::Merit { peer, merit: Merit::Stranger });
         self.outgoing.push(Effect::Disconnect(peer));
         self.outgoing.push(Effect::Timer { after_ms: FORGIVE_MS, timer: Timer::Forgive(peer) });
     }

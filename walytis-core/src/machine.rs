@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Address, Batch, BatchNumber, Dialer, PeerId, StoreError};
+use crate::{Address, Batch, BatchNumber, Dialer, Merit, PeerId, StoreError};
 
 /// Names a question, so that its answer finds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,13 @@ pub enum Effect<P: Protocol> {
     Dial(Address),
     /// Look for addresses of a peer, if the network can.
     Find(PeerId),
+    /// Tell the network what a peer has earned, connected or not.
+    Merit {
+        /// The peer.
+        peer: PeerId,
+        /// What it has earned.
+        merit: Merit,
+    },
     /// Give the timer back after so many milliseconds.
     Timer {
         /// How long, measured by a clock that does not jump.
@@ -209,6 +216,7 @@ impl<P: Protocol> fmt::Debug for Effect<P> {
             Self::Disconnect(peer) => f.debug_tuple("Disconnect").field(peer).finish(),
             Self::Dial(address) => f.debug_tuple("Dial").field(address).finish(),
             Self::Find(peer) => f.debug_tuple("Find").field(peer).finish(),
+            Self::Merit { peer, merit } => f.debug_struct("Merit").field("peer", peer).field("merit", merit).finish(),
             Self::Timer { after_ms, timer } => {
                 f.debug_struct("Timer").field("after_ms", after_ms).field("timer", timer).finish()
             }

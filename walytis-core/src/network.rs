@@ -15,6 +15,30 @@ pub enum Dialer {
     Peer,
 }
 
+/// What a peer has earned, the least first. A network that has more visitors than places, or more bytes to hold than it may,
+/// lets go of those first that have earned least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Merit {
+    /// Nothing. To name a chain that is followed here earns nothing.
+    #[default]
+    Stranger,
+    /// A person here invited or allowed it, or joins by its invitation.
+    Invited,
+    /// It let this node in on a public chain, or brought blocks there before others did.
+    Follower,
+    /// Its device is a member's of a private group of this node.
+    Member,
+}
+
+impl Merit {
+    /// What a peer counts as that had earned this, once somebody says that it has earned `said`: the greater of the two, for
+    /// there are several ways to earn something. [`Merit::Stranger`] takes back all of it.
+    #[must_use]
+    pub fn once_said(self, said: Self) -> Self {
+        if said == Self::Stranger { said } else { self.max(said) }
+    }
+}
+
 /// What happens on a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -201,6 +225,10 @@ pub trait Network: Send + Sync {
     /// Looks for addresses of a peer, as far as this network can: `Discovered` follows for each that is found. Nothing
     /// follows if none is, or if such a search is under way already.
     async fn find(&self, _peer: PeerId) {}
+
+    /// Says what a peer has earned, connected or not, which counts for its later connections, too: see [`Merit::once_said`].
+    /// A network may forget the peers that have earned least; each is a stranger again then.
+    async fn set_merit(&self, _peer: PeerId, _merit: Merit) {}
 
     /// How each connected peer is reached. Empty if this network cannot tell.
     async fn routes(&self) -> Vec<Route> {

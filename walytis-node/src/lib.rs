@@ -32,6 +32,7 @@ pub mod guide;
 mod home;
 #[cfg(feature = "offchain")]
 mod join;
+mod lane;
 pub mod layers;
 mod listening;
 mod listing;

@@ -205,6 +205,11 @@ impl Shell {
                     outbox.find(peer);
                 }
             }
+            Effect::Merit { peer, merit } => {
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.set_merit(peer, merit);
+                }
+            }
             Effect::Timer { after_ms, timer } => self.timers.set(after_ms, timer),
             Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),
             Effect::Delivered { subscription, delivery } => self.waiting.deliver(subscription, delivery),

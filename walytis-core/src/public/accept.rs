@@ -276,7 +276,7 @@ impl PublicChains {
         if let Some(followed) = self.chains.get_mut(&chain) {
             followed.prove(desk.view, from, addresses, Meeting { peers: &self.peers, now: desk.now });
         }
-        self.has_proven_itself(chain, from);
+        self.has_proven_itself(desk, chain, from);
         Ok(Taken::New)
     }
 

@@ -7,7 +7,7 @@ use super::limits::{Budget, CHAINS_MAX, Pace};
 use super::message::{ADDRESSES_MAX, mark, marks};
 use super::records::{Meeting, Proof};
 use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
+use crate::{Address, ChainId, Dialer, Hash, KnownPeer, Merit, PeerId, Target, planted};
 
 /// The first pause before a peer is dialled again; it doubles up to [`REDIAL_MS_MAX`].
 const REDIAL_MS: u64 = 500;
@@ -49,6 +49,7 @@ impl PublicChains {
     /// The network is there.
     pub fn online(&mut self, desk: &mut Desk<'_>) {
         self.online = true;
+        self.value_all(desk);
         let mut peers = BTreeSet::new();
         for chain in self.chains.keys().copied().collect::<Vec<_>>() {
             let order = self.dialling_order(desk, chain);
@@ -256,11 +257,13 @@ impl PublicChains {
             pulled: 0,
             searches: BTreeMap::new(),
             shares,
+            merit: Merit::Stranger,
             strays: 0,
             crowded: BTreeSet::new(),
             addresses: reached.filter(|address| address.peer() == Some(peer)).cloned().into_iter().collect(),
         };
         self.peers.insert(peer, known);
+        self.value(desk, peer);
         self.greet(desk, peer);
         self.ask_inviter(desk, peer);
     }
@@ -405,6 +408,7 @@ impl PublicChains {
             known.transfers.clear();
             known.searches.clear();
             known.crowded.clear();
+            known.merit = Merit::Stranger;
         }
         self.orphans.forget(peer);
         self.announcing.retain(|(to, _)| *to != peer);

@@ -11,7 +11,8 @@ use super::message::JoinRefusal;
 use super::timer::ChainTimer;
 use crate::chains::query::{Ancestry, AncestryWalk, Counted, Cursor, Query};
 use crate::{
-    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, PeerId, Progress, StoreError, Ticket,
+    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, Merit, PeerId, Progress, StoreError,
+    Ticket,
 };
 
 /// What an application asks for. A chain is named by its local name or its id; by [`KeptChain`], where an answer is gone on
@@ -225,6 +226,13 @@ pub enum ChainEffect {
     Dial(Address),
     /// Look for addresses of a peer, if the network can.
     Find(PeerId),
+    /// Tell the network what a peer has earned, connected or not.
+    Merit {
+        /// The peer.
+        peer: PeerId,
+        /// What it has earned.
+        merit: Merit,
+    },
     /// Give the timer back after so many milliseconds.
     Timer {
         /// How long.

@@ -7,7 +7,7 @@ use super::limits::LISTED_MAX;
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow};
 use super::{ChainInvitation, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
-use crate::{ChainId, Hash, PeerId, planted};
+use crate::{ChainId, Hash, Merit, PeerId, planted};
 
 impl PublicChains {
     pub(super) fn invite(
@@ -78,6 +78,7 @@ impl PublicChains {
         let admitted = followed.map_or(Err(JoinRefusal::Unknown), |followed| followed.admit(peer, me, shown));
         match admitted {
             Ok(()) => {
+                self.has_earned(desk, peer, Merit::Invited);
                 self.tell(desk, peer, &PublicMessage::Joined { chain });
                 // Heads follow, also if they were told for a join before, which came to nothing.
                 if self.peers.get(&peer).is_some_and(|known| known.shared.contains(&chain)) {

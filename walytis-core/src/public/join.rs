@@ -7,7 +7,7 @@ use super::limits::{CHAINS_MAX, LISTED_MAX};
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow, Meeting};
 use super::{ChainAnswer, ChainEffect, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, AuthorSecret, BlockId, ChainId, PeerId, Progress, Ticket, chains};
+use crate::{Address, AuthorSecret, BlockId, ChainId, Merit, PeerId, Progress, Ticket, chains};
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
@@ -124,6 +124,10 @@ impl PublicChains {
             dropped: 0,
         };
         self.joins.insert(chain, joining);
+        // Before they are dialled: what they send on these connections is what we ask for.
+        for peer in &inviters {
+            self.has_earned(desk, *peer, Merit::Invited);
+        }
         desk.out.push(ChainEffect::Progress { ticket, progress: Progress::Dialling });
         self.alive(desk, chain);
         if self.online {
@@ -328,7 +332,7 @@ impl PublicChains {
             followed.hear_of(desk.view, inviter.peer, &inviter.addresses);
         }
         for inviter in &join.code.inviters {
-            self.has_proven_itself(chain, inviter.peer);
+            self.has_proven_itself(desk, chain, inviter.peer);
         }
         let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {

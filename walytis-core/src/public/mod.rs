@@ -23,6 +23,7 @@ mod import;
 mod invite;
 mod join;
 mod limits;
+mod merit;
 mod message;
 mod portion;
 mod publish;
@@ -60,8 +61,8 @@ pub use timer::ChainTimer;
 
 use crate::sync::WireBlock;
 use crate::{
-    Address, AuthorKey, BatchNumber, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp,
-    VerifiedBlock, Workers, planted,
+    Address, AuthorKey, BatchNumber, BlockId, ChainError, ChainId, Draft, Merit, Orphans, PeerId, Pending, Ticket,
+    Timestamp, VerifiedBlock, Workers, planted,
 };
 use connect::Dials;
 use join::Joining;
@@ -108,6 +109,8 @@ struct Peer {
     searches: BTreeMap<ChainId, (u64, Difference)>,
     /// What it may still send and ask for.
     shares: Shares,
+    /// What the network was told that it has earned.
+    merit: Merit,
     strays: u32,
     /// Chains of which it sent more blocks that wait than are held.
     crowded: BTreeSet<ChainId>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::limits::{Budget, GONE_MAX, Limits, STRANGERS_WORK, WORK};
 use super::{ChainLimit, Desk, PublicChains};
-use crate::{ChainId, PeerId, Timestamp};
+use crate::{ChainId, Merit, PeerId, Timestamp};
 
 /// A peer's shares.
 pub(super) struct Shares {
@@ -19,6 +19,11 @@ pub(super) struct Shares {
 impl Shares {
     fn full(now: Timestamp) -> Self {
         Self { work: Budget::full(WORK, now), bytes: BTreeMap::new(), stranger: true }
+    }
+
+    /// Whether no chain keeps a place for the peer.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.stranger
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
@@ -54,9 +59,12 @@ impl PublicChains {
     }
 
     /// Notes that a peer has let this node in, or brought something.
-    pub(super) fn has_proven_itself(&mut self, chain: ChainId, peer: PeerId) {
+    pub(super) fn has_proven_itself(&mut self, desk: &mut Desk<'_>, chain: ChainId, peer: PeerId) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.shares.stranger) {
             known.shares.stranger = !self.chains.get(&chain).is_some_and(|followed| followed.keeps_place_for(peer));
+            if !known.shares.stranger {
+                self.has_earned(desk, peer, Merit::Follower);
+            }
         }
     }
 

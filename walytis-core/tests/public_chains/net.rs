@@ -12,8 +12,8 @@ use walytis_core::engine::{Answer, Command, Delivery, Effect, Event};
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainDetails, ChainEntry, PublicError, Sharing};
 use walytis_core::query::{Order, Query};
 use walytis_core::{
-    Address, Batch, BatchNumber, BlockId, Change, Dialer, Direction, Engine, KeyRange, PeerId, Pending, Progress,
-    Record, Store, StoreError, Table, Ticket, Timestamp, chains,
+    Address, Batch, BatchNumber, BlockId, Change, Dialer, Direction, Engine, KeyRange, Merit, PeerId, Pending,
+    Progress, Record, Store, StoreError, Table, Ticket, Timestamp, chains,
 };
 
 /// Rows by table and key.
@@ -129,6 +129,7 @@ struct Node {
     delivered: Vec<(Ticket, ChainEntry)>,
     ended: Vec<Ticket>,
     progress: Vec<Progress>,
+    merits: BTreeMap<PeerId, Merit>,
     mail: Vec<(PeerId, Vec<u8>)>,
     last_arrival: BTreeMap<usize, u64>,
 }
@@ -200,6 +201,7 @@ impl Net {
         let engine = Engine::open(store, Timestamp(self.now), rng).unwrap();
         self.nodes[node].engine = Some(engine);
         self.nodes[node].life = life;
+        self.nodes[node].merits.clear();
         let address = self.address(node);
         self.push(0, node, Happening::Event(Event::Listening(address)));
         self.push(0, node, Happening::Event(Event::Online));
@@ -384,6 +386,10 @@ impl Net {
             }
             // Nobody can be asked here.
             Effect::Find(_) => {}
+            Effect::Merit { peer, merit } => {
+                let known = self.nodes[node].merits.entry(peer).or_default();
+                *known = known.once_said(merit);
+            }
             Effect::Timer { after_ms, timer } => self.push(after_ms, node, Happening::Event(Event::Timer(timer))),
             Effect::Reply { ticket, answer } => drop(self.nodes[node].answers.insert(ticket, answer)),
             Effect::Delivered { subscription, delivery: Delivery::Chain(entry) } => {
@@ -488,6 +494,12 @@ impl Net {
 
     pub(crate) fn ended(&self, node: usize) -> &[Ticket] {
         &self.nodes[node].ended
+    }
+
+    /// What another node has earned by what a node's engine said.
+    pub(crate) fn merit(&self, node: usize, other: usize) -> Merit {
+        let peer = self.nodes[other].peer.unwrap();
+        self.nodes[node].merits.get(&peer).copied().unwrap_or_default()
     }
 
     pub(crate) fn progress(&self, node: usize) -> &[Progress] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rand_core::Rng as _;
-use walytis_core::{Address, Dialer, KnownPeer, PeerId};
+use walytis_core::{Address, Dialer, KnownPeer, Merit, PeerId};
 
 use super::event::{Effect, EngineError, Target, Timer};
 use super::peer::Peer;
@@ -36,6 +36,7 @@ impl Engine {
         self.online = true;
         self.quiet_later();
         for peer in self.members()? {
+            self.has_earned(peer, Merit::Member);
             self.dial_peer(peer);
         }
         let joins: Vec<_> = self.joins.keys().copied().collect();
@@ -227,6 +228,17 @@ impl Engine {
         }
     }
 
+    /// Tells the network that a peer has earned at least this: a place, and a share of what may wait here.
+    pub(super) fn has_earned(&mut self, peer: PeerId, merit: Merit) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            if merit <= known.merit {
+                return;
+            }
+            known.merit = merit;
+        }
+        self.outgoing.push(Effect::Merit { peer, merit });
+    }
+
     pub(super) fn is_member(&mut self, peer: PeerId) -> Result<bool, EngineError> {
         Ok(self.memberships()?.iter().any(|membership| membership.device_of_peer(&peer).is_some()))
     }
@@ -255,6 +267,7 @@ impl Engine {
     /// Ends the connection to a peer that sent what no honest one sends, and does not speak to it for a while.
     pub(super) fn misbehaved(&mut self, peer: PeerId) {
         self.shunned.insert(peer);
+        self.outgoing.push(Effect::Merit { peer, merit: Merit::Stranger });
         if let Some(known) = self.peers.get_mut(&peer) {
             // Nothing that it told or asked for counts any more.
             *known = Peer::new(known.connection);

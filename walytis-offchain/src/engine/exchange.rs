@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use walytis_core::sync::{
     self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
 };
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, Pending, StoredBlock, chains, planted};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, Merit, PeerId, Pending, StoredBlock, chains, planted};
 use walytis_identities::{Device, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};
@@ -22,6 +22,7 @@ impl Engine {
     pub(super) fn session_ready(&mut self, peer: PeerId) -> Result<(), EngineError> {
         for (group, _) in self.names.clone() {
             if self.device_of(peer, group)?.is_some() {
+                self.has_earned(peer, Merit::Member);
                 if !planted!(SilentReconnect) {
                     self.tell_heads(peer, group)?;
                 }

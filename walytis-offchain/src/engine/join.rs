@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, ParsedBlock, PeerId, chains};
+use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, Merit, ParsedBlock, PeerId, chains};
 use walytis_core::{BlockKind, RawBlock};
 use walytis_identities::session::{self, Initiator, Ready};
 use walytis_identities::{
@@ -110,6 +110,10 @@ impl Engine {
     pub(super) fn dial_inviters(&mut self, group: ChainId) {
         let Some(join) = self.joins.get(&group) else { return };
         let addresses: Vec<_> = join.code.inviters().iter().flat_map(|inviter| inviter.addresses.clone()).collect();
+        // Before they are dialled: what they send on these connections is what we ask for.
+        for peer in join.code.inviters().iter().map(|inviter| inviter.peer).collect::<Vec<_>>() {
+            self.has_earned(peer, Merit::Invited);
+        }
         self.outgoing.extend(addresses.into_iter().map(Effect::Dial));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use walytis_core::{BlockId, ChainId, Hash, HybridKey};
+use walytis_core::{BlockId, ChainId, Hash, HybridKey, Merit};
 use walytis_identities::Membership;
 use walytis_identities::session::{Initiator, Responder, Session};
 
@@ -87,6 +87,8 @@ pub(super) struct Peer {
     pub(super) strays: u32,
     /// Whether it asked to join and was not admitted.
     pub(super) refused: bool,
+    /// What the network was told that it has earned.
+    pub(super) merit: Merit,
     /// The first flight that was answered last: a copy of it costs no handshake.
     pub(super) answered: Option<Hash>,
     /// The heads that it told last, by chain.
@@ -112,6 +114,7 @@ impl Peer {
             handshakes: 0,
             strays: 0,
             refused: false,
+            merit: Merit::Stranger,
             answered: None,
             announced: BTreeMap::new(),
             transfers: BTreeMap::new(),

@@ -57,6 +57,10 @@ impl Engine {
                 }
                 ChainEffect::Dial(address) => Effect::Dial(address),
                 ChainEffect::Find(peer) => Effect::Find(peer),
+                ChainEffect::Merit { peer, merit } => {
+                    self.has_earned(peer, merit);
+                    continue;
+                }
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Public(timer) },
                 ChainEffect::Reply { ticket, answer } => {
                     Effect::Reply { ticket, answer: answer.map(Answer::Chain).map_err(EngineError::from) }

@@ -13,8 +13,9 @@ use crate::reach::Reach;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NetConfig {
-    /// How many connections from others may be open at once. A stranger can hold at most 7 MiB of our memory with each
-    /// (its windows full and a frame incomplete), so the default of 128 bounds strangers to 900 MiB at the very worst.
+    /// How many connections from others may be open at once. A fourth of them is kept for peers that have earned something
+    /// ([`Merit`](walytis_core::Merit)), an eighth is what strangers from one IPv4 address or IPv6 /64 have, and three
+    /// eighths what those from one /24 or /48 have.
     pub incoming_max: u32,
     /// How many connections that we dialled may be open at once. Counted apart from those of others, so that strangers
     /// cannot take the places that we need for reaching our own peers.
@@ -56,7 +57,7 @@ pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 
 /// Handshakes of others under way. One costs a millisecond of work and a socket, and ends after [`HANDSHAKE_TIMEOUT`]
 /// at the latest. As many as this, so that a few sleepy strangers do not keep everybody else out.
-pub(crate) const HANDSHAKES_INCOMING_MAX: u32 = 256;
+pub(crate) const HANDSHAKES_INCOMING_MAX: usize = 256;
 
 /// Addresses being dialled at once. More would only compete for the same link; the caller is told, and can try later.
 pub(crate) const HANDSHAKES_OUTGOING_MAX: u32 = 64;
@@ -68,15 +69,17 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// first may be that of a process which is gone. Several round trips on a bad link.
 pub(crate) const OPEN_TURN: Duration = Duration::from_secs(3);
 
-/// Streams that a peer may have open on one connection: the frames, identify and ping need five. Over TCP each may hold
-/// 256 KiB that we have not read, so the 16 of them 4 MiB.
+/// Streams that a peer may have open on one connection: the frames, identify and ping need five, finding each other some
+/// more. Over TCP strangers have only those five, unless this node has something to do with finding: see `muxer`.
 pub(crate) const STREAMS_MAX: u16 = 16;
 
-/// Bytes in flight to us on one QUIC stream: 100 Mbit/s over a round trip of 300 ms.
-pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes in flight to us on one QUIC stream: 80 Mbit/s over a round trip of 100 ms. QUIC takes one size for all peers, so it
+/// is what strangers may hold.
+pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Bytes in flight to us on all streams of one QUIC connection: pings pass even while the frames are held up.
-pub(crate) const QUIC_WINDOW_BYTES: u32 = QUIC_STREAM_WINDOW_BYTES + 1024 * 1024;
+/// Bytes in flight to us on all streams of one QUIC connection: pings pass even while the frames are held up. 96 strangers
+/// hold 108 MiB by them at most.
+pub(crate) const QUIC_WINDOW_BYTES: u32 = QUIC_STREAM_WINDOW_BYTES + 128 * 1024;
 
 /// How often QUIC proves a quiet connection alive. Home routers forget a quiet UDP flow after 30 s.
 pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(20);

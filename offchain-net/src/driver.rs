@@ -10,16 +10,17 @@ use libp2p::futures::StreamExt;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
-use libp2p::{PeerId as LibPeer, Swarm, ping};
+use libp2p::{Multiaddr, PeerId as LibPeer, Swarm, ping};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use walytis_core::{Address, Dialer, Found, NetworkError, NetworkEvent, PeerId, Route, Way};
+use walytis_core::{Address, Dialer, Found, Merit, NetworkError, NetworkEvent, PeerId, Route, Way};
 
 use crate::address::{self, Target, Transport, core_peer, libp2p_peer, unusable};
 use crate::config::{NetConfig, OPEN_TURN};
 use crate::discovery::{self, Discovery};
 use crate::links::{Action, Ended, Link, Opener};
+use crate::origin::Origin;
 use crate::queues::{Events, Registry};
 use crate::session::Session;
 use crate::streams::{Negotiated, StreamEvent};
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Dial { address: Address, answer: Answer<Result<(), NetworkError>> },
     Disconnect { peer: PeerId, answer: Answer<()> },
     Find { peer: PeerId, answer: Answer<()> },
+    SetMerit { peer: PeerId, merit: Merit, answer: Answer<()> },
     Routes(Answer<Vec<Route>>),
     Close(Answer<()>),
 }
@@ -141,6 +143,12 @@ impl Driver {
             }
             Command::Find { peer, answer } => {
                 self.discovery.find(&mut self.swarm, peer);
+                let _ = answer.send(());
+            }
+            Command::SetMerit { peer, merit, answer } => {
+                let admission = &mut self.swarm.behaviour_mut().admission;
+                admission.set_merit(peer, merit);
+                self.registry.set_merit(peer, admission.merit(peer));
                 let _ = answer.send(());
             }
             Command::Routes(answer) => drop(answer.send(self.routes())),
@@ -413,12 +421,18 @@ impl Driver {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let (stop, stopped) = oneshot::channel();
         entry.stop = Some(stop);
-        let dialer = self.connections.get(&connection).map_or(Dialer::Peer, |connection| connection.dialer);
+        let from = self.connections.get(&connection);
+        let dialer = from.map_or(Dialer::Peer, |connection| connection.dialer);
+        let remote = from.and_then(|connection| connection.address.as_ref()?.as_str().parse().ok());
+        let from = Origin::of(&remote.unwrap_or_else(Multiaddr::empty)).narrow;
+        let merit = self.swarm.behaviour().admission.merit(peer);
+        let (frames, purse) = self.registry.add(peer, from, merit);
         let session = Session {
             peer,
             stream,
             connected: NetworkEvent::Connected { peer, dialer, address: dialled },
-            frames: self.registry.add(peer),
+            frames,
+            purse,
             events: self.events.clone(),
             registry: Arc::clone(&self.registry),
             stall: self.config.stall_timeout(),

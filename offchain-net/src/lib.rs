@@ -6,18 +6,30 @@
 //! - `driver` owns the swarm: it turns commands and the swarm's events into calls on `links`, and does what they ask.
 //! - `discovery` looks for peers and lets them find us, as far as `Reach` says.
 //! - `links` decides, per peer, which connection carries the frames. It is a pure state machine.
-//! - `session` moves frames between one stream and our queues; `wire` is the framing; `queues` bounds what waits.
+//! - `places` decides which incoming connections stay, by what their peers have earned (`merits`) and where they come from
+//!   (`origin`); `handshakes` bounds those that are not proven yet; `admission` is the libp2p behaviour that asks both, and
+//!   `lines` cuts the sockets of those that make room.
+//! - `session` moves frames between one stream and our queues; `wire` is the framing; `queues` holds what waits, and `budget`
+//!   bounds it over all peers. `muxer` is Yamux with bounded windows.
 //! - `streams` is the libp2p behaviour that opens and accepts frame streams; `transport` puts TCP, QUIC and the
 //!   behaviours together; `guard` keeps a socket from waiting for ever; `address` reads addresses and words failures.
 
 mod address;
+mod admission;
+mod budget;
 mod config;
 mod discovery;
 mod driver;
 mod guard;
+mod handshakes;
 mod key;
+mod lines;
 mod links;
+mod merits;
+mod muxer;
 mod network;
+mod origin;
+mod places;
 mod queues;
 mod reach;
 mod session;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use walytis_core::{Address, Network, NetworkError, NetworkEvent, PeerId, Route};
+use walytis_core::{Address, Merit, Network, NetworkError, NetworkEvent, PeerId, Route};
 
 use crate::config::NetConfig;
 use crate::discovery::Discovery;
@@ -98,6 +98,10 @@ impl Network for Libp2pNetwork {
 
     async fn find(&self, peer: PeerId) {
         let _ = self.ask(|answer| Command::Find { peer, answer }).await;
+    }
+
+    async fn set_merit(&self, peer: PeerId, merit: Merit) {
+        let _ = self.ask(|answer| Command::SetMerit { peer, merit, answer }).await;
     }
 
     async fn routes(&self) -> Vec<Route> {

@@ -1,5 +1,6 @@
 //! TCP, QUIC, relayed connections and the behaviours, put together.
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
@@ -10,11 +11,17 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
     PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, ping,
-    quic, relay, swarm, tcp, upnp, yamux,
+    quic, relay, swarm, tcp, upnp,
 };
+use walytis_core::Merit;
 
+use crate::address::core_peer;
+use crate::admission::Admission;
 use crate::config::{self, NetConfig};
 use crate::guard::Guarded;
+use crate::lines::Lines;
+use crate::merits::Merits;
+use crate::muxer::{Multiplexing, Purpose};
 use crate::network::StartError;
 use crate::reach::{Reach, RelayLimits};
 use crate::streams::Streams;
@@ -28,6 +35,7 @@ const LOOKUP_PROTOCOL: StreamProtocol = StreamProtocol::new("/walytis/kad/1");
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
+    pub(crate) admission: Admission,
     pub(crate) streams: Streams,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -44,15 +52,14 @@ pub(crate) struct Behaviour {
 /// Builds a swarm that listens nowhere yet.
 pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, StartError> {
     let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(config::HANDSHAKES_INCOMING_MAX))
         .with_max_pending_outgoing(Some(config::HANDSHAKES_OUTGOING_MAX))
         .with_max_established_per_peer(Some(config::CONNECTIONS_PER_PEER_MAX))
-        .with_max_established_incoming(Some(config.incoming_max))
         .with_max_established_outgoing(Some(config.outgoing_max));
     let identify = identify::Config::new("walytis/1".into(), keypair.public())
         .with_agent_version("walytis".into())
         .with_interval(config::IDENTIFY_INTERVAL)
         .with_cache_size(0);
+    let (merits, lines) = (Merits::default(), Lines::default());
     let (peer, reach) = (keypair.public().to_peer_id(), &config.reach);
     let (relay_transport, relay_client) = if reach.uses_relays() {
         let (transport, behaviour) = relay::client::new(peer);
@@ -62,6 +69,7 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
     };
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
+        admission: Admission::new(config.incoming_max, merits.clone(), lines.clone()),
         streams: Streams::new(config.open_timeout()),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(config::PING_INTERVAL)),
@@ -79,7 +87,7 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
     let swarm_config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.open_timeout() * 2)
         .with_max_negotiating_inbound_streams(config::STREAMS_MAX.into());
-    Ok(Swarm::new(transport(keypair, config, relay_transport)?, behaviour, peer, swarm_config))
+    Ok(Swarm::new(transport(keypair, config, (&merits, &lines), relay_transport)?, behaviour, peer, swarm_config))
 }
 
 /// Whoever is near. Without multicast a node works all the same.
@@ -129,13 +137,14 @@ fn relay_server(peer: PeerId, limits: RelayLimits) -> relay::Behaviour {
 fn transport(
     keypair: &Keypair,
     config: &NetConfig,
+    with: (&Merits, &Lines),
     relayed: Option<relay::client::Transport>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config)?) {
+    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config, with)?) {
         Ok(transport) => transport.boxed(),
         Err(error) => {
             tracing::warn!(%error, "host names cannot be resolved here, so only IP addresses can be dialled");
-            tcp_or_quic(keypair, config)?
+            tcp_or_quic(keypair, config, with)?
         }
     };
     let Some(relayed) = relayed else { return Ok(direct) };
@@ -145,7 +154,7 @@ fn transport(
         .map(move |circuit, _| Guarded::new(circuit, stall))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
-        .multiplex(multiplexing())
+        .multiplex_ext(multiplexing(with.0, &config.reach))
         .timeout(config::HANDSHAKE_TIMEOUT);
     Ok(relayed
         .or_transport(direct)
@@ -156,20 +165,37 @@ fn transport(
         .boxed())
 }
 
-fn multiplexing() -> yamux::Config {
-    let mut multiplexing = yamux::Config::default();
-    multiplexing.set_max_num_streams(config::STREAMS_MAX.into());
-    multiplexing
+/// How many streams and which windows each peer gets.
+fn multiplexing(
+    merits: &Merits,
+    reach: &Reach,
+) -> impl FnOnce(&PeerId, &ConnectedPoint) -> Multiplexing + Clone + use<> {
+    let merits = merits.clone();
+    let (serves, uses_relays) = (reach.serves(), reach.uses_relays());
+    move |peer, point| {
+        let merit = core_peer(*peer).map_or(Merit::Stranger, |peer| merits.of(peer));
+        let finds = serves || point.is_relayed() || (uses_relays && point.is_dialer());
+        Multiplexing::of(merit, if finds { Purpose::Finding } else { Purpose::Frames })
+    }
 }
 
-fn tcp_or_quic(keypair: &Keypair, settings: &NetConfig) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+fn tcp_or_quic(
+    keypair: &Keypair,
+    settings: &NetConfig,
+    (merits, lines): (&Merits, &Lines),
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     // Small frames must not wait for more, so Nagle's algorithm is off (it is by default; this says that we rely on it).
-    let stall = settings.stall_timeout();
+    let (stall, lines) = (settings.stall_timeout(), lines.clone());
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .map(move |socket, _| Guarded::new(socket, stall))
+        .map(move |socket, point| match point {
+            ConnectedPoint::Listener { local_addr, send_back_addr } => {
+                Guarded::new(socket, stall).on(lines.add(&local_addr, &send_back_addr))
+            }
+            ConnectedPoint::Dialer { .. } => Guarded::new(socket, stall),
+        })
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
-        .multiplex(multiplexing())
+        .multiplex_ext(multiplexing(merits, &settings.reach))
         .timeout(config::HANDSHAKE_TIMEOUT);
 
     let mut quic = quic::Config::new(keypair);

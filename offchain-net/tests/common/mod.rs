@@ -2,6 +2,8 @@
 #![expect(dead_code, reason = "each test program uses its part")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
 
+pub(crate) mod raw;
+
 use std::time::Duration;
 
 use offchain_net::{Libp2pNetwork, NetConfig, TransportKey};

@@ -126,5 +126,11 @@ pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Peers that a lookup server keeps the addresses of: with eight addresses each, about 16 MiB.
 pub(crate) const LOOKUP_PEERS_MAX: usize = 4096;
 
+/// Peers of one neighbourhood (IPv4 /24, IPv6 /48) that a lookup server keeps the addresses of: a 16th of all.
+pub(crate) const LOOKUP_PREFIX_MAX: usize = 256;
+
+/// How long a lookup server keeps where a peer is, if it is not told again: three times [`LOOKUP_REFRESH`].
+pub(crate) const LOOKUP_LIFE: Duration = Duration::from_secs(30 * 60);
+
 /// How often those who look others up are told again where this node is: one that began anew has forgotten it.
 pub(crate) const LOOKUP_REFRESH: Duration = Duration::from_secs(10 * 60);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::kad::store::RecordStore;
 use libp2p::kad::{self, GetProvidersOk, InboundRequest, ProviderRecord, QueryId, QueryResult, RecordKey};
@@ -17,6 +18,7 @@ use crate::config::{
     DISCOVERED_MAX, DISCOVERIES_MAX, DISCOVERY_WINDOW, FOUND_ADDRESSES_MAX, LOCAL_NODES_MAX, LOOKUPS_MAX,
     RELAY_PATIENCE, RELAY_PAUSE, RELAY_PAUSE_MAX,
 };
+use crate::lookup_table::{Kept, LookupTable, Prefix};
 use crate::network::StartError;
 use crate::reach::{HELPERS_MAX, Reach};
 use crate::transport::{Behaviour, BehaviourEvent};
@@ -39,6 +41,10 @@ pub(crate) struct Discovery {
     /// Whether our addresses are told to relays' guests and to those who look us up.
     announces: bool,
     lookups: HashMap<QueryId, LibPeer>,
+    /// Whose addresses this lookup server keeps.
+    table: LookupTable,
+    /// Where the connected peers of this lookup server are.
+    prefixes: HashMap<LibPeer, Prefix>,
     /// What was discovered last, oldest first, and how.
     found: VecDeque<(Address, Found)>,
     window: (Instant, u32),
@@ -68,6 +74,8 @@ impl Discovery {
             lookup_server: reach.lookup_server,
             announces: reach.relay_server.is_some() || reach.looks_up(),
             lookups: HashMap::new(),
+            table: LookupTable::default(),
+            prefixes: HashMap::new(),
             found: VecDeque::new(),
             window: (now, 0),
             guests: HashSet::new(),
@@ -131,6 +139,18 @@ impl Discovery {
         if self.lookups.len() < LOOKUPS_MAX && !self.lookups.values().any(|other| *other == peer) {
             self.lookups.insert(lookup.get_providers(key_of(&peer)), peer);
         }
+    }
+
+    /// There is a connection with a peer.
+    pub(crate) fn established(&mut self, peer: LibPeer, endpoint: &ConnectedPoint) {
+        if self.lookup_server {
+            self.prefixes.insert(peer, Prefix::of(endpoint));
+        }
+    }
+
+    /// There is no connection with a peer any more.
+    pub(crate) fn gone(&mut self, peer: &LibPeer) {
+        self.prefixes.remove(peer);
     }
 
     /// How an address came to be known, as far as that is remembered.
@@ -201,9 +221,20 @@ impl Discovery {
             kad::Event::InboundRequest { request: InboundRequest::AddProvider { record: Some(record) } } => {
                 if let (true, Some(lookup)) = (self.lookup_server, swarm.behaviour_mut().lookup.as_mut())
                     && let Some(record) = acceptable(record)
-                    && let Err(error) = lookup.store_mut().add_provider(record)
                 {
-                    tracing::debug!(%error, "cannot keep where a peer is");
+                    let prefix = self.prefixes.get(&record.provider).copied().unwrap_or(Prefix::Other);
+                    let (keep, forgotten) = match self.table.told(record.provider, prefix, Instant::now()) {
+                        Kept::Yes { forgotten } => (true, forgotten),
+                        Kept::No { forgotten } => (false, forgotten),
+                    };
+                    for peer in forgotten {
+                        lookup.store_mut().remove_provider(&key_of(&peer), &peer);
+                    }
+                    if !keep {
+                        lookup.store_mut().remove_provider(&record.key, &record.provider);
+                    } else if let Err(error) = lookup.store_mut().add_provider(record) {
+                        tracing::debug!(%error, "cannot keep where a peer is");
+                    }
                 }
                 Vec::new()
             }

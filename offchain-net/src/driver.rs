@@ -243,9 +243,13 @@ impl Driver {
                 }
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.discovery.established(peer_id, &endpoint);
                 self.established(peer_id, connection_id, &endpoint);
             }
-            SwarmEvent::ConnectionClosed { connection_id, .. } => {
+            SwarmEvent::ConnectionClosed { connection_id, peer_id, num_established, .. } => {
+                if num_established == 0 {
+                    self.discovery.gone(&peer_id);
+                }
                 if let Some(Connection { peer, deadline, .. }) = self.connections.remove(&connection_id) {
                     self.deadlines.remove(&(deadline, connection_id));
                     self.advance(peer, |link| link.closed(connection_id));

@@ -17,6 +17,7 @@ mod driver;
 mod guard;
 mod key;
 mod links;
+mod lookup_table;
 mod network;
 mod queues;
 mod reach;

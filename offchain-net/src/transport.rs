@@ -94,10 +94,12 @@ fn lookup(peer: PeerId, reach: &Reach) -> kad::Behaviour<MemoryStore> {
         max_records: 0,
         max_value_bytes: 0,
         max_providers_per_key: 1,
-        max_provided_keys: config::LOOKUP_PEERS_MAX,
+        // One of them is this node itself.
+        max_provided_keys: config::LOOKUP_PEERS_MAX + 1,
     };
     let mut kademlia = kad::Config::new(LOOKUP_PROTOCOL);
     kademlia.set_record_filtering(kad::StoreInserts::FilterBoth).set_query_timeout(config::LOOKUP_TIMEOUT);
+    kademlia.set_provider_record_ttl(Some(config::LOOKUP_LIFE));
     kademlia.set_provider_publication_interval(Some(config::LOOKUP_REFRESH));
     kademlia.set_periodic_bootstrap_interval(Some(config::LOOKUP_REFRESH));
     let mut behaviour = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), kademlia);

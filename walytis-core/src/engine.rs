@@ -207,6 +207,14 @@ impl Engine {
         self
     }
 
+    /// The most bytes that all public chains have here together; without this call,
+    /// [`PUBLIC_BYTES_MAX`](crate::public::PUBLIC_BYTES_MAX).
+    #[must_use]
+    pub const fn with_public_bytes_max(mut self, bytes: u64) -> Self {
+        self.public.limit_all(bytes);
+        self
+    }
+
     /// Whether the removal of a public chain was cut short and is to go on.
     #[must_use]
     pub fn removes_chains(&self) -> bool {
@@ -333,6 +341,10 @@ impl Engine {
                 })
             }
             AnyEvent::CommitFailed(error) => Err(error.into()),
+            AnyEvent::DiskSpace(space) => {
+                self.public.disk_space(space);
+                Ok(())
+            }
             AnyEvent::Timer(timer) => self.timer(timer),
         }
     }
@@ -416,6 +428,10 @@ impl Engine {
                 }
                 ChainEffect::Next(timer) => {
                     self.at_once.push(Effect::Timer { after_ms: 0, timer: Timer::Chain(timer) });
+                    continue;
+                }
+                ChainEffect::AskDiskSpace => {
+                    self.at_once.push(Effect::AskDiskSpace);
                     continue;
                 }
                 ChainEffect::Dial(address) => Effect::Dial(address),

@@ -26,6 +26,29 @@ pub trait Protocol {
     type Delivery: fmt::Debug;
 }
 
+/// How much room the disk has on which a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// How many bytes can still be written.
+    pub free_bytes: u64,
+    /// How many bytes it has in all.
+    pub total_bytes: u64,
+}
+
+impl DiskSpace {
+    /// The least that is kept free for what strangers do not write: far more than is on its way to the disk while it is asked
+    /// once. A disk that has less in all takes nothing of strangers.
+    pub const FLOOR_BYTES_MIN: u64 = 64 * 1024 * 1024;
+    /// The most that is kept free: days of a busy group.
+    pub const FLOOR_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+    /// How many bytes are kept free: a 16th of the disk, within these bounds.
+    #[must_use]
+    pub fn floor_bytes(&self) -> u64 {
+        (self.total_bytes / 16).clamp(Self::FLOOR_BYTES_MIN, Self::FLOOR_BYTES_MAX)
+    }
+}
+
 /// What an engine is told.
 pub enum Event<P: Protocol> {
     /// The network is there: dial whom we remember.
@@ -65,6 +88,8 @@ pub enum Event<P: Protocol> {
     Committed(BatchNumber),
     /// A batch could not be written.
     CommitFailed(StoreError),
+    /// How much room the store's disk has, if [`Effect::AskDiskSpace`] asked for it.
+    DiskSpace(DiskSpace),
     /// A timer that was asked for is due.
     Timer(P::Timer),
 }
@@ -98,6 +123,8 @@ pub enum Effect<P: Protocol> {
         /// What to give back.
         timer: P::Timer,
     },
+    /// Say how much room the store's disk has, by [`Event::DiskSpace`]; whoever cannot know it says nothing.
+    AskDiskSpace,
     /// Answer a command.
     Reply {
         /// Whose.
@@ -165,6 +192,7 @@ impl<P: Protocol> Clone for Event<P> {
             Self::Command { ticket, command } => Self::Command { ticket: *ticket, command: command.clone() },
             Self::Committed(number) => Self::Committed(*number),
             Self::CommitFailed(error) => Self::CommitFailed(error.clone()),
+            Self::DiskSpace(space) => Self::DiskSpace(*space),
             Self::Timer(timer) => Self::Timer(timer.clone()),
         }
     }
@@ -192,6 +220,7 @@ impl<P: Protocol> fmt::Debug for Event<P> {
             }
             Self::Committed(number) => f.debug_tuple("Committed").field(number).finish(),
             Self::CommitFailed(error) => f.debug_tuple("CommitFailed").field(error).finish(),
+            Self::DiskSpace(space) => f.debug_tuple("DiskSpace").field(space).finish(),
             Self::Timer(timer) => f.debug_tuple("Timer").field(timer).finish(),
         }
     }
@@ -212,6 +241,7 @@ impl<P: Protocol> fmt::Debug for Effect<P> {
             Self::Timer { after_ms, timer } => {
                 f.debug_struct("Timer").field("after_ms", after_ms).field("timer", timer).finish()
             }
+            Self::AskDiskSpace => f.write_str("AskDiskSpace"),
             Self::Reply { ticket, answer } => {
                 f.debug_struct("Reply").field("ticket", ticket).field("answer", answer).finish()
             }

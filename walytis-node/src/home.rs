@@ -14,7 +14,7 @@ use walytis_offchain::CheckReport;
 use crate::error::NodeError;
 use crate::machine::{Engine, EngineError};
 use crate::node::{Beside, Node};
-use crate::options::{NodeOptions, system_time};
+use crate::options::system_time;
 use crate::room::Room;
 
 /// Who a new home is: its identity, or, without private groups, the key by which the transport knows it.
@@ -82,8 +82,9 @@ impl Home {
     pub fn offline(self) -> Result<Node, NodeError> {
         let room = self.room();
         let (store, engine) = self.engine()?;
+        let options = room.options();
         let beside = Beside { room: Some(room), ..Beside::default() };
-        Ok(Node::start_then(engine, store, None, &NodeOptions::default(), beside))
+        Ok(Node::start_then(engine, store, None, &options, beside))
     }
 
     /// Verifies every block, signature, commitment and index, and then every page of the file. Takes as long as reading

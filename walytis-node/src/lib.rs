@@ -75,7 +75,7 @@ pub use listening::{Listening, Unreached};
 pub use listing::Listing;
 pub use machine::{Engine, EngineError, Status};
 pub use node::Node;
-pub use options::{Clock, Committer, NodeOptions};
+pub use options::{Clock, Committer, DiskProbe, NodeOptions};
 #[cfg(feature = "offchain")]
 pub use pager::Pager;
 pub use peers::PeerDetails;
@@ -92,8 +92,8 @@ pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::public::{
     ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
-    ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing, Standing,
-    Start, SubscriptionSummary,
+    ChainRoom, ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
+    Standing, Start, SubscriptionSummary,
 };
 pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{

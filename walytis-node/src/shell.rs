@@ -17,7 +17,7 @@ use walytis_core::{Address, Network, NetworkEvent, Store, Ticket};
 use crate::committer::Commits;
 use crate::listening::Unreached;
 use crate::machine::{Command, Effect, Engine, EngineError, Event, Timer};
-use crate::options::{Clock, Committer, NodeOptions};
+use crate::options::{Clock, Committer, DiskProbe, NodeOptions};
 use crate::outbox::Outbox;
 use crate::request::{Notice, Request, Waiter};
 use crate::threads::Threads;
@@ -60,6 +60,7 @@ pub(crate) struct Channels {
 pub(crate) struct Shell {
     engine: Engine,
     now: Clock,
+    disk_space: Option<DiskProbe>,
     commits: Commits,
     outbox: Option<Outbox>,
     timers: Timers,
@@ -85,8 +86,9 @@ impl Shell {
             Committer::Inline => engine,
         };
         Self {
-            engine,
+            engine: engine.with_public_bytes_max(options.public_bytes_max),
             now: Arc::clone(&options.now),
+            disk_space: options.disk_space.clone(),
             commits: Commits::start(options.committer, store, channels.notify.clone()),
             outbox: network.map(|network| Outbox::start(network, channels.notify.clone())),
             timers: Timers::new(),
@@ -204,6 +206,10 @@ impl Shell {
                 if let Some(outbox) = &self.outbox {
                     outbox.find(peer);
                 }
+            }
+            Effect::AskDiskSpace => {
+                let space = self.disk_space.as_ref().and_then(|ask| ask());
+                self.ready.extend(space.map(Event::DiskSpace));
             }
             Effect::Timer { after_ms, timer } => self.timers.set(after_ms, timer),
             Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),

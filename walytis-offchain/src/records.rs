@@ -6,8 +6,8 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
 use walytis_core::{
-    Address, BlockId, ChainError, ChainId, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError, Table,
-    Timestamp, planted,
+    Address, BlockId, ChainError, ChainId, DialFailure, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError,
+    Table, Timestamp, UnprovenAddresses, planted,
 };
 
 use crate::content::{OpenContent, PrivateBody};
@@ -19,12 +19,16 @@ const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, r
 const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Derived };
 /// A running number -> (group, block) whose attachment is missing.
 const MISSING: Table = Table::changing("offchain.missing");
+/// One row: addresses of the book at which nobody was reached yet, each with the weight of its failures. A store without the row
+/// was made before there was this table: all addresses count as reached.
+const UNPROVEN: Table = Table::changing("offchain.unproven");
 /// One row each: names, the address book, own listening addresses.
 const NOTES: Table = Table::changing("offchain.notes");
 
 const NAMES: &[u8] = &[0];
 const PEERS: &[u8] = &[1];
 const LISTENING: &[u8] = &[2];
+const UNPROVEN_ROW: &[u8] = &[0];
 
 /// How many peers are remembered; the one seen longest ago makes room.
 const PEERS_MAX: usize = 1024;
@@ -149,13 +153,17 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct AddressBook {
     peers: BTreeMap<PeerId, Known>,
+    unproven: UnprovenAddresses,
 }
 
 impl AddressBook {
     pub(crate) fn load(view: &Pending) -> Result<Self, ChainError> {
         let row = view.get(NOTES, PEERS)?;
         let peers = row.map(|bytes| read::<Vec<(PeerId, Known)>>(NOTES, &bytes)).transpose()?.unwrap_or_default();
-        Ok(Self { peers: peers.into_iter().collect() })
+        let unproven = view.get(UNPROVEN, UNPROVEN_ROW)?;
+        let unproven =
+            unproven.map(|bytes| read::<Vec<(Address, u32)>>(UNPROVEN, &bytes)).transpose()?.unwrap_or_default();
+        Ok(Self { peers: peers.into_iter().collect(), unproven: UnprovenAddresses::from_rows(unproven) })
     }
 
     /// Notes what a peer said or where it was reached; addresses of other peers are passed over.
@@ -168,7 +176,11 @@ impl AddressBook {
     ) -> Result<(), StoreError> {
         let known = self.peers.entry(peer).or_insert(Known { addresses: Vec::new(), last_seen_ms: 0 });
         known.last_seen_ms = now.0;
+        let before = self.unproven.len();
         for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
+            if !known.addresses.contains(address) {
+                self.unproven.told(address.clone());
+            }
             known.addresses.retain(|old| old != address);
             known.addresses.insert(0, address.clone());
         }
@@ -179,11 +191,50 @@ impl AddressBook {
                 self.peers.remove(&oldest);
             }
         }
+        self.write(view);
+        if self.unproven.len() != before {
+            self.write_unproven(view);
+        }
+        Ok(())
+    }
+
+    /// Notes that a peer was reached at an address.
+    pub(crate) fn reached(&mut self, view: &mut Pending, address: &Address) {
+        if self.unproven.reached(address) {
+            self.write_unproven(view);
+        }
+    }
+
+    /// An address could not be dialled. One at which nobody was ever reached is forgotten after a few times: whoever told it
+    /// may have meant somebody else to be dialled. `connected` says whether any peer is connected meanwhile.
+    pub(crate) fn not_reached(&mut self, view: &mut Pending, address: &Address, connected: bool) {
+        if self.unproven.failed(address, connected) != DialFailure::Forgotten {
+            return;
+        }
+        if let Some(known) = address.peer().and_then(|peer| self.peers.get_mut(&peer)) {
+            known.addresses.retain(|other| other != address);
+        }
+        self.write(view);
+        self.write_unproven(view);
+    }
+
+    fn write(&self, view: &mut Pending) {
         let rows: Vec<(&PeerId, &Known)> = self.peers.iter().collect();
         if !planted!(ForgetAddresses) {
             view.put(NOTES, PEERS, codec::encode(&rows));
         }
-        Ok(())
+    }
+
+    /// Writes which addresses nobody was reached at, of those that are in the book.
+    fn write_unproven(&mut self, view: &mut Pending) {
+        let peers = &self.peers;
+        let is_kept = |address: &Address| {
+            let known = address.peer().and_then(|peer| peers.get(&peer));
+            known.is_some_and(|known| known.addresses.contains(address))
+        };
+        self.unproven.retain(is_kept);
+        let rows: Vec<(&Address, u32)> = self.unproven.rows().collect();
+        view.put(UNPROVEN, UNPROVEN_ROW, codec::encode(&rows));
     }
 
     /// All that is remembered.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
+use walytis_core::{Address, BatchNumber, DiskSpace, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{
     Answer, Command, Delivery, Effect, Engine, EngineError, Event, FrameKind, Identity, Progress, Ticket,
 };
@@ -110,6 +110,8 @@ pub struct World {
     frames_sent: u64,
     bytes_sent: u64,
     keep_frames: bool,
+    /// How much room nodes' disks have, where their engines can know it.
+    disk_spaces: BTreeMap<NodeId, DiskSpace>,
 }
 
 impl std::fmt::Debug for World {
@@ -144,6 +146,7 @@ impl World {
             frames_sent: 0,
             bytes_sent: 0,
             keep_frames: false,
+            disk_spaces: BTreeMap::new(),
         }
     }
 
@@ -531,6 +534,12 @@ impl World {
         }
     }
 
+    /// From now on a node's engine can know that its disk has so much room. It hears of it at once, and whenever it asks.
+    pub fn set_disk_space(&mut self, node: NodeId, space: DiskSpace) {
+        self.disk_spaces.insert(node, space);
+        self.schedule(node, 0, Event::DiskSpace(space));
+    }
+
     /// The node that the transport knows by this key.
     #[must_use]
     pub fn node_of(&self, peer: PeerId) -> Option<NodeId> {
@@ -556,6 +565,11 @@ impl World {
             Effect::Dial(address) => self.dial(node, address),
             // Nobody can be asked here.
             Effect::Find(_) => {}
+            Effect::AskDiskSpace => {
+                if let Some(space) = self.disk_spaces.get(&node).copied() {
+                    self.schedule(node, 0, Event::DiskSpace(space));
+                }
+            }
             Effect::Timer { after_ms, timer } => {
                 self.schedule(node, after_ms.saturating_mul(1_000), Event::Timer(timer));
             }

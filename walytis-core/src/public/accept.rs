@@ -230,7 +230,12 @@ impl PublicChains {
     /// Tries the blocks of a chain that are held and whose authors are taken.
     pub(super) fn try_held(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
         let Some(followed) = self.chains.get(&chain) else { return Ok(()) };
-        self.orphans.release_those(|(of, block)| *of == chain && followed.rules.takes(&block.header().author));
+        let (space, chains) = (&self.space, &self.chains);
+        self.orphans.release_those(|(of, block)| {
+            let author = &block.header().author;
+            // A store that fails says so where the block is taken.
+            *of == chain && space.takes(chains, desk.view, followed, (author, bytes_of(block))).unwrap_or(true)
+        });
         self.take_freed(desk).map(|_| ())
     }
 
@@ -251,8 +256,13 @@ impl PublicChains {
         }
         let author = block.header().author;
         let Some(followed) = self.chains.get(&chain) else { return Ok(Taken::Known) };
-        let taken = block.header().genesis.is_some() || followed.rules.takes(&author);
+        let bytes = bytes_of(block);
+        let taken = block.header().genesis.is_some()
+            || self.space.takes(&self.chains, desk.view, followed, (&author, bytes))?;
         if !taken && !self.orphans.is_awaited(block.id()) && !self.is_below(chain, from) {
+            if followed.rules.takes(&author) {
+                self.reached(ChainLimit::HalfFull);
+            }
             return Ok(Taken::Held);
         }
         let parents = chains::find_parents(desk.view, block)?;
@@ -261,12 +271,10 @@ impl PublicChains {
             return Ok(Taken::Waits(missing));
         }
         let joining = followed.standing == Standing::Joining;
-        let bytes = bytes_of(block);
-        if followed.bytes.saturating_add(bytes) > followed.rules.limits.chain_bytes_max {
-            self.reached(ChainLimit::ChainBytes);
+        let pause = pause_ms(followed.rules.limits.author_blocks_per_second);
+        if self.refuses(desk, chain, &author, bytes) {
             return Ok(Taken::Full);
         }
-        let pause = pause_ms(followed.rules.limits.author_blocks_per_second);
         if !joining && !self.author_may(desk, chain, block) {
             self.reached(ChainLimit::AuthorBlocks);
             return Ok(Taken::Later(pause));
@@ -310,9 +318,14 @@ impl PublicChains {
         let Some(followed) = self.chains.get_mut(&block.chain()) else { return };
         followed.bytes = followed.bytes.saturating_add(bytes_of(block));
         followed.touch();
+        let own = followed.author.public();
+        if from.is_some() {
+            self.took_from_others(desk, bytes_of(block));
+        }
+        let Some(followed) = self.chains.get_mut(&block.chain()) else { return };
         // We do not know this block of ours: our store is an old copy of itself. The next block is by another key, so
         // that no more forks come of it.
-        if from.is_some() && block.header().author == followed.author.public() {
+        if from.is_some() && block.header().author == own {
             followed.author = AuthorSecret::generate(desk.rng);
         }
     }

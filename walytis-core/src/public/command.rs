@@ -248,6 +248,8 @@ impl PublicChains {
             blocks: chains::length(view, chain)?,
             bytes: followed.bytes,
             peers: u64::try_from(self.peers_of(chain).len()).unwrap_or(u64::MAX),
+            // A block has more than a byte.
+            room: self.room(followed, 1),
         })
     }
 
@@ -461,6 +463,8 @@ impl PublicChains {
             if let Some(followed) = self.chains.remove(&chain) {
                 followed.remove(desk.view);
             }
+            // There is room again for the others, if it was all of them together that were full.
+            self.stalled.extend(std::mem::take(&mut self.full));
             if let Some(Sweep { ticket: Some(ticket), blocks }) = self.sweeps.remove(&chain) {
                 desk.out.push(ChainEffect::Reply { ticket, answer: Ok(ChainAnswer::Deleted { blocks }) });
             }

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::greeting::greeting;
 use super::limits::{Budget, CHAINS_MAX, Pace};
-use super::message::{ADDRESSES_MAX, mark, marks};
+use super::message::{ADDRESSES_MAX, mark};
 use super::records::{Meeting, Proof};
 use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
 use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
@@ -232,6 +233,10 @@ impl PublicChains {
     /// Dialling an address did not work.
     pub fn dial_failed(&mut self, desk: &mut Desk<'_>, address: &Address) {
         self.inviter_failed(desk, address);
+        let connected = !self.peers.is_empty();
+        for followed in self.chains.values_mut() {
+            followed.not_reached(desk.view, address, connected);
+        }
     }
 
     /// A peer can be sent frames. It is greeted, if there is anything to tell.
@@ -259,26 +264,29 @@ impl PublicChains {
             strays: 0,
             crowded: BTreeSet::new(),
             addresses: reached.filter(|address| address.peer() == Some(peer)).cloned().into_iter().collect(),
+            reached: reached.cloned(),
         };
         self.peers.insert(peer, known);
+        for followed in self.chains.values_mut() {
+            followed.returned(desk.view, peer);
+        }
         self.greet(desk, peer);
         self.ask_inviter(desk, peer);
     }
 
-    /// Tells a peer the marks of our chains.
-    pub(super) fn greet(&self, desk: &mut Desk<'_>, peer: PeerId) {
+    /// Tells a peer the marks of our chains, among others that mean nothing: so it learns no number of chains.
+    pub(super) fn greet(&mut self, desk: &mut Desk<'_>, peer: PeerId) {
+        let secret = self.decoys.secret(desk);
         let ours = self.chains.values();
         let ours = ours.filter(|chain| chain.standing != Standing::Leaving && chain.rules.lets_in(peer));
-        let marks = marks(self.me, peer, ours.map(|chain| chain.id));
-        if !marks.is_empty() {
-            self.tell(desk, peer, &PublicMessage::Greeting { marks });
-        }
+        let marks = greeting(self.me, peer, ours.map(|chain| chain.id), &secret);
+        self.tell(desk, peer, &PublicMessage::Greeting { marks });
     }
 
     /// Tells all peers the marks of our chains: there is a new one.
-    pub(super) fn greet_all(&self, desk: &mut Desk<'_>) {
-        for peer in self.peers.keys() {
-            self.greet(desk, *peer);
+    pub(super) fn greet_all(&mut self, desk: &mut Desk<'_>) {
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.greet(desk, peer);
         }
     }
 

@@ -258,6 +258,9 @@ pub enum ChainEffect {
         /// How far it is.
         progress: Progress,
     },
+    /// Say how much room the store's disk has, by [`PublicChains::disk_space`](super::PublicChains::disk_space), if that can
+    /// be known.
+    AskDiskSpace,
     /// The peer sent what no honest one sends: end its connections, and do not speak to it for a while.
     Misbehaved(PeerId),
 }
@@ -271,6 +274,23 @@ pub enum Standing {
     Joining,
     /// It is being deleted.
     Leaving,
+}
+
+/// How much room a chain has here for what others write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainRoom {
+    /// Enough for everybody.
+    Free,
+    /// More than half of [`Limits::chain_bytes_max`] is taken. The rest is kept for authors who have written there, and for
+    /// those whom a person allows by name; what others write is taken once one of them builds on it.
+    HalfFull,
+    /// [`Limits::chain_bytes_max`] is taken: nothing by others is taken.
+    Full,
+    /// All public chains together have as many bytes as they may: only authors allowed by name are taken.
+    AllFull,
+    /// The disk has less room than is kept free for everything else: only authors allowed by name are taken.
+    DiskScarce,
 }
 
 /// A chain in a list.
@@ -288,6 +308,8 @@ pub struct ChainSummary {
     pub bytes: u64,
     /// How many connected peers follow it, too.
     pub peers: u64,
+    /// How much room there is for others' blocks.
+    pub room: ChainRoom,
 }
 
 /// Two blocks by one author with one sequence number: proof that the author forked. Both are kept. By itself that costs
@@ -487,6 +509,14 @@ pub enum PublicError {
         "this chain is larger than the {0} bytes that it may have here: raise its limit with `chain rules`, then join again"
     )]
     Full(u64),
+    /// All public chains together have as many bytes as they may.
+    #[error("this node's public chains have {0} bytes together, which is the most: delete one first")]
+    AllFull(u64),
+    /// The disk has little room left.
+    #[error(
+        "the disk has less than {0} bytes free, which are kept for everything else: make room there, then join again"
+    )]
+    DiskScarce(u64),
     /// The inviter went away.
     #[error("the inviter went away before everything had arrived: run the same command again")]
     Interrupted,

@@ -40,7 +40,7 @@ impl PublicChains {
         match message {
             SyncMessage::Heads { heads, .. } => self.heads_told(desk, peer, chain, heads),
             SyncMessage::Pull { have, .. } => self.serve(desk, peer, chain, &have),
-            SyncMessage::More { .. } => self.serve_more(desk, peer, chain),
+            SyncMessage::More { .. } => self.asked_for_more(desk, peer, chain),
             SyncMessage::Compare { heads, compare, .. } => self.compare_with(desk, peer, chain, (&heads, &compare)),
             SyncMessage::Differ { differ, .. } => self.differs(desk, peer, chain, &differ),
             SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
@@ -86,7 +86,8 @@ impl PublicChains {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.announced.insert(chain, heads);
         }
-        if all_known && differ {
+        // What is new here was told when it came, so an answer too few is made up for in quiet.
+        if all_known && differ && self.may_be_told(desk, peer, ours.len().saturating_mul(size_of::<BlockId>())) {
             self.worked(peer, ours.len());
             self.tell_heads(desk, peer, chain)?;
         }
@@ -111,6 +112,7 @@ impl PublicChains {
             }
         }
         self.quiet = false;
+        self.ask_for_space_again(desk);
         Ok(())
     }
 
@@ -221,21 +223,11 @@ impl PublicChains {
         }
         self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Pull { chain, have }));
         let first = self.exchanges.wrapping_add(1);
-        let below = self.lacks_room_for_below(chain, peer);
+        let below = self.lacks_room_for_below(desk, chain, peer);
         let pull = Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0, paused: false, below };
         self.await_portion(desk, chain, pull);
         desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::PullTurn { chain, first } });
         Ok(())
-    }
-
-    /// Whether a peer sent a block by an author that is taken, and more blocks below it than are held.
-    pub(super) fn lacks_room_for_below(&self, chain: ChainId, peer: PeerId) -> bool {
-        let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
-        let rules = self.chains.get(&chain).map(|followed| &followed.rules);
-        crowded
-            && rules.is_some_and(|rules| {
-                self.orphans.some_waits(peer, |(of, block)| *of == chain && rules.takes(&block.header().author))
-            })
     }
 
     pub(super) fn await_portion(&mut self, desk: &mut Desk<'_>, chain: ChainId, mut pull: Pull) {

@@ -171,8 +171,8 @@ impl PublicChains {
 
     /// A chain that is being joined has no room for all of its blocks.
     pub(super) fn join_is_full(&mut self, desk: &mut Desk<'_>, chain: ChainId) {
-        if let Some(limits) = self.chains.get(&chain).map(|followed| followed.rules.limits) {
-            self.end_join(desk, chain, PublicError::Full(limits.chain_bytes_max));
+        if let Some(error) = self.chains.get(&chain).map(|followed| self.no_room(followed)) {
+            self.end_join(desk, chain, error);
         }
     }
 

@@ -1,7 +1,5 @@
 //! What nodes say to each other about public chains, outside of any session: the transport has proven both PeerIds.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::compact::{Packed, pack, unpack};
@@ -40,9 +38,10 @@ pub enum JoinRefusal {
 /// One message about public chains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PublicMessage {
-    /// Marks of the chains that I follow. Who follows one of them, too, knows its mark; to others it says nothing.
+    /// Marks of the chains that I follow, among marks of none. Who follows one of them, too, knows its mark; to others it says
+    /// nothing, not even how many there are.
     Greeting {
-        /// At most [`CHAINS_MAX`] marks, ascending, each once.
+        /// At most [`CHAINS_MAX`] marks, ascending, each once. This program sends 8, 16, 32 ... of them.
         marks: Vec<Hash>,
     },
     /// Where I can be dialled.
@@ -185,12 +184,6 @@ pub(super) fn mark(from: PeerId, to: PeerId, chain: ChainId) -> Hash {
     hasher.update(&to.0);
     hasher.update(&chain.0);
     Hash(*hasher.finalize().as_bytes())
-}
-
-/// The marks of chains, as a greeting has them.
-pub(super) fn marks(from: PeerId, to: PeerId, chains: impl Iterator<Item = ChainId>) -> Vec<Hash> {
-    let marks: BTreeSet<Hash> = chains.take(CHAINS_MAX).map(|chain| mark(from, to, chain)).collect();
-    marks.into_iter().collect()
 }
 
 /// What a joiner shows to an inviter instead of the secret: it is worth nothing to anybody else.

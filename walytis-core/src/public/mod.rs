@@ -19,6 +19,7 @@ mod delivery;
 mod entry;
 mod event;
 mod exchange;
+mod greeting;
 mod import;
 mod invite;
 mod join;
@@ -27,10 +28,12 @@ mod message;
 mod portion;
 mod publish;
 mod records;
+mod room;
 mod serve;
 mod shares;
 mod subscribers;
 mod timer;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -48,12 +51,12 @@ pub use delivery::{
 };
 pub use entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 pub use event::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, Equivocation,
-    PublicError, Rule, Sharing, Standing,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainRoom, ChainSummary,
+    Equivocation, PublicError, Rule, Sharing, Standing,
 };
 pub use limits::{
     AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,
-    ORPHAN_BYTES_MAX, PEERS_MAX,
+    ORPHAN_BYTES_MAX, PEERS_MAX, PUBLIC_BYTES_MAX,
 };
 pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
 pub use timer::ChainTimer;
@@ -64,11 +67,14 @@ use crate::{
     VerifiedBlock, Workers, planted,
 };
 use connect::Dials;
+use greeting::Decoys;
 use join::Joining;
 use limits::{Budget, STRANGERS_WORK};
 use portion::Arrived;
 use records::Followed;
+use room::Space;
 use shares::{Gone, Shares};
+use upload::Uploads;
 
 use crate::chains::Difference;
 use crate::workers::Crew;
@@ -113,6 +119,8 @@ struct Peer {
     crowded: BTreeSet<ChainId>,
     /// Where it can be dialled.
     addresses: Vec<Address>,
+    /// Where it was reached, if this node dialled it.
+    reached: Option<Address>,
 }
 
 /// The exchange by which a chain is being completed. There is one at a time for a chain.
@@ -160,6 +168,10 @@ pub struct PublicChains {
     gone: Gone,
     /// What strangers may still ask for, all together.
     strangers: Budget,
+    /// What peers are sent, all together.
+    uploads: Uploads,
+    /// Room for what others write.
+    space: Space,
     joins: BTreeMap<ChainId, Joining>,
     sweeps: BTreeMap<ChainId, Sweep>,
     pulls: BTreeMap<ChainId, Pull>,
@@ -198,6 +210,8 @@ pub struct PublicChains {
     /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
     stalled: BTreeSet<ChainId>,
     dials: Dials,
+    /// What fills greetings.
+    decoys: Decoys,
     /// The addresses on which this node can be dialled.
     listening: Vec<Address>,
     online: bool,
@@ -257,6 +271,8 @@ impl PublicChains {
             peers: BTreeMap::new(),
             gone: Gone::default(),
             strangers: Budget::full(STRANGERS_WORK, Timestamp(0)),
+            uploads: Uploads::new(),
+            space: Space::new(),
             joins: BTreeMap::new(),
             sweeps,
             pulls: BTreeMap::new(),
@@ -280,6 +296,7 @@ impl PublicChains {
             fresh: Vec::new(),
             stalled: BTreeSet::new(),
             dials: Dials::default(),
+            decoys: Decoys::load(view)?,
             listening,
             online: false,
             quiet: false,
@@ -327,6 +344,7 @@ impl PublicChains {
             }
             ChainTimer::Paced { chain } => self.pull_paced(desk, chain),
             ChainTimer::Search { peer, chain, number } => self.search(desk, peer, chain, number),
+            ChainTimer::Serve => self.serve_waiting(desk),
             ChainTimer::DialOn { chain } => {
                 self.dial_on(desk, chain);
                 Ok(())
@@ -385,6 +403,7 @@ impl PublicChains {
         if !std::mem::replace(&mut self.begun, true) && !self.sweeps.is_empty() {
             desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
         }
+        self.ask_for_space_once(desk);
         for chain in std::mem::take(&mut self.stalled) {
             self.pull_if_behind(desk, chain)?;
         }

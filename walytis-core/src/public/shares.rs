@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::{Budget, GONE_MAX, Limits, STRANGERS_WORK, WORK};
+use super::upload::Upload;
 use super::{ChainLimit, Desk, PublicChains};
 use crate::{ChainId, PeerId, Timestamp};
 
@@ -12,23 +13,27 @@ pub(super) struct Shares {
     work: Budget,
     /// What it may still send, by chain.
     bytes: BTreeMap<ChainId, Budget>,
+    /// What it was sent, and may still be.
+    pub(super) upload: Upload,
     /// Whether no chain keeps a place for it: then what it has done counts against [`STRANGERS_WORK`], too.
-    stranger: bool,
+    pub(super) stranger: bool,
 }
 
 impl Shares {
     fn full(now: Timestamp) -> Self {
-        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new(), stranger: true }
+        let work = Budget::full(WORK, now);
+        Self { work, bytes: BTreeMap::new(), upload: Upload::full(now), stranger: true }
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
         self.bytes.remove(&chain);
+        self.upload.forget_chain(chain);
     }
 
     /// Whether somebody who was never here has as much. What is full is forgotten.
     fn are_full(&mut self, limits: impl Fn(ChainId) -> Option<Limits>, now: Timestamp) -> bool {
         self.bytes.retain(|chain, bytes| limits(*chain).is_some_and(|limits| !bytes.is_full(limits.peer_bytes(), now)));
-        self.bytes.is_empty() && self.work.is_full(WORK, now)
+        self.bytes.is_empty() && self.work.is_full(WORK, now) && self.upload.is_full(now)
     }
 }
 

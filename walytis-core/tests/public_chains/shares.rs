@@ -90,7 +90,8 @@ fn a_stranger_has_a_chain_walked_no_faster_than_its_share_allows() {
             assert!(reads <= allowed(ms as u64), "{what}: {reads} reads within {ms} ms");
             answered += net.mail(1).len();
         }
-        assert!(answered > 10, "{what}: {answered} messages");
+        // Of everything, each portion has a quarter of a mebibyte: that is paid for, too.
+        assert!(answered > 5, "{what}: {answered} messages");
     }
 }
 

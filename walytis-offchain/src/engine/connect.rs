@@ -144,9 +144,11 @@ impl Engine {
         peers.into_values().collect()
     }
 
-    /// Members are dialled again by their timers; only a join may end here.
+    /// Members are dialled again by their timers; only a join may end here, and an address that nobody was ever reached at be
+    /// forgotten.
     pub(super) fn dial_failed(&mut self, address: &Address) -> Result<(), EngineError> {
         self.inviter_failed(address);
+        self.book.not_reached(&mut self.parts.view, address, !self.peers.is_empty());
         Ok(())
     }
 
@@ -218,6 +220,7 @@ impl Engine {
             if self.is_member(peer)? || self.joins.values().any(|join| join.invites(peer)) {
                 let now = self.parts.now;
                 self.book.learn(&mut self.parts.view, peer, std::slice::from_ref(address), now)?;
+                self.book.reached(&mut self.parts.view, address);
             }
         }
         if dialer == Dialer::Us || self.joins.values().any(|join| join.invites(peer)) {

@@ -309,6 +309,10 @@ impl Engine {
                 self.public_committed(number)
             }
             Event::CommitFailed(error) => Err(error.into()),
+            Event::DiskSpace(space) => {
+                self.public.disk_space(space);
+                Ok(())
+            }
             Event::Timer(timer) => self.timer(timer),
         }
     }

@@ -23,6 +23,14 @@ impl Engine {
         self
     }
 
+    /// The most bytes that all public chains have here together; without this call,
+    /// [`PUBLIC_BYTES_MAX`](walytis_core::public::PUBLIC_BYTES_MAX).
+    #[must_use]
+    pub fn with_public_bytes_max(mut self, bytes: u64) -> Self {
+        self.public.limit_all(bytes);
+        self
+    }
+
     /// Whether the removal of a public chain was cut short and is to go on.
     #[must_use]
     pub fn removes_chains(&self) -> bool {
@@ -53,6 +61,10 @@ impl Engine {
                 }
                 ChainEffect::Next(timer) => {
                     self.at_once.push(Effect::Timer { after_ms: 0, timer: Timer::Public(timer) });
+                    continue;
+                }
+                ChainEffect::AskDiskSpace => {
+                    self.at_once.push(Effect::AskDiskSpace);
                     continue;
                 }
                 ChainEffect::Dial(address) => Effect::Dial(address),

@@ -3,9 +3,10 @@
 mod common;
 
 use common::*;
-use offchain_testkit::World;
-use walytis_core::public::ChainCommand;
-use walytis_offchain::{Answer, Command, Event};
+use offchain_testkit::{Puppet, World};
+use walytis_core::public::{ChainAnswer, ChainCommand, ChainRoom};
+use walytis_core::{Address, DiskSpace};
+use walytis_offchain::{Answer, Command, Event, Message};
 
 #[test]
 fn an_inviter_remembers_who_joined_and_dials_first_when_it_comes_back() {
@@ -77,4 +78,57 @@ fn what_is_known_of_peers_is_told() {
     world.run_for(1_000);
     let away: Vec<bool> = told(&mut world).iter().map(|known| known.connected).collect();
     assert_eq!(away, [false]);
+}
+
+/// A11: a member tells that it is where a victim is. Each address is dialled a few times and forgotten, over a restart, too; where
+/// a member was reached once is dialled as long as it takes.
+#[test]
+fn where_a_member_only_said_that_it_is_is_dialled_a_few_times() {
+    let mut world = calm(305);
+    let [a, b, m] = nodes(&mut world);
+    group_of(&mut world, "g", a, &[b, m]);
+    converge(&mut world, "g", &[a, b, m]);
+    let (group, peer) = (group_id(&mut world, a, "g"), world.identity(m).peer);
+    let mut member = Puppet::possess(&mut world, m).expect("a store");
+    assert!(member.open_session(&mut world, a, group));
+    let victim = |number: u8| Address::new(format!("/memory/9{number}/p2p/{peer}")).expect("an address");
+    assert!(member.tell(&mut world, a, &Message::Hello { addresses: (0..8).map(victim).collect() }));
+    world.run_for(500);
+    world.cut(a, m);
+    let addresses = |world: &mut World| match world.call(a, Command::Peers, 1_000) {
+        Some(Ok(Answer::Peers(peers))) => {
+            peers.into_iter().find(|known| known.peer == peer).map_or(0, |known| known.addresses.len())
+        }
+        other => unreachable!("{other:?}"),
+    };
+    assert_eq!(addresses(&mut world), 8);
+    let before = world.dials(a, peer);
+    world.run_for(30 * 60_000);
+    let dials = world.dials(a, peer) - before;
+    assert!((8..=8 * 12).contains(&dials), "{dials} dials of the victim");
+    assert_eq!(addresses(&mut world), 0);
+    world.kill(a);
+    assert!(world.start(a).is_ok());
+    let before = world.dials(a, peer);
+    world.run_for(60_000);
+    assert_eq!(world.dials(a, peer), before, "nor after a restart");
+}
+
+/// An engine with groups asks for its disk's room like any other, and says what it refuses.
+#[test]
+fn a_scarce_disk_is_told_with_the_chains() {
+    let mut world = calm(306);
+    let [a] = nodes(&mut world);
+    group_of(&mut world, "g", a, &[]);
+    let new = ChainCommand::New { name: "news".to_owned() };
+    assert!(matches!(world.call(a, Command::Chain(new), 1_000), Some(Ok(_))));
+    let room = |world: &mut World| match world.call(a, Command::Chain(ChainCommand::Chains), 1_000) {
+        Some(Ok(Answer::Chain(ChainAnswer::Chains(chains)))) => chains.first().map(|chain| chain.room),
+        other => unreachable!("{other:?}"),
+    };
+    assert_eq!(room(&mut world), Some(ChainRoom::Free));
+    world.set_disk_space(a, DiskSpace { free_bytes: 1, total_bytes: 1 << 40 });
+    world.run_for(100);
+    assert_eq!(room(&mut world), Some(ChainRoom::DiskScarce));
+    post(&mut world, a, "g", b"groups have what is left");
 }

@@ -112,6 +112,8 @@ pub struct World {
     keep_frames: bool,
     /// How much room nodes' disks have, where their engines can know it.
     disk_spaces: BTreeMap<NodeId, DiskSpace>,
+    /// How often who dialled whom.
+    dials: BTreeMap<(NodeId, PeerId), u64>,
 }
 
 impl std::fmt::Debug for World {
@@ -147,6 +149,7 @@ impl World {
             bytes_sent: 0,
             keep_frames: false,
             disk_spaces: BTreeMap::new(),
+            dials: BTreeMap::new(),
         }
     }
 

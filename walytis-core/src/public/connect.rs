@@ -274,8 +274,12 @@ impl PublicChains {
         self.ask_inviter(desk, peer);
     }
 
-    /// Tells a peer the marks of our chains, among others that mean nothing: so it learns no number of chains.
+    /// Tells a peer the marks of our chains, among others that mean nothing: so it learns no number of chains. Who has private
+    /// groups alone says nothing.
     pub(super) fn greet(&mut self, desk: &mut Desk<'_>, peer: PeerId) {
+        if self.chains.is_empty() {
+            return;
+        }
         let secret = self.decoys.secret(desk);
         let ours = self.chains.values();
         let ours = ours.filter(|chain| chain.standing != Standing::Leaving && chain.rules.lets_in(peer));

@@ -12,9 +12,17 @@ use crate::{Batch, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, St
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchNumber(pub u64);
 
-/// A point within a step; see [`Pending::savepoint`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A point within a step; see [`Pending::savepoint`]. Of one step, a later point is the greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Savepoint(usize);
+
+impl Savepoint {
+    /// Whether nothing was written before it in its step.
+    #[must_use]
+    pub const fn is_first(self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// The rows of one table, by key.
 type TableRows<T> = BTreeMap<Vec<u8>, T>;
@@ -217,7 +225,8 @@ impl Pending {
     }
 
     /// The number of the open step's batch, if it comes to one.
-    pub(crate) const fn open(&self) -> BatchNumber {
+    #[must_use]
+    pub const fn open(&self) -> BatchNumber {
         BatchNumber(self.last.0.saturating_add(1))
     }
 

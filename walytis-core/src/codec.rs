@@ -31,6 +31,48 @@ pub enum CodecError {
         /// The newest version known.
         known: u8,
     },
+    /// The value is of a kind that is newer than this program.
+    #[error("kind {found} is not known (this program knows up to {known}): update the program")]
+    Kind {
+        /// The kind's number.
+        found: u32,
+        /// The highest number known.
+        known: u32,
+    },
+}
+
+impl CodecError {
+    /// Whether the bytes are of a version or kind that is above what this program knows: whoever sent them may be honest,
+    /// and newer. What is below was never one.
+    #[must_use]
+    pub const fn is_newer(&self) -> bool {
+        match self {
+            Self::Version { found, known } => *found > *known,
+            Self::Kind { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The version or kind that is not known; 0 if that is not what is wrong.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        match self {
+            Self::Version { found, .. } => u32::from(*found),
+            Self::Kind { found, .. } => *found,
+            _ => 0,
+        }
+    }
+}
+
+/// Checks the number of an enum's case, with which its encoding begins, before the rest is looked at.
+///
+/// # Errors
+/// [`CodecError::Kind`] if it is above `known`. Bytes that are no number are left to [`decode`].
+pub fn expect_kind(bytes: &[u8], known: u32) -> Result<(), CodecError> {
+    match postcard::take_from_bytes::<u32>(bytes) {
+        Ok((found, _)) if found > known => Err(CodecError::Kind { found, known }),
+        _ => Ok(()),
+    }
 }
 
 /// Encodes a value. Types that are encoded here have no case in which postcard fails.

@@ -35,6 +35,9 @@ pub const QUIET_MS: u64 = 20_000;
 /// The most heads that are told with a comparison: whoever has more tells none.
 pub const COMPARED_HEADS_MAX: usize = 8;
 
+/// The highest number of a [`SyncMessage`] that is known.
+pub const MESSAGE_MAX: u32 = 8;
+
 /// How many blocks further back than the heads are named when pulling.
 pub const SAMPLE: usize = 64;
 

@@ -12,11 +12,15 @@ use walytis_core::{
 use crate::fold::{Fold, FoldError, Step, name, read_step};
 use crate::invitation::join_transcript;
 use crate::membership::Membership;
-use crate::operation::{Admit, Binding, Founder, Operation, Purpose};
+use crate::operation::{Admit, Binding, Founder, Operation, OperationError, Purpose};
 use crate::{Map, Role};
 
 /// The most devices of a group. Who makes an epoch writes a wrap for each, some 1,600 bytes with its proof, in one commit.
 const DEVICES_MAX: usize = 1024;
+
+/// The most bytes of a private block's body. Today's have 71; those of later programs are kept unread, so they are to be
+/// small, whatever is in them. What is large stands beside the block.
+const PRIVATE_BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// Why a block may not enter the set.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -65,6 +69,21 @@ impl From<ChainError> for Refusal {
 }
 
 impl Refusal {
+    /// The version or kind of an operation or a block that this program does not know, if that is the reason: whoever sent
+    /// the block may be honest, and newer.
+    #[must_use]
+    pub fn newer_number(&self) -> Option<u32> {
+        match self {
+            Self::Block(BlockError::Newer { version, .. }) => Some(u32::from(*version)),
+            Self::Format { version, .. } => Some(u32::from(version.number())),
+            Self::Fold(FoldError::Operation { reason: OperationError::Kind(kind), .. }) => Some(u32::from(*kind)),
+            Self::Fold(FoldError::Operation { reason: OperationError::Codec(error), .. }) if error.is_newer() => {
+                Some(error.number())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether our own store is the reason, not the block.
     #[must_use]
     pub const fn is_ours(&self) -> bool {
@@ -122,6 +141,9 @@ impl Fold {
             BlockKind::Operation => {
                 let step = read_step(&block, 0)?;
                 self.judge_operation(view, &membership, &before, &step)?;
+            }
+            BlockKind::Private if block.content().len() > PRIVATE_BODY_BYTES_MAX => {
+                return Err(Refusal::Rule { id, rule: "a private block's body has at most 4 KiB" });
             }
             BlockKind::Private if membership.purpose != Purpose::Identity => {}
             _ => return Err(Refusal::Rule { id, rule: "this chain takes no blocks of this kind" }),

@@ -80,6 +80,33 @@ pub enum PublicMessage {
     },
 }
 
+/// The highest number of a [`Framed`] that is known.
+const FRAMED_MAX: u32 = 3;
+/// The number of [`Framed::Plain`].
+const PLAIN: u8 = 0;
+/// The highest number of a [`PublicMessage`] that is known.
+const MESSAGE_MAX: u32 = 6;
+/// The number of [`PublicMessage::Refused`], which begins with a chain's id.
+const REFUSED: u8 = 4;
+/// The highest number of a [`JoinRefusal`] that is known.
+const REFUSAL_MAX: u32 = 3;
+/// The number of [`PublicMessage::Sync`].
+const SYNC: u8 = 5;
+
+/// Tells messages of a kind that this program does not know from those that nobody sends.
+fn expect_known(encoded: &[u8]) -> Result<(), CodecError> {
+    codec::expect_kind(encoded, FRAMED_MAX)?;
+    let Some((&PLAIN, message)) = encoded.split_first() else { return Ok(()) };
+    codec::expect_kind(message, MESSAGE_MAX)?;
+    match message.split_first() {
+        Some((&SYNC, sync)) => codec::expect_kind(sync, crate::sync::MESSAGE_MAX),
+        Some((&REFUSED, refused)) => {
+            codec::expect_kind(refused.get(size_of::<ChainId>()..).unwrap_or_default(), REFUSAL_MAX)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A message as it travels: blocks without what their receiver can restore.
 #[derive(Serialize, Deserialize)]
 enum Framed<M> {
@@ -142,6 +169,7 @@ impl PublicMessage {
         codec::expect_version(bytes, MESSAGE_VERSION)?;
         let bare = |block| WireBlock { block, attachment: None, foreign: Vec::new() };
         let encoded = bytes.get(1..).unwrap_or_default();
+        expect_known(encoded)?;
         let message = match codec::decode::<Framed<Self>>(encoded)? {
             Framed::Plain(Self::Sync(SyncMessage::Portion { .. } | SyncMessage::Push { .. }) | Self::Pushed { .. }) => {
                 return Err(CodecError::Malformed);

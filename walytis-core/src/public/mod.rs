@@ -354,7 +354,7 @@ impl PublicChains {
         let message = match PublicMessage::decode(bytes) {
             Ok(message) => message,
             // Of a newer program: what it says so is for others, and no sign of bad faith.
-            Err(crate::CodecError::Version { .. }) => return Ok(()),
+            Err(error) if error.is_newer() => return Ok(()),
             Err(_) => {
                 self.misbehaved(desk, peer);
                 return Ok(());

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use serde::Serialize;
 use walytis_core::codec::{self, CodecError};
 use walytis_core::{
-    ED25519_SIGNATURE_BYTES, FRAME_BYTES_MAX, Hash, HybridKey, HybridSignature, ML_DSA_SIGNATURE_BYTES, PeerId,
+    ChainId, ED25519_SIGNATURE_BYTES, FRAME_BYTES_MAX, Hash, HybridKey, HybridSignature, ML_DSA_SIGNATURE_BYTES, PeerId,
 };
 use zeroize::Zeroizing;
 
@@ -16,6 +16,88 @@ use super::schedule::Schedule;
 use super::{Directory, LocalDevice, Purpose, Session, SessionError};
 use crate::invitation::InvitationId;
 use crate::{aead, kem};
+
+/// A first flight that is encoded as one and names both ends of its connection. Nothing else of it is verified, and
+/// nothing was asked about it yet: it shows what there is to ask.
+pub struct FirstFlight {
+    parsed: First,
+    hash: Hash,
+    from: PeerId,
+}
+
+/// What a first flight asks for, as far as it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Asks {
+    /// A session of members.
+    Member {
+        /// The name of the device key that the initiator says that it has.
+        key: Hash,
+    },
+    /// To be admitted.
+    Join {
+        /// The group.
+        group: ChainId,
+        /// The invitation whose secret the joiner says that it has.
+        invitation: InvitationId,
+    },
+}
+
+impl FirstFlight {
+    /// Reads a first flight that came from the peer `from`: its length, its numbers, its encoding and its peers.
+    ///
+    /// # Errors
+    /// [`SessionError`] says what is wrong. The peer needs no answer to it.
+    pub fn read(me: LocalDevice<'_>, from: PeerId, first: &[u8]) -> Result<Self, SessionError> {
+        let parsed = First::parse(first)?;
+        check_peers(&me, &from, &parsed)?;
+        Ok(Self { hash: flight::first_hash(first), parsed, from })
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn asks(&self) -> Asks {
+        match &self.parsed {
+            First::Member(member) => Asks::Member { key: member.initiator_key },
+            First::Join(join) => {
+                let invitation = InvitationId(join.fields.invitation_key.id());
+                Asks::Join { group: join.fields.group, invitation }
+            }
+        }
+    }
+
+    /// Answers it; see [`Responder::answer`].
+    ///
+    /// # Errors
+    /// As [`Responder::answer`].
+    pub fn answer(
+        self,
+        me: LocalDevice<'_>,
+        directory: &dyn Directory,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Responder, Vec<u8>), SessionError> {
+        let Self { parsed, hash, from } = self;
+        match &parsed {
+            First::Member(member) => {
+                let remote = known(&me, member, directory)?;
+                let responder_key = me.secret.public().id();
+                Responder::make(me, hash, parsed.fresh(), (Purpose::Member, from, remote), responder_key, rng)
+            }
+            First::Join(join) => {
+                let purpose = invited(join, directory)?;
+                let remote = join.fields.initiator_key.clone();
+                let responder_key = me.secret.public().clone();
+                Responder::make(me, hash, parsed.fresh(), (purpose, from, remote), responder_key, rng)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for FirstFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FirstFlight({:?} of {})", self.asks(), self.from)
+    }
+}
 
 /// Has answered a first flight and waits for the third. Until that has been verified the initiator has proven nothing
 /// but its peer (and a joiner, that it has the invitation): nothing may be served to it nor changed for it.
@@ -42,22 +124,7 @@ impl Responder {
         directory: &dyn Directory,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Self, Vec<u8>), SessionError> {
-        let parsed = First::parse(first)?;
-        check_peers(&me, &from, &parsed)?;
-        let hash = flight::first_hash(first);
-        match &parsed {
-            First::Member(member) => {
-                let remote = known(&me, member, directory)?;
-                let responder_key = me.secret.public().id();
-                Self::make(me, hash, parsed.fresh(), (Purpose::Member, from, remote), responder_key, rng)
-            }
-            First::Join(join) => {
-                let purpose = invited(join, directory)?;
-                let remote = join.fields.initiator_key.clone();
-                let responder_key = me.secret.public().clone();
-                Self::make(me, hash, parsed.fresh(), (purpose, from, remote), responder_key, rng)
-            }
-        }
+        FirstFlight::read(me, from, first)?.answer(me, directory, rng)
     }
 
     /// Makes the second flight, with the responder's key by hash or by value.

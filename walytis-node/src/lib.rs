@@ -71,6 +71,8 @@ pub use error::NodeError;
 pub use home::Home;
 #[cfg(feature = "offchain")]
 pub use join::Join;
+#[cfg(feature = "offchain")]
+pub use listening::RefusedJoins;
 pub use listening::{Listening, Unreached};
 pub use listing::Listing;
 pub use machine::{Engine, EngineError, Status};
@@ -104,5 +106,6 @@ pub use walytis_core::{
 pub use walytis_identities::{Did, History, Role};
 #[cfg(feature = "offchain")]
 pub use walytis_offchain::{
-    CheckReport, Delivery, Entry, EntryContent, GroupDetails, GroupSummary, Identity, MemberDetails,
+    CheckReport, Delivery, Entry, EntryContent, GroupDetails, GroupSummary, Identity, JoinRefusal, MemberDetails,
+    Newer, NewerKind, RefusedJoin,
 };

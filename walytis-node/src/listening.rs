@@ -2,6 +2,8 @@
 
 use tokio::sync::watch;
 use walytis_core::Address;
+#[cfg(feature = "offchain")]
+use walytis_offchain::RefusedJoin;
 
 /// The full addresses at which a node accepts connections; see [`Node::listening`](crate::Node::listening).
 #[derive(Clone, Debug)]
@@ -47,5 +49,28 @@ impl Unreached {
         let failure = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
         self.given = given.saturating_add(1);
         failure
+    }
+}
+
+/// Joiners whom a node did not admit; see [`Node::refused_joins`](crate::Node::refused_joins).
+#[cfg(feature = "offchain")]
+#[derive(Clone, Debug)]
+pub struct RefusedJoins {
+    known: watch::Receiver<Vec<RefusedJoin>>,
+    given: usize,
+}
+
+#[cfg(feature = "offchain")]
+impl RefusedJoins {
+    pub(crate) fn new(known: watch::Receiver<Vec<RefusedJoin>>) -> Self {
+        Self { known, given: 0 }
+    }
+
+    /// Waits for the next one. `None` once the node has stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<RefusedJoin> {
+        let given = self.given;
+        let refused = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
+        self.given = given.saturating_add(1);
+        refused
     }
 }

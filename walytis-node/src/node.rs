@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use walytis_core::{Address, Network, PeerId, Store};
 
 use crate::error::NodeError;
+#[cfg(feature = "offchain")]
+use crate::listening::RefusedJoins;
 use crate::listening::{Listening, Unreached};
 use crate::machine::{Answer, Command, Engine, Status};
 use crate::options::NodeOptions;
@@ -52,6 +54,8 @@ pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     listening: watch::Receiver<Vec<Address>>,
     unreached: watch::Receiver<Vec<(Address, String)>>,
+    #[cfg(feature = "offchain")]
+    refused: watch::Receiver<Vec<walytis_offchain::RefusedJoin>>,
     ended: watch::Receiver<Option<End>>,
 }
 
@@ -83,6 +87,8 @@ impl Node {
         let (notify, noticed) = mpsc::unbounded_channel();
         let (tell_listening, listening) = watch::channel(Vec::new());
         let (tell_unreached, unreached) = watch::channel(Vec::new());
+        #[cfg(feature = "offchain")]
+        let (tell_refused, refused) = watch::channel(Vec::new());
         let (tell_end, ended) = watch::channel(None);
         let handle = Handle {
             peer: engine.peer(),
@@ -96,6 +102,8 @@ impl Node {
             requests,
             listening,
             unreached,
+            #[cfg(feature = "offchain")]
+            refused,
             ended,
         };
         let channels = Channels {
@@ -104,6 +112,8 @@ impl Node {
             notify,
             listening: tell_listening,
             unreached: tell_unreached,
+            #[cfg(feature = "offchain")]
+            refused: tell_refused,
         };
         let shell = Shell::new(engine, store, network.clone(), options, channels);
         tokio::spawn(async move {
@@ -132,6 +142,13 @@ impl Node {
     #[must_use]
     pub fn unreached(&self) -> Unreached {
         Unreached::new(self.0.unreached.clone())
+    }
+
+    /// Joiners whom the node did not admit to a group, and why: each with each reason once, up to 64 of them.
+    #[cfg(feature = "offchain")]
+    #[must_use]
+    pub fn refused_joins(&self) -> RefusedJoins {
+        RefusedJoins::new(self.0.refused.clone())
     }
 
     /// How the node is.

@@ -54,6 +54,8 @@ pub(crate) struct Channels {
     pub(crate) notify: UnboundedSender<Notice>,
     pub(crate) listening: watch::Sender<Vec<Address>>,
     pub(crate) unreached: watch::Sender<Vec<(Address, String)>>,
+    #[cfg(feature = "offchain")]
+    pub(crate) refused: watch::Sender<Vec<walytis_offchain::RefusedJoin>>,
 }
 
 /// An engine and what it needs around it. See the module's documentation.
@@ -178,6 +180,19 @@ impl Shell {
             }
             self.effects = effects;
         }
+        #[cfg(feature = "offchain")]
+        self.tell_refused();
+    }
+
+    /// Tells of joiners that were not admitted since the last call.
+    #[cfg(feature = "offchain")]
+    fn tell_refused(&self) {
+        let refused = self.engine.refused_joins();
+        self.channels.refused.send_if_modified(|known| {
+            let new = refused.get(known.len()..).unwrap_or_default();
+            known.extend_from_slice(new);
+            !new.is_empty()
+        });
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use walytis_core::public;
 use walytis_core::query::{self, Order, Query, Span};
-use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
 use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, keyring, own_wrap};
 
 use crate::EngineError;
@@ -45,6 +45,7 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
         report: CheckReport::default(),
         missing: records::Missing::default(),
         sealed: BTreeMap::new(),
+        unread_bytes: BTreeMap::new(),
         public: false,
     };
     // What is left of a chain that is being deleted is no chain.
@@ -86,6 +87,8 @@ struct Check {
     missing: records::Missing,
     /// How many contents are sealed under each epoch.
     sealed: BTreeMap<BlockId, u64>,
+    /// How many bytes are kept unread of each author's blocks.
+    unread_bytes: BTreeMap<AuthorKey, u64>,
     /// Whether the chain in hand is a public one.
     public: bool,
 }
@@ -174,20 +177,36 @@ impl Check {
 
     fn content(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
         let id = judged.block.id();
+        self.kept_unread(view, chain, judged);
         let body = match PrivateBody::decode(judged.block.content()) {
             Ok(body) => body,
+            // Of a newer program: there is nothing to compare it with.
+            Err(error) if error.is_newer() => return,
             Err(error) => return self.problem(chain, &format!("block {id}: {error}")),
         };
         if !judged.membership.epochs.contains_key(&body.epoch) {
             self.problem(chain, &format!("block {id} names an epoch that it does not know"));
         }
-        let sealed = self.sealed.entry(body.epoch).or_insert(0);
-        *sealed = sealed.saturating_add(1);
+        let unread = self.note(chain, records::was_unread(view, id).map_err(ChainError::from)).unwrap_or_default();
+        if !unread {
+            let sealed = self.sealed.entry(body.epoch).or_insert(0);
+            *sealed = sealed.saturating_add(1);
+        }
         match records::content(view, id, &body) {
             Ok(Some(_)) => self.report.contents = self.report.contents.saturating_add(1),
-            Ok(None) if self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
+            // What could not be read when it came is read from what is kept, or asked for.
+            Ok(None) if unread || self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
             Ok(None) => self.problem(chain, &format!("the content of block {id} is lost")),
             Err(error) => self.problem(chain, &error),
+        }
+    }
+
+    /// Counts what is kept unread of an author's blocks.
+    fn kept_unread(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
+        let kept = records::kept(view, judged.block.id()).map_err(ChainError::from);
+        if let Some(Some(kept)) = self.note(chain, kept) {
+            let bytes = self.unread_bytes.entry(judged.block.header().author).or_insert(0);
+            *bytes = bytes.saturating_add(u64::try_from(kept.len()).unwrap_or(u64::MAX));
         }
     }
 
@@ -207,6 +226,16 @@ impl Check {
                     self.report.problems.push(problem);
                 }
                 Err(error) => self.report.problems.push(format!("epoch {epoch}: {error}")),
+            }
+        }
+        for (author, found) in std::mem::take(&mut self.unread_bytes) {
+            match records::kept_bytes(view, &author) {
+                Ok(kept) if kept == found || (grown && kept > found) => {}
+                Ok(kept) => {
+                    let problem = format!("author {author}: {kept} unread bytes are counted, and {found} are there");
+                    self.report.problems.push(problem);
+                }
+                Err(error) => self.report.problems.push(format!("author {author}: {error}")),
             }
         }
     }

@@ -40,6 +40,27 @@ pub enum ContentError {
     Commitment,
 }
 
+impl ContentError {
+    /// Whether it is of a version or suite that this program does not know: whoever made it may be honest, and newer.
+    #[must_use]
+    pub const fn is_newer(&self) -> bool {
+        match self {
+            Self::Codec(error) => error.is_newer(),
+            Self::Suite(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The version or suite that is not known.
+    pub(crate) fn number(&self) -> u32 {
+        match self {
+            Self::Codec(error) => error.number(),
+            Self::Suite(suite) => u32::from(*suite),
+            _ => 0,
+        }
+    }
+}
+
 /// What a private block shows on the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrivateBody {
@@ -73,7 +94,12 @@ impl PrivateBody {
     /// # Errors
     /// [`ContentError`] if the bytes are not a body of a known version.
     pub fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
-        codec::expect_version(bytes, CONTENT_VERSION)?;
+        Self::decode_as_of(bytes, CONTENT_VERSION)
+    }
+
+    /// As [`PrivateBody::decode`], by a program whose newest version is `newest`.
+    pub(crate) fn decode_as_of(bytes: &[u8], newest: u8) -> Result<Self, ContentError> {
+        codec::expect_version(bytes, CONTENT_VERSION.min(newest))?;
         Ok(codec::decode(bytes)?)
     }
 }

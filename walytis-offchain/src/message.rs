@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use walytis_core::codec::{self, CodecError};
-use walytis_core::sync::SyncMessage;
+use walytis_core::sync::{self, SyncMessage};
 use walytis_core::{Address, HybridKey, HybridSignature, RawBlock};
 use walytis_identities::SignedBinding;
 
@@ -68,12 +68,33 @@ pub enum JoinRefusal {
     #[error("the invitation has expired: ask for a new one")]
     Expired,
     /// What the joiner sent does not hold.
-    #[error("the inviter found the request not valid")]
+    #[error("the inviter found the request not valid: ask for a new invitation, and update both programs")]
     Invalid,
     /// The inviter cannot admit anybody, for a reason of its own.
     #[error("the inviter cannot admit anybody now: try again later, or another inviter")]
     Unable,
+    /// The joiner is a member already, by keys that it does not have any more.
+    #[error(
+        "you are a member already, by keys that this home does not have: put back a copy of it that was made after you \
+         joined, or make a new home and join with that"
+    )]
+    OtherKeys,
+    /// For a reason that this program does not know. It is never sent.
+    #[serde(skip)]
+    #[error("the inviter's program is newer, and so is its reason: update this program")]
+    Newer,
 }
+
+/// The highest number of a [`JoinRefusal`] that is known.
+const REFUSAL_MAX: u32 = 4;
+/// The highest number of a [`Message`] that is known.
+const MESSAGE_MAX: u32 = 4;
+/// The number of [`Message::Sync`].
+const SYNC: u8 = 1;
+/// The number of [`Message::JoinRefused`].
+const REFUSED: u8 = 4;
+/// The highest number of an [`Attachment`] that is known.
+const ATTACHMENT_MAX: u32 = 2;
 
 /// One message inside a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,9 +126,20 @@ impl Message {
     /// Reads a message.
     ///
     /// # Errors
-    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound.
+    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound. If the message is of
+    /// a version or kind that this program does not know, [`CodecError::is_newer`] says so.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::expect_version(bytes, MESSAGE_VERSION)?;
+        let encoded = bytes.get(1..).unwrap_or_default();
+        codec::expect_kind(encoded, MESSAGE_MAX)?;
+        match encoded.split_first() {
+            Some((&SYNC, sync)) => codec::expect_kind(sync, sync::MESSAGE_MAX)?,
+            // A refusal is one, whatever its reason: nobody waits for another answer.
+            Some((&REFUSED, reason)) if codec::expect_kind(reason, REFUSAL_MAX).is_err() => {
+                return Ok(Self::JoinRefused(JoinRefusal::Newer));
+            }
+            _ => {}
+        }
         let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
         let bounded = match &message {
             Self::Hello { addresses } => {
@@ -154,8 +186,10 @@ impl Attachment {
     /// Reads an attachment.
     ///
     /// # Errors
-    /// [`CodecError`] if the bytes are not one.
+    /// [`CodecError`] if the bytes are not one. If they are of a kind that this program does not know,
+    /// [`CodecError::is_newer`] says so.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::expect_kind(bytes, ATTACHMENT_MAX)?;
         codec::decode(bytes)
     }
 }

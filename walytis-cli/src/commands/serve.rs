@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use serde::Serialize;
-use walytis_node::{Address, ChainId, ChainLimit, ChainSummary, Home, Node, ServeNotice, ServeOptions};
+use walytis_node::{
+    Address, ChainId, ChainLimit, ChainSummary, Home, JoinRefusal, Node, RefusedJoin, ServeNotice, ServeOptions,
+};
 
 use super::chain;
 use crate::arguments::Serve;
@@ -75,6 +77,30 @@ impl FullChains {
     }
 }
 
+/// Whom the node did not admit, why, and what to do. The joiner is told the same from its side.
+fn not_admitted(refused: &RefusedJoin) -> String {
+    let RefusedJoin { name, peer, reason, because, .. } = refused;
+    let name = if name.is_empty() { "a group that is not here".to_owned() } else { printable(name) };
+    let next = match reason {
+        JoinRefusal::Spent => format!("the invitation is spent. Make a new one: `walytis group invite {name}`"),
+        JoinRefusal::Expired => format!("the invitation has expired. Make a new one: `walytis group invite {name}`"),
+        JoinRefusal::OtherKeys => {
+            "it is a member already, by keys that its home does not have any more. It has to put back \
+                                   a copy of its home that was made after it joined, or join with a new home"
+                .to_owned()
+        }
+        JoinRefusal::Invalid => {
+            let because = because.as_ref().map(|because| format!(" ({})", printable(because))).unwrap_or_default();
+            format!(
+                "its request is not valid{because}. Make a new invitation, `walytis group invite {name}`, and see that both \
+                 programs are up to date"
+            )
+        }
+        _ => "this node may not admit anybody there. Whoever manages the group can invite".to_owned(),
+    };
+    format!("Did not admit {peer} to {name}: {next}.")
+}
+
 /// Takes commands and tells addresses until the node is told to stop, or has to.
 async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &[Address]) -> anyhow::Result<()> {
     // Before the first address is told: whoever waits for it can send commands.
@@ -82,6 +108,7 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
     context.output.remark("The node runs. Ctrl-C stops it.");
     let mut listening = node.listening();
     let mut unreached = node.unreached();
+    let mut refused = node.refused_joins();
     let mut full = FullChains::default();
     let mut looks = tokio::time::interval(LOOK);
     loop {
@@ -96,6 +123,7 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
                     context.output.remark(format_args!("Cannot reach {address} yet ({reason}); trying on."));
                 }
             }
+            Some(refused) = refused.next() => context.output.remark(not_admitted(&refused)),
             Some(address) = listening.next() => {
                 let listening = address.to_string();
                 match context.output.result(&address, &Listening { listening }) {

@@ -12,6 +12,7 @@ use super::event::{
 use super::{Engine, Fresh, Parts, Subscription};
 use crate::content::{OpenContent, PrivateBody, SealedPlace};
 use crate::message::{ADDRESSES_MAX, Attachment};
+use crate::newer::Newer;
 use crate::records;
 
 /// How many contents an epoch may seal before a new one is begun.
@@ -104,6 +105,7 @@ impl Engine {
                 peers: self.peers.iter().filter(|(_, peer)| peer.open.is_some()).map(|(id, _)| *id).collect(),
                 groups: self.summaries()?,
                 chains: self.public.all(&self.parts.view)?,
+                newer: self.newer.all(),
             })),
             Command::Peers => Ok(Answer::Peers(self.known_peers())),
             Command::Connect { address } => {
@@ -144,6 +146,7 @@ impl Engine {
 
     pub(super) fn add_name(&mut self, group: ChainId, name: String) {
         self.names.push((group, name));
+        self.members.changed(group);
         records::put_names(&mut self.parts.view, &self.names);
     }
 
@@ -166,7 +169,15 @@ impl Engine {
             blocks: chains::length(&self.parts.view, group)?,
             missing: u64::try_from(self.missing.of(group).count()).unwrap_or(u64::MAX),
             members: u64::try_from(members).unwrap_or(u64::MAX),
+            newer: self.newer_on(group)?,
         })
+    }
+
+    /// What came on a group's chain that this program cannot read.
+    fn newer_on(&self, group: ChainId) -> Result<Vec<Newer>, EngineError> {
+        let mut all = records::newer(&self.parts.view, group)?;
+        all.retain(|newer| !newer.is_known(self.content_version));
+        Ok(all)
     }
 
     fn details(&mut self, group: ChainId) -> Result<GroupDetails, EngineError> {
@@ -216,7 +227,7 @@ impl Engine {
         let code = InvitationCode::new(group, secret, vec![inviter])?.to_text();
         self.merge_operations(group)?;
         let stored = self.device.append(&mut self.parts.desk(), group, entry)?;
-        self.own(group, stored.block.id());
+        self.own_operation(group, stored.block.id());
         Ok(code)
     }
 
@@ -226,10 +237,16 @@ impl Engine {
         self.fresh.push(Fresh { chain, id, from: None });
     }
 
+    /// As [`Engine::own`], for an operation: it may change who is a member.
+    pub(super) fn own_operation(&mut self, chain: ChainId, id: BlockId) {
+        self.members.changed(chain);
+        self.own(chain, id);
+    }
+
     /// Before a block: lets it have all operations of the view among its ancestors.
     pub(super) fn merge_operations(&mut self, group: ChainId) -> Result<(), EngineError> {
         for merge in self.device.merge_operations(&mut self.parts.desk(), group)? {
-            self.own(group, merge.block.id());
+            self.own_operation(group, merge.block.id());
         }
         Ok(())
     }
@@ -287,7 +304,7 @@ impl Engine {
             Some(epoch) => epoch,
             None => {
                 let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-                self.own(group, epoch);
+                self.own_operation(group, epoch);
                 epoch
             }
         };

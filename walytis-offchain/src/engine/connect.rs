@@ -35,7 +35,7 @@ impl Engine {
     pub(super) fn go_online(&mut self) -> Result<(), EngineError> {
         self.online = true;
         self.quiet_later();
-        for peer in self.members()? {
+        for peer in self.member_peers()? {
             self.dial_peer(peer);
         }
         let joins: Vec<_> = self.joins.keys().copied().collect();
@@ -43,17 +43,6 @@ impl Engine {
             self.dial_inviters(group);
         }
         Ok(())
-    }
-
-    /// The transport keys of all devices with which this one shares a group.
-    pub(super) fn members(&mut self) -> Result<Vec<PeerId>, EngineError> {
-        let mut peers = std::collections::BTreeSet::new();
-        for (group, _) in self.names.clone() {
-            let membership = self.parts.membership(group)?;
-            peers.extend(membership.devices.values().map(|device| device.peer));
-        }
-        peers.remove(&self.device.peer());
-        Ok(peers.into_iter().collect())
     }
 
     fn dial_peer(&mut self, peer: PeerId) {
@@ -225,10 +214,6 @@ impl Engine {
         } else {
             Ok(())
         }
-    }
-
-    pub(super) fn is_member(&mut self, peer: PeerId) -> Result<bool, EngineError> {
-        Ok(self.memberships()?.iter().any(|membership| membership.device_of_peer(&peer).is_some()))
     }
 
     pub(super) fn disconnected(&mut self, peer: PeerId) -> Result<(), EngineError> {

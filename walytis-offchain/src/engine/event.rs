@@ -8,6 +8,7 @@ use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, Wri
 
 use crate::content::ContentError;
 use crate::message::JoinRefusal;
+use crate::newer::Newer;
 
 pub use walytis_core::{Progress, Target, Ticket};
 
@@ -254,6 +255,8 @@ pub struct GroupSummary {
     pub missing: u64,
     /// How many members it has.
     pub members: u64,
+    /// What came on its chain that needs a newer program: it is kept and served on, and shown once this program knows it.
+    pub newer: Vec<Newer>,
 }
 
 /// A member, as [`GroupDetails`] shows it.
@@ -293,6 +296,23 @@ pub struct Status {
     pub groups: Vec<GroupSummary>,
     /// Its public chains.
     pub chains: Vec<ChainSummary>,
+    /// What came in this run that needs a newer program, and was not kept.
+    pub newer: Vec<Newer>,
+}
+
+/// Somebody whom this node did not admit to a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedJoin {
+    /// The group.
+    pub group: ChainId,
+    /// Its local name; empty if there is no such group here.
+    pub name: String,
+    /// The key by which the transport knows who asked.
+    pub peer: PeerId,
+    /// What it was told.
+    pub reason: JoinRefusal,
+    /// What is wrong with the request, if that is the reason and this node found out.
+    pub because: Option<String>,
 }
 
 /// A place in a listing.

@@ -8,19 +8,23 @@ use walytis_core::sync::{
     self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
 };
 use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, Pending, StoredBlock, chains, planted};
-use walytis_identities::{Device, Operation, give_wrap};
+use walytis_identities::{Device, History, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};
 use super::peer::{Asked, Lacking, Peer};
 use super::{Engine, Limit, Parts, Pull};
-use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
 use crate::{policy, records};
 
 impl Engine {
     /// A session is open: each side tells its heads of the chains that both are in, and asks for what it lacks.
     pub(super) fn session_ready(&mut self, peer: PeerId) -> Result<(), EngineError> {
-        for (group, _) in self.names.clone() {
+        let shared = if planted!(ServeStranger) {
+            self.names.iter().map(|(group, _)| *group).collect()
+        } else {
+            self.groups_with(peer)?
+        };
+        for group in shared {
             if self.device_of(peer, group)?.is_some() {
                 if !planted!(SilentReconnect) {
                     self.tell_heads(peer, group)?;
@@ -304,28 +308,31 @@ impl Engine {
         stored: &StoredBlock,
         (author, device): (&AuthorKey, &Device),
     ) -> Result<WireBlock, EngineError> {
-        let attachment =
-            self.attachment_for(chain, stored, (author, device))?.map(|bytes| ByteBuf::from(bytes.encode()));
+        let attachment = self.attachment_for(chain, stored, (author, device))?.map(ByteBuf::from);
         let foreign = chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default();
         Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
     }
 
-    /// What this device may be given beside a block: content as the group's policy grants it, and its wraps.
+    /// What this device may be given beside a block: content as the group's policy grants it, and its wraps. Of what this
+    /// program cannot read, it is the bytes that came; sealed ones say nothing to whom they are not for.
     fn attachment_for(
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
         (author, device): (&AuthorKey, &Device),
-    ) -> Result<Option<Attachment>, EngineError> {
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let id = stored.block.id();
         match stored.block.header().kind {
             BlockKind::Private => {
-                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(None) };
+                let Ok(body) = self.body(stored.block.content()) else {
+                    return self.unread_for(chain, id);
+                };
                 if !policy::grants(&mut self.parts.fold, &self.parts.view, chain, &body, (author, device))? {
                     return Ok(None);
                 }
-                let content = records::content(&self.parts.view, id, &body)?;
-                Ok(content.map(|content| Attachment::Open(ByteBuf::from(content.encode()))))
+                let content = self.content_of(chain, id, &body)?;
+                let open = content.map(|content| Attachment::Open(ByteBuf::from(content.encode())).encode());
+                if open.is_some() { Ok(open) } else { Ok(records::kept(&self.parts.view, id)?) }
             }
             BlockKind::Operation => {
                 let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else {
@@ -333,10 +340,19 @@ impl Engine {
                 };
                 let Parts { view, fold, rng, .. } = &mut self.parts;
                 let given = give_wrap(view, fold, &mut **rng, chain, (id, &begin), (author, device))?;
-                Ok(given.map(|given| Attachment::Wrap(ByteBuf::from(given.encode()))))
+                Ok(given.map(|given| Attachment::Wrap(ByteBuf::from(given.encode())).encode()))
             }
             _ => Ok(None),
         }
+    }
+
+    /// What is kept beside a block whose body this program cannot read, and so cannot say under which epoch it is: sealed
+    /// content for every member, all else only where every member may read everything.
+    fn unread_for(&mut self, chain: ChainId, id: BlockId) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(kept) = records::kept(&self.parts.view, id)? else { return Ok(None) };
+        let sealed = matches!(Attachment::decode(&kept), Ok(Attachment::Sealed(_)));
+        let all = self.parts.membership(chain)?.history == History::All;
+        Ok((sealed || all).then_some(kept))
     }
 
     fn serve_attachments(
@@ -359,7 +375,7 @@ impl Engine {
                 known.awaits.insert((chain, *id));
             }
             // An empty answer says that there is none to give: the asker goes on with what else it lacks.
-            let attachment = ByteBuf::from(attachment.map(|attachment| attachment.encode()).unwrap_or_default());
+            let attachment = ByteBuf::from(attachment.unwrap_or_default());
             self.tell(peer, &Message::Sync(SyncMessage::Attachment { chain, id: *id, attachment }));
         }
         Ok(())

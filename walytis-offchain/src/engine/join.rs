@@ -6,11 +6,11 @@ use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, P
 use walytis_core::{BlockKind, RawBlock};
 use walytis_identities::session::{self, Initiator, Ready};
 use walytis_identities::{
-    Admit, Entry as Writing, InvitationCode, InvitationId, KeyringError, LeafSecret, Operation, Role, SignedBinding,
-    join_transcript, keyring,
+    Admit, Device, Entry as Writing, InvitationCode, InvitationId, KeyringError, LeafSecret, Operation, Role,
+    SignedBinding, join_transcript, keyring,
 };
 
-use super::event::{Answer, Effect, EngineError, Progress, Ticket, Timer};
+use super::event::{Answer, Effect, EngineError, Progress, RefusedJoin, Ticket, Timer};
 use super::{Engine, Limit};
 use crate::message::{JoinRefusal, JoinRequest, Message};
 
@@ -19,6 +19,9 @@ const JOIN_MS: u64 = 20_000;
 
 /// How often an inviter may end the connection while it is asked.
 const DROPS_MAX: u32 = 3;
+
+/// Of how many refused joiners it is remembered why.
+const REFUSED_JOINS_MAX: usize = 64;
 
 /// How far a join is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -239,13 +242,13 @@ impl Engine {
         Ok(Some(Message::Join(Box::new(JoinRequest { joiner, invitation, proof, identities }))))
     }
 
-    /// The keys with which this device asks. An interrupted join goes on with the same ones.
+    /// The keys with which this device asks. An interrupted join goes on with the same ones, and so does a member whose home
+    /// was put back from a copy older than its admission.
     fn join_keys(&mut self, group: ChainId) -> Result<(AuthorSecret, LeafSecret), EngineError> {
         match (keyring::author(&self.parts.view, group), keyring::leaf(&self.parts.view, group)) {
             (Ok(author), Ok(leaf)) => Ok((author, leaf)),
             (Err(KeyringError::Missing(_)), _) | (_, Err(KeyringError::Missing(_))) => {
-                let author = AuthorSecret::generate(&mut *self.parts.rng);
-                let leaf = LeafSecret::generate(&mut *self.parts.rng);
+                let (author, leaf) = self.device.joining_keys(group);
                 keyring::put_author(&mut self.parts.view, group, &author);
                 keyring::put_leaf(&mut self.parts.view, group, &leaf);
                 Ok((author, leaf))
@@ -278,10 +281,14 @@ impl Engine {
         request: &JoinRequest,
     ) -> Result<(), EngineError> {
         let mark = self.mark();
+        let mut because = None;
         let answer = match self.try_admit(peer, group, invitation, session, request) {
             Ok(answer) => answer,
             Err(error) if error.is_fatal() => return Err(error),
-            Err(_) => Err(JoinRefusal::Invalid),
+            Err(error) => {
+                because = Some(error.to_string());
+                Err(JoinRefusal::Invalid)
+            }
         };
         match answer {
             Ok(()) => {
@@ -293,6 +300,7 @@ impl Engine {
             }
             Err(refusal) => {
                 self.take_back(mark);
+                self.note_refused(RefusedJoin { group, name: String::new(), peer, reason: refusal, because });
                 self.tell(peer, &Message::JoinRefused(refusal));
                 if !self.is_member(peer)? {
                     self.end_refused(peer);
@@ -300,6 +308,22 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps in mind whom this node did not admit, so that a person hears of it. Each peer and reason is told once, and what
+    /// is not asked for has an end: whoever has a spent code can be refused with any number of keys.
+    fn note_refused(&mut self, mut refused: RefusedJoin) {
+        refused.name = self.name_of(refused.group).unwrap_or_default().to_owned();
+        let known = |told: &RefusedJoin| told.peer == refused.peer && told.reason == refused.reason;
+        if self.refused_joins.len() < REFUSED_JOINS_MAX && !self.refused_joins.iter().any(known) {
+            self.refused_joins.push(refused);
+        }
+    }
+
+    /// Whom this node did not admit, and why: the first of each peer and reason, at most 64.
+    #[must_use]
+    pub fn refused_joins(&self) -> &[RefusedJoin] {
+        &self.refused_joins
     }
 
     fn try_admit(
@@ -323,10 +347,16 @@ impl Engine {
         if binding.peer != peer || remote != Some(binding.device) {
             return Ok(Err(JoinRefusal::Invalid));
         }
-        // Who was admitted before and did not hear of it asks again with the same keys.
-        if membership.devices.get(&binding.author).is_some_and(|known| known.peer == peer && known.path == binding.path)
-        {
+        // Who was admitted before and did not hear of it, or has forgotten it, asks again with the same keys, by whatever
+        // invitation: it is given the answer of the first time. No use is counted, and nobody is admitted.
+        let is_same = |known: &Device| known.peer == peer && known.path == binding.path && known.leaf == binding.leaf;
+        if membership.devices.get(&binding.author).is_some_and(|known| is_same(known)) {
             return Ok(Ok(()));
+        }
+        // The device is proven by the session: nobody else learns that its user is a member.
+        let mut devices = membership.devices_of_peer(&peer);
+        if devices.any(|(_, known)| known.key.id() == binding.device && known.path == binding.path) {
+            return Ok(Err(JoinRefusal::OtherKeys));
         }
         let Some(open) = membership.invitations.get(&invitation.0) else { return Ok(Err(JoinRefusal::Invalid)) };
         if !open.is_open() {
@@ -352,8 +382,8 @@ impl Engine {
         self.merge_operations(group)?;
         let admitted = self.device.append(&mut self.parts.desk(), group, entry)?;
         let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-        self.own(group, admitted.block.id());
-        self.own(group, epoch);
+        self.own_operation(group, admitted.block.id());
+        self.own_operation(group, epoch);
         Ok(Ok(()))
     }
 

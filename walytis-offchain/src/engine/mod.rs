@@ -6,6 +6,7 @@
 //! decided on it is durable. To ask for the next blocks tells nothing.
 
 mod accept;
+mod attempts;
 mod command;
 mod connect;
 mod event;
@@ -13,6 +14,7 @@ mod exchange;
 mod handshake;
 mod join;
 mod limits;
+mod members;
 mod peer;
 mod public;
 mod publish;
@@ -29,14 +31,19 @@ use zeroize::Zeroizing;
 
 pub use event::{
     Answer, Command, Cursor, Delivery, Effect, EngineError, Entry, EntryContent, Event, GroupDetails, GroupSummary,
-    MemberDetails, Offchain, Page, Progress, Status, Target, Ticket, Timer,
+    MemberDetails, Offchain, Page, Progress, RefusedJoin, Status, Target, Ticket, Timer,
 };
 
 pub use limits::{Limit, LimitsReached};
 
+use crate::content::CONTENT_VERSION;
+use crate::newer::NewerCounts;
 use crate::records::{self, AddressBook, Missing};
+use accept::Mark;
+use attempts::Attempts;
 use connect::Redial;
 use join::Joining;
+use members::MemberIndex;
 use peer::Peer;
 
 /// Who this node is.
@@ -100,6 +107,7 @@ pub struct Engine {
     parts: Parts,
     device: LocalDevice,
     names: Vec<(ChainId, String)>,
+    members: MemberIndex,
     /// The epoch in use, and the heads of operations for which that was found.
     epochs: BTreeMap<ChainId, (Vec<BlockId>, BlockId)>,
     missing: Missing,
@@ -111,6 +119,8 @@ pub struct Engine {
     given: BTreeMap<Address, Option<PeerId>>,
     peers: BTreeMap<PeerId, Peer>,
     shunned: BTreeSet<PeerId>,
+    /// Handshakes that were answered and proved nothing.
+    answered: Attempts,
     joins: BTreeMap<ChainId, Joining>,
     pulls: BTreeMap<ChainId, Pull>,
     exchanges: u64,
@@ -128,6 +138,12 @@ pub struct Engine {
     online: bool,
     stopped: Option<String>,
     limits: LimitsReached,
+    /// What came of newer programs and was not kept.
+    newer: NewerCounts,
+    /// The newest version of private content that it reads.
+    content_version: u8,
+    /// Whom this node did not admit.
+    refused_joins: Vec<RefusedJoin>,
     /// Public chains, over the same view and the same connections.
     public: PublicChains,
 }
@@ -170,6 +186,7 @@ impl Engine {
         Ok(Self {
             parts: Parts { view, fold: Fold::default(), now, rng },
             device,
+            members: MemberIndex::of(names.iter().map(|(group, _)| *group)),
             names,
             epochs: BTreeMap::new(),
             missing,
@@ -180,6 +197,7 @@ impl Engine {
             given: BTreeMap::new(),
             peers: BTreeMap::new(),
             shunned: BTreeSet::new(),
+            answered: Attempts::default(),
             joins: BTreeMap::new(),
             pulls: BTreeMap::new(),
             exchanges: 0,
@@ -195,8 +213,19 @@ impl Engine {
             online: false,
             stopped: None,
             limits: LimitsReached::new(),
+            newer: NewerCounts::default(),
+            content_version: CONTENT_VERSION,
+            refused_joins: Vec::new(),
             public,
         })
+    }
+
+    /// An engine that reads private content up to an older version only, as an earlier program does. What it takes in so, an
+    /// engine of this program reads once it is opened on the same store.
+    #[must_use]
+    pub fn reading_content_up_to(mut self, version: u8) -> Self {
+        self.content_version = version;
+        self
     }
 
     /// Who this node is.
@@ -238,17 +267,9 @@ impl Engine {
             Event::Frame { peer, .. } => Some(*peer),
             _ => None,
         };
-        let outcome = match (self.dispatch(event), sender) {
-            // What a peer sent could not be dealt with, and our store is not the reason. Nothing of it is kept.
-            (Err(error), Some(peer)) if !error.is_fatal() => {
-                self.parts.view.discard();
-                self.parts.fold.forget();
-                self.fresh.clear();
-                self.misbehaved(peer);
-                Ok(())
-            }
-            (outcome, _) => outcome,
-        };
+        let start = self.mark();
+        let outcome = self.dispatch(event);
+        let outcome = self.settle(start, outcome, sender);
         if let Err(error) = outcome.and_then(|()| self.publish()).and_then(|()| self.finish_public()) {
             self.stop(error, out);
             return;
@@ -261,6 +282,7 @@ impl Engine {
             }
             out.push(Effect::Commit { number, batch });
         }
+        self.missing.settle();
         // A block leaves before the heads that name it.
         out.append(&mut self.at_once);
         let barrier = self.parts.view.barrier();
@@ -273,6 +295,24 @@ impl Engine {
         }
         while let Some(effect) = self.outbox.next_ready() {
             out.push(effect);
+        }
+    }
+
+    /// What comes of a step's outcome. If what a peer sent could not be dealt with, and our store is not the reason, nothing
+    /// of it is kept.
+    fn settle(
+        &mut self,
+        start: Mark,
+        outcome: Result<(), EngineError>,
+        sender: Option<PeerId>,
+    ) -> Result<(), EngineError> {
+        match (outcome, sender) {
+            (Err(error), Some(peer)) if !error.is_fatal() => {
+                self.take_back(start);
+                self.misbehaved(peer);
+                Ok(())
+            }
+            (outcome, _) => outcome,
         }
     }
 
@@ -359,3 +399,6 @@ impl Engine {
         self.names.iter().find(|(chain, _)| *chain == group).map(|(_, name)| name.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,9 @@ use walytis_identities::session::{Initiator, Responder, Session};
 
 use super::handshake::Reader;
 
-/// How many handshakes a peer may begin on one connection before it proves that it is a member. Each costs us
-/// signatures.
+/// How many first flights a peer may send on one connection before it proves that it is a member. To look at one costs
+/// little; how many are answered is limited for each peer, over all its connections: see
+/// [`Attempts`](super::attempts::Attempts).
 pub(super) const HANDSHAKES_MAX: u32 = 16;
 
 /// How many frames that belong to no session a peer may send on one connection. A few are honest: what was under way on

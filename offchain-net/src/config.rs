@@ -27,6 +27,9 @@ pub struct NetConfig {
     pub stall_timeout_ms: u64,
     /// How peers are found, and how they find us.
     pub reach: Reach,
+    /// The number of the protocol that is spoken, which is [`PROTOCOL_NUMBER`](crate::PROTOCOL_NUMBER). Another one is for
+    /// tests: such a network and one of this build tell each other both numbers, and part.
+    pub protocol: u32,
 }
 
 impl Default for NetConfig {
@@ -37,6 +40,7 @@ impl Default for NetConfig {
             open_timeout_ms: 20_000,
             stall_timeout_ms: 60_000,
             reach: Reach::default(),
+            protocol: crate::PROTOCOL_NUMBER,
         }
     }
 }

@@ -10,16 +10,17 @@ use libp2p::futures::StreamExt;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
-use libp2p::{PeerId as LibPeer, Swarm, ping};
+use libp2p::{PeerId as LibPeer, Swarm, identify, ping};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use walytis_core::{Address, Dialer, Found, NetworkError, NetworkEvent, PeerId, Route, Way};
+use walytis_core::{Address, Dialer, Found, NetworkError, NetworkEvent, OtherProtocol, PeerId, Route, Way};
 
 use crate::address::{self, Target, Transport, core_peer, libp2p_peer, unusable};
 use crate::config::{NetConfig, OPEN_TURN};
 use crate::discovery::{self, Discovery};
 use crate::links::{Action, Ended, Link, Opener};
+use crate::protocol::{self, PARTING};
 use crate::queues::{Events, Registry};
 use crate::session::Session;
 use crate::streams::{Negotiated, StreamEvent};
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     Close(Answer<()>),
 }
 
+/// Why a dial came to nothing, if nothing else is known.
+const ENDED: &str = "the connection ended before frames could be sent";
+
 /// A connection.
 struct Connection {
     peer: PeerId,
@@ -46,6 +50,11 @@ struct Connection {
     way: Way,
     found: Found,
     address: Option<Address>,
+    /// What it speaks, if that is another protocol than ours.
+    theirs: Option<u32>,
+    identified: bool,
+    /// It takes no frames, as it said before it told what else it has.
+    unsupported: bool,
 }
 
 /// A peer with the session that it has, if any. Dropping `stop` stops it.
@@ -237,6 +246,7 @@ impl Driver {
                     self.swarm.close_connection(connection);
                 }
             }
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.identify_event(event),
             SwarmEvent::Behaviour(event) => {
                 for address in self.discovery.event(&mut self.swarm, event) {
                     self.events.push_now(NetworkEvent::Discovered { address });
@@ -246,9 +256,11 @@ impl Driver {
                 self.established(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
-                if let Some(Connection { peer, deadline, .. }) = self.connections.remove(&connection_id) {
+                if let Some(Connection { peer, deadline, theirs, .. }) = self.connections.remove(&connection_id) {
                     self.deadlines.remove(&(deadline, connection_id));
-                    self.advance(peer, |link| link.closed(connection_id));
+                    let ours = self.config.protocol;
+                    let reason = theirs.map(|theirs| OtherProtocol { peer, theirs, ours }.to_string());
+                    self.advance_saying(peer, reason.as_deref().unwrap_or(ENDED), |link| link.closed(connection_id));
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
@@ -342,17 +354,52 @@ impl Driver {
             (None, None) => Found::CameToUs,
         };
         let address = dialled.or_else(|| address::full(&address::bare(place.clone()), peer));
-        Connection { peer, deadline, dialer, way, found, address }
+        let (theirs, identified, unsupported) = (None, false, false);
+        Connection { peer, deadline, dialer, way, found, address, theirs, identified, unsupported }
     }
 
     fn stream_event(&mut self, StreamEvent { peer, connection, negotiated }: StreamEvent) {
         let Some(peer) = core_peer(peer) else { return };
+        if let (Negotiated::Unsupported, Some(entry)) = (&negotiated, self.connections.get_mut(&connection)) {
+            entry.unsupported = true;
+            // What it speaks instead it tells any moment, or the connection has had its time.
+            if !entry.identified || entry.theirs.is_some() {
+                return;
+            }
+        }
         self.advance(peer, |link| match negotiated {
             Negotiated::Inbound(stream) => link.opened(connection, Opener::Peer, stream),
             Negotiated::Outbound(stream) => link.opened(connection, Opener::Us, stream),
             Negotiated::Failed => link.open_failed(connection),
             Negotiated::Unsupported => link.unsupported(connection),
         });
+    }
+
+    /// Reads off what a peer says of itself which protocol it speaks. From one that speaks another one than ours we part, once
+    /// it has had the time to learn our number; it is no reason to think ill of it.
+    fn identify_event(&mut self, event: identify::Event) {
+        let (connection, protocols) = match event {
+            identify::Event::Received { connection_id, info, .. } => (connection_id, info.protocols),
+            identify::Event::Error { connection_id, .. } => (connection_id, Vec::new()),
+            _ => return,
+        };
+        let ours = self.config.protocol;
+        let theirs = protocol::number(&protocols).filter(|theirs| *theirs != ours);
+        let Some(entry) = self.connections.get_mut(&connection) else { return };
+        let first = !std::mem::replace(&mut entry.identified, true);
+        let (peer, unsupported) = (entry.peer, entry.unsupported);
+        match theirs {
+            Some(theirs) if first => {
+                entry.theirs = Some(theirs);
+                let deadline = Instant::now() + PARTING;
+                let before = std::mem::replace(&mut entry.deadline, deadline);
+                self.deadlines.remove(&(before, connection));
+                self.deadlines.insert((deadline, connection));
+                self.events.push_now(protocol::other(peer, theirs, ours));
+            }
+            None if first && unsupported => self.advance(peer, |link| link.unsupported(connection)),
+            _ => {}
+        }
     }
 
     fn expire(&mut self) {
@@ -381,6 +428,16 @@ impl Driver {
 
     /// Lets a peer's link decide, and does what it asks for.
     fn advance(&mut self, peer: PeerId, decide: impl FnOnce(&mut Link<Stream>) -> Vec<Action<Stream>>) {
+        self.advance_saying(peer, ENDED, decide);
+    }
+
+    /// The same; a dial that has failed by it has failed for this reason.
+    fn advance_saying(
+        &mut self,
+        peer: PeerId,
+        reason: &str,
+        decide: impl FnOnce(&mut Link<Stream>) -> Vec<Action<Stream>>,
+    ) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let actions = decide(&mut entry.link);
         if entry.link.is_empty() {
@@ -402,7 +459,7 @@ impl Driver {
                 }
                 Action::Close(connection) => drop(self.swarm.close_connection(connection)),
                 Action::DialFailed(address) => {
-                    let reason = "the connection ended before frames could be sent".into();
+                    let reason = reason.to_owned();
                     self.events.push_now(NetworkEvent::DialFailed { address, reason });
                 }
             }

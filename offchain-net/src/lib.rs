@@ -7,6 +7,7 @@
 //! - `discovery` looks for peers and lets them find us, as far as `Reach` says.
 //! - `links` decides, per peer, which connection carries the frames. It is a pure state machine.
 //! - `session` moves frames between one stream and our queues; `wire` is the framing; `queues` bounds what waits.
+//! - `protocol` has the number of what is spoken, and reads off a peer which one it speaks.
 //! - `streams` is the libp2p behaviour that opens and accepts frame streams; `transport` puts TCP, QUIC and the
 //!   behaviours together; `guard` keeps a socket from waiting for ever; `address` reads addresses and words failures.
 
@@ -18,6 +19,7 @@ mod guard;
 mod key;
 mod links;
 mod network;
+mod protocol;
 mod queues;
 mod reach;
 mod session;
@@ -28,5 +30,6 @@ mod wire;
 pub use config::NetConfig;
 pub use key::TransportKey;
 pub use network::{Libp2pNetwork, StartError};
+pub use protocol::PROTOCOL_NUMBER;
 pub use reach::{HELPERS_MAX, Reach, RelayLimits};
 pub use wire::PROTOCOL;

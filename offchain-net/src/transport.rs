@@ -16,6 +16,7 @@ use libp2p::{
 use crate::config::{self, NetConfig};
 use crate::guard::Guarded;
 use crate::network::StartError;
+use crate::protocol;
 use crate::reach::{Reach, RelayLimits};
 use crate::streams::Streams;
 
@@ -49,7 +50,7 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
         .with_max_established_per_peer(Some(config::CONNECTIONS_PER_PEER_MAX))
         .with_max_established_incoming(Some(config.incoming_max))
         .with_max_established_outgoing(Some(config.outgoing_max));
-    let identify = identify::Config::new("walytis/1".into(), keypair.public())
+    let identify = identify::Config::new(format!("walytis/{}", config.protocol), keypair.public())
         .with_agent_version("walytis".into())
         .with_interval(config::IDENTIFY_INTERVAL)
         .with_cache_size(0);
@@ -62,7 +63,7 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
     };
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
-        streams: Streams::new(config.open_timeout()),
+        streams: Streams::new(protocol::name(config.protocol), config.open_timeout()),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(config::PING_INTERVAL)),
         local: reach.mdns.then(|| local(peer)).flatten().into(),

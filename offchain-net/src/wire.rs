@@ -3,15 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use libp2p::StreamProtocol;
 use libp2p::futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use walytis_core::FRAME_BYTES_MAX;
 
-/// The name under which the frame stream is negotiated. Another framing gets another name.
-pub const PROTOCOL: &str = "/walytis/frames/1";
-
-pub(crate) const STREAM_PROTOCOL: StreamProtocol = StreamProtocol::new(PROTOCOL);
+/// The name under which the frame stream is negotiated. Another framing, or another meaning of what is in the frames, gets
+/// another name: [`PROTOCOL_NUMBER`](crate::PROTOCOL_NUMBER) is its end.
+pub const PROTOCOL: &str = "/walytis/frames/2";
 
 /// Bytes of the length before each frame.
 pub(crate) const PREFIX_BYTES: usize = 4;

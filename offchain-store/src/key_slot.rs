@@ -12,7 +12,7 @@ use crate::secrets::{RootKey, Unlock, UnlockKind, UnlockSecret};
 pub(crate) const SLOT_BYTES: usize = CHECKED_BYTES + 32;
 
 const MAGIC: [u8; 8] = *b"walykeys";
-const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 1;
 const KIND_PASSPHRASE: u8 = 1;
 const KIND_KEY: u8 = 2;
 const SALT_BYTES: usize = 16;

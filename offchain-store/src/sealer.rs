@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::secrets::RootKey;
 
-/// The format of sealed records and of the root row.
-pub(crate) const FORMAT: u8 = 1;
+/// The format of sealed records, which is no part of the number of a store's format.
+const FORMAT: u8 = 1;
 /// The nonce's length, in bytes.
 pub(crate) const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;

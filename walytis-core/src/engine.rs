@@ -12,8 +12,8 @@ use crate::public::{
     PublicError,
 };
 use crate::{
-    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Outbox, PeerId, Pending, Store, Table, Timestamp,
-    Workers, codec,
+    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Outbox, PeerId, Pending, Store, StoreError,
+    Table, Timestamp, Workers, codec,
 };
 
 /// One row each: the transport key's seed, and the addresses on which the node listened last.
@@ -23,6 +23,8 @@ const LISTENING: &[u8] = &[1];
 
 /// How long a peer may be connected without sharing a chain.
 const STRANGER_MS: u64 = 30_000;
+/// What is said where too much waits in memory for a store without room.
+const HELD: &str = "too much waits for it";
 /// How long a peer that misbehaved is not spoken to.
 const FORGIVE_MS: u64 = 60_000;
 
@@ -254,13 +256,47 @@ impl Engine {
             }
             return;
         }
-        let outcome = self.dispatch(event).and_then(|()| self.with_public(|public, desk| public.finish(desk)));
+        let outcome = self.dispatch(event);
+        self.end_step(outcome, out);
+    }
+
+    /// The engine as it begins on what is durable, with the same source of randomness: for when a commit has failed for lack of
+    /// room, and the store was opened anew.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn begun_anew(self, store: Arc<dyn Store>, now: Timestamp) -> Result<Self, PublicError> {
+        Self::open(store, now, self.rng)
+    }
+
+    /// The store has no room: no block is taken from peers, and nothing leaves for the store until [`Engine::room_again`].
+    /// The caller gives no command that writes meanwhile.
+    pub fn set_full(&mut self) {
+        self.view.set_full();
+    }
+
+    /// The store has room again: what was put off goes on.
+    pub fn room_again(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.now = now;
+        if let Some((number, batch)) = self.view.take_held() {
+            out.push(Effect::Commit { number, batch });
+        }
+        self.public.room_again();
+        self.end_step(Ok(()), out);
+    }
+
+    fn end_step(&mut self, outcome: Result<(), PublicError>, out: &mut Vec<Effect>) {
+        let outcome = outcome.and_then(|()| self.with_public(|public, desk| public.finish(desk)));
         if let Err(error) = outcome {
             self.stop(error, out);
             return;
         }
         if let Some((number, batch)) = self.view.close_step() {
             out.push(Effect::Commit { number, batch });
+        }
+        if self.view.holds_too_much() {
+            self.stop(StoreError::Full { reason: HELD.to_owned() }.into(), out);
+            return;
         }
         // A block leaves before the heads that name it.
         out.append(&mut self.at_once);

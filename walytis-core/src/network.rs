@@ -1,5 +1,7 @@
 //! What a shell needs of a network: peers proven by key, and ordered frames between them.
 
+use std::fmt;
+
 use crate::{Address, PeerId};
 
 /// The most bytes that one frame may have, its own framing aside. It carries a block with 1 MiB of content, its sealed
@@ -52,12 +54,37 @@ pub enum NetworkEvent {
         /// Why.
         reason: String,
     },
+    /// A peer speaks another protocol than this node, so no frames can be exchanged with it; the connection ends. Given once
+    /// for each such connection.
+    OtherProtocol(OtherProtocol),
     /// Somebody says that a peer is at this address, which ends in `/p2p/<peer id>`. Nothing is proven by it: whoever
     /// answers there still has to be that peer.
     Discovered {
         /// The full address.
         address: Address,
     },
+}
+
+/// A peer speaks a protocol of another number than this build. Neither side has done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherProtocol {
+    /// The peer.
+    pub peer: PeerId,
+    /// The number that the peer speaks.
+    pub theirs: u32,
+    /// The number that this build speaks.
+    pub ours: u32,
+}
+
+impl fmt::Display for OtherProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, theirs, ours } = self;
+        let older = if theirs < ours { "that peer" } else { "this one" };
+        write!(
+            f,
+            "peer {peer} speaks protocol {theirs}, and this build speaks {ours}: {older} needs a newer build of walytis"
+        )
+    }
 }
 
 /// What carries the frames of a direct connection.

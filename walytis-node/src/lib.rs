@@ -25,6 +25,7 @@ mod committer;
 #[cfg(feature = "offchain")]
 mod delivery;
 mod error;
+mod full;
 #[cfg(feature = "offchain")]
 mod groups;
 pub mod guide;
@@ -36,6 +37,8 @@ pub mod layers;
 mod listening;
 mod listing;
 mod machine;
+#[cfg(feature = "redb")]
+mod migration;
 mod node;
 mod options;
 mod outbox;
@@ -71,11 +74,13 @@ pub use error::NodeError;
 pub use home::Home;
 #[cfg(feature = "offchain")]
 pub use join::Join;
-pub use listening::{Listening, Unreached};
+pub use listening::{Fullness, Listening, OtherProtocols, Unreached};
 pub use listing::Listing;
 pub use machine::{Engine, EngineError, Status};
+#[cfg(feature = "redb")]
+pub use migration::Migration;
 pub use node::Node;
-pub use options::{Clock, Committer, NodeOptions};
+pub use options::{Clock, Committer, NodeOptions, Room};
 #[cfg(feature = "offchain")]
 pub use pager::Pager;
 pub use peers::PeerDetails;
@@ -98,7 +103,7 @@ pub use walytis_core::public::{
 pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{
     Address, AuthorKey, BlockId, Carrier, ChainId, Direction, FormatVersion, Found, KnownPeer, Network, NetworkError,
-    PeerId, Progress, Route, Store, StoreError, Timestamp, Way,
+    OtherProtocol, PeerId, Progress, Route, Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use walytis_core::{Address, Network, PeerId, Store};
+use walytis_core::{Address, Network, OtherProtocol, PeerId, Store};
 
 use crate::error::NodeError;
-use crate::listening::{Listening, Unreached};
+use crate::listening::{Fullness, Listening, OtherProtocols, Unreached};
 use crate::machine::{Answer, Command, Engine, Status};
 use crate::options::NodeOptions;
 use crate::peers::{self, PeerDetails};
@@ -52,6 +52,8 @@ pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     listening: watch::Receiver<Vec<Address>>,
     unreached: watch::Receiver<Vec<(Address, String)>>,
+    others: watch::Receiver<Vec<OtherProtocol>>,
+    full: watch::Receiver<Option<String>>,
     ended: watch::Receiver<Option<End>>,
 }
 
@@ -83,6 +85,8 @@ impl Node {
         let (notify, noticed) = mpsc::unbounded_channel();
         let (tell_listening, listening) = watch::channel(Vec::new());
         let (tell_unreached, unreached) = watch::channel(Vec::new());
+        let (tell_others, others) = watch::channel(Vec::new());
+        let (tell_full, full) = watch::channel(None);
         let (tell_end, ended) = watch::channel(None);
         let handle = Handle {
             peer: engine.peer(),
@@ -96,6 +100,8 @@ impl Node {
             requests,
             listening,
             unreached,
+            others,
+            full,
             ended,
         };
         let channels = Channels {
@@ -104,6 +110,8 @@ impl Node {
             notify,
             listening: tell_listening,
             unreached: tell_unreached,
+            others: tell_others,
+            full: tell_full,
         };
         let shell = Shell::new(engine, store, network.clone(), options, channels);
         tokio::spawn(async move {
@@ -132,6 +140,19 @@ impl Node {
     #[must_use]
     pub fn unreached(&self) -> Unreached {
         Unreached::new(self.0.unreached.clone())
+    }
+
+    /// Peers that speak a protocol of another number than this build, each once, up to 64 of them. Nothing can be exchanged
+    /// with them until one side has a newer build.
+    #[must_use]
+    pub fn other_protocols(&self) -> OtherProtocols {
+        OtherProtocols::new(self.0.others.clone())
+    }
+
+    /// Whether the store has room, and each change of that.
+    #[must_use]
+    pub fn fullness(&self) -> Fullness {
+        Fullness::new(self.0.full.clone())
     }
 
     /// How the node is.

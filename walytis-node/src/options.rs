@@ -9,6 +9,9 @@ use walytis_core::Timestamp;
 /// A wall clock. What it says is shown to people and never decides anything.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Whether a store's disk has room for so many bytes.
+pub type Room = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// Where batches are made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Committer {
@@ -34,11 +37,14 @@ pub struct NodeOptions {
     pub committer: Committer,
     /// The wall clock.
     pub now: Clock,
+    /// Says whether the store's disk has room for so many bytes more, once a commit has failed for lack of it. It may take its
+    /// time: the node waits. Without it the node tries to write again after a while, which ends its connections if that fails.
+    pub room: Option<Room>,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { committer: Committer::Thread, now: Arc::new(system_time) }
+        Self { committer: Committer::Thread, now: Arc::new(system_time), room: None }
     }
 }
 

@@ -7,6 +7,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::options::NodeOptions;
 
 /// The file's name in the store's folder.
 const NAME: &str = "reserve";
@@ -28,6 +31,12 @@ impl Room {
         Self { folder: folder.to_path_buf() }
     }
 
+    /// Options of a node whose store is here.
+    pub(crate) fn options(&self) -> NodeOptions {
+        let room = self.clone();
+        NodeOptions { room: Some(Arc::new(move |bytes| room.has(bytes))), ..NodeOptions::default() }
+    }
+
     /// Keeps the file, if there is room for it and as much again.
     pub(crate) fn keep(&self) {
         let wanted = u64::try_from(BYTES).ok();
@@ -45,6 +54,15 @@ impl Room {
             tracing::debug!(%error, "no room is kept for deleting");
             let _ = fs::remove_file(self.folder.join(UNFINISHED));
         }
+    }
+
+    /// Whether there is room for so many bytes beside what is kept.
+    pub(crate) fn has(&self, bytes: u64) -> bool {
+        self.keep();
+        let kept = fs::metadata(self.folder.join(NAME)).is_ok();
+        let there_is = kept && usize::try_from(bytes).is_ok_and(|bytes| self.fill(bytes).is_ok());
+        let _ = fs::remove_file(self.folder.join(UNFINISHED));
+        there_is
     }
 
     /// Whether there is room to begin a deletion. If need be, the file is given up for it.

@@ -82,6 +82,8 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
     context.output.remark("The node runs. Ctrl-C stops it.");
     let mut listening = node.listening();
     let mut unreached = node.unreached();
+    let mut others = node.other_protocols();
+    let (mut fullness, mut was_full) = (node.fullness(), false);
     let mut full = FullChains::default();
     let mut looks = tokio::time::interval(LOOK);
     loop {
@@ -95,6 +97,20 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
                     let reason = printable(&reason);
                     context.output.remark(format_args!("Cannot reach {address} yet ({reason}); trying on."));
                 }
+            }
+            Some(full) = fullness.next() => {
+                match full {
+                    Some(reason) => context.output.remark(format_args!(
+                        "Nothing is written for now: {reason}. Reading and passing on go on; free some on the disk of {}.",
+                        context.home.path().display()
+                    )),
+                    None if was_full => context.output.remark("There is room again: writing goes on."),
+                    None => {}
+                }
+                was_full = node.fullness().now().is_some();
+            }
+            Some(other) = others.next() => {
+                context.output.remark(format_args!("Nothing is exchanged with one peer: {other}."));
             }
             Some(address) = listening.next() => {
                 let listening = address.to_string();

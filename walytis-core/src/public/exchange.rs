@@ -130,7 +130,7 @@ impl PublicChains {
 
     /// As [`PublicChains::pull_if_behind`], even while some author is made to wait.
     pub(super) fn pull_from_who_is_ahead(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
-        if self.pulls.contains_key(&chain) || self.full.contains(&chain) {
+        if self.pulls.contains_key(&chain) || self.full.contains(&chain) || desk.view.is_full() {
             return Ok(());
         }
         // What is asked for now may be here already.
@@ -324,9 +324,11 @@ impl PublicChains {
         chain: ChainId,
         blocks: Vec<WireBlock>,
     ) -> Result<(), PublicError> {
-        if !self.may_send(desk, peer, chain) {
+        if desk.view.is_full() || !self.may_send(desk, peer, chain) {
             // They are asked for later, at our pace.
-            self.reached(ChainLimit::PeerBytes);
+            if !desk.view.is_full() {
+                self.reached(ChainLimit::PeerBytes);
+            }
             for block in blocks {
                 self.owes(peer, chain, crate::Header::id_of(&block.block.header));
             }

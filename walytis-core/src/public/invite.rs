@@ -70,7 +70,8 @@ impl PublicChains {
         chain: ChainId,
         shown: Hash,
     ) -> Result<(), PublicError> {
-        if !self.may_ask(desk, peer, LISTED_MAX) {
+        // That an invitation was used has to be durable before it is answered.
+        if desk.view.is_full() || !self.may_ask(desk, peer, LISTED_MAX) {
             return Ok(());
         }
         let me = self.me;

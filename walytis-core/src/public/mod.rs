@@ -377,6 +377,11 @@ impl PublicChains {
         }
     }
 
+    /// The store has room again: everybody is asked for what was not taken.
+    pub fn room_again(&mut self) {
+        self.stalled.extend(self.chains.keys().copied());
+    }
+
     /// The end of each step: tells of what has just entered the set, and writes what has changed.
     ///
     /// # Errors

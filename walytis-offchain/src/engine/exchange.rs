@@ -112,7 +112,7 @@ impl Engine {
 
     /// Starts an exchange with a peer that told of heads that are not here, unless one is under way.
     pub(super) fn pull_if_behind(&mut self, chain: ChainId) -> Result<(), EngineError> {
-        if self.pulls.contains_key(&chain) {
+        if self.pulls.contains_key(&chain) || self.parts.view.is_full() {
             return Ok(());
         }
         match self.ahead(chain, None)? {
@@ -244,7 +244,28 @@ impl Engine {
     }
 
     fn pushed(&mut self, peer: PeerId, chain: ChainId, block: WireBlock) -> Result<(), EngineError> {
+        if self.parts.view.is_full() {
+            // It is asked for once there is room.
+            let id = walytis_core::Header::id_of(&block.block.header);
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.announced.insert(chain, vec![id]);
+            }
+            return Ok(());
+        }
         self.take_in(Some(peer), chain, block).map(|_| ())
+    }
+
+    /// There is room again: everybody is asked for what was not taken.
+    pub(super) fn ask_everybody(&mut self) -> Result<(), EngineError> {
+        for (group, _) in self.names.clone() {
+            self.stalled.insert(group);
+            for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                if self.device_of(peer, group)?.is_some() {
+                    self.ask_missing(peer, group);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn serve(
@@ -382,6 +403,9 @@ impl Engine {
     /// Asks a member for the attachments that are missing here, or once more if it is being asked already. For what it had
     /// not to give before it is asked less and less often.
     pub(super) fn ask_missing(&mut self, peer: PeerId, chain: ChainId) {
+        if self.parts.view.is_full() {
+            return;
+        }
         let Some(known) = self.peers.get_mut(&peer) else { return };
         match known.asked.get_mut(&chain) {
             Some(asked) => asked.again = true,
@@ -422,6 +446,9 @@ impl Engine {
         id: BlockId,
         attachment: &[u8],
     ) -> Result<(), EngineError> {
+        if self.parts.view.is_full() {
+            return Ok(());
+        }
         // What is not missing is not looked at. What is may come unasked: the peer did not have it when it was asked.
         let missing = self.missing.contains(chain, id);
         if missing && !attachment.is_empty() && !self.complete_later(chain, id, attachment)? {

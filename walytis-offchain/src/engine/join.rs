@@ -310,7 +310,7 @@ impl Engine {
         session: Hash,
         request: &JoinRequest,
     ) -> Result<Result<(), JoinRefusal>, EngineError> {
-        if self.name_of(group).is_none() {
+        if self.name_of(group).is_none() || self.parts.view.is_full() {
             return Ok(Err(JoinRefusal::Unable));
         }
         let membership = self.parts.membership(group)?;

@@ -23,7 +23,9 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use walytis_core::public::PublicChains;
 use walytis_core::sync::WireBlock;
-use walytis_core::{Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, Timestamp, planted};
+use walytis_core::{
+    Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, StoreError, Timestamp, planted,
+};
 use walytis_identities::{Desk, Fold, LocalDevice, Membership, keyring};
 use zeroize::Zeroizing;
 
@@ -38,6 +40,9 @@ use crate::records::{self, AddressBook, Missing};
 use connect::Redial;
 use join::Joining;
 use peer::Peer;
+
+/// What is said where too much waits in memory for a store without room.
+const HELD: &str = "too much waits for it";
 
 /// Who this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +254,36 @@ impl Engine {
             }
             (outcome, _) => outcome,
         };
+        self.end_step(outcome, out);
+    }
+
+    /// The engine as it begins on what is durable, with the same source of randomness: for when a commit has failed for lack of
+    /// room, and the store was opened anew.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn begun_anew(self, store: Arc<dyn Store>, now: Timestamp) -> Result<Self, EngineError> {
+        Self::open(store, now, self.parts.rng)
+    }
+
+    /// The store has no room: nobody is admitted, no block and no content is taken from peers, and nothing leaves for the store
+    /// until [`Engine::room_again`]. The caller gives no command that writes meanwhile.
+    pub fn set_full(&mut self) {
+        self.parts.view.set_full();
+    }
+
+    /// The store has room again: what was put off goes on.
+    pub fn room_again(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.parts.now = now;
+        if let Some((number, batch)) = self.parts.view.take_held() {
+            out.push(Effect::Commit { number, batch });
+        }
+        self.public.room_again();
+        let outcome = self.ask_everybody();
+        self.end_step(outcome, out);
+    }
+
+    fn end_step(&mut self, outcome: Result<(), EngineError>, out: &mut Vec<Effect>) {
         if let Err(error) = outcome.and_then(|()| self.publish()).and_then(|()| self.finish_public()) {
             self.stop(error, out);
             return;
@@ -260,6 +295,10 @@ impl Engine {
                 out.push(Effect::Commit { number, batch: half });
             }
             out.push(Effect::Commit { number, batch });
+        }
+        if self.parts.view.holds_too_much() {
+            self.stop(StoreError::Full { reason: HELD.to_owned() }.into(), out);
+            return;
         }
         // A block leaves before the heads that name it.
         out.append(&mut self.at_once);

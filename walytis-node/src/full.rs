@@ -164,7 +164,12 @@ impl Shell {
         self.timers = Timers::new();
         let needed = self.commits.waiting_bytes().saturating_mul(2).clamp(ROOM_MIN, ROOM_MAX);
         self.commits = self.new_commits();
-        let anew = self.store.reopen().map_err(EngineError::from).and_then(|()| match self.engine.take() {
+        // Of a store that cannot be opened anew in place, the reason is what it said first.
+        let reopened = self.store.reopen().map_err(|error| match error {
+            StoreError::Poisoned => EngineError::from(reason.clone()),
+            other => other.into(),
+        });
+        let anew = reopened.and_then(|()| match self.engine.take() {
             Some(engine) => engine.begun_anew(std::sync::Arc::clone(&self.store), (self.now)()),
             None => Err(EngineError::Stopped(reason.to_string())),
         });

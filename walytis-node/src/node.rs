@@ -11,7 +11,7 @@ use walytis_core::{Address, Network, OtherProtocol, PeerId, Store};
 
 use crate::error::NodeError;
 use crate::listening::{Fullness, Listening, OtherProtocols, Unreached};
-use crate::machine::{Answer, Command, Engine, Status};
+use crate::machine::{Answer, Command, Engine, EngineError, Status};
 use crate::options::NodeOptions;
 use crate::peers::{self, PeerDetails};
 use crate::request::{Request, Waiter};
@@ -261,6 +261,13 @@ impl Node {
     pub(crate) async fn request(&self, request: Request) -> Result<(), NodeError> {
         self.place().await?.send(request);
         Ok(())
+    }
+
+    /// Why a join failed, in better words where one of those who were asked speaks another protocol.
+    pub(crate) fn why_not_joined(&self, inviters: &[PeerId], error: EngineError) -> NodeError {
+        let others = self.0.others.borrow();
+        let other = others.iter().find(|other| inviters.contains(&other.peer)).copied();
+        other.map_or_else(|| error.into(), NodeError::OtherProtocol)
     }
 
     async fn why_stopped(&self) -> NodeError {

@@ -137,7 +137,7 @@ impl<S> Link<S> {
         if opener == Opener::Us {
             self.opening.take_if(|opening| *opening == connection);
         }
-        if opener != self.opener || !self.is_open(connection) {
+        if (opener != self.opener && !walytis_core::mutant!(AnyoneOpens)) || !self.is_open(connection) {
             return Vec::new(); // Dropping the stream resets it.
         }
         if self.session.is_none() {

@@ -102,7 +102,7 @@ impl Slot {
             return Err(SlotFault::UnknownFormat(format));
         }
         let (checked, sum) = bytes.split_at(CHECKED_BYTES);
-        if blake3::hash(checked).as_bytes().as_slice() != sum {
+        if blake3::hash(checked).as_bytes().as_slice() != sum && !walytis_core::mutant!(SkipSlotSum) {
             return Err(SlotFault::Damaged);
         }
         let [kind, zero] = take(&mut rest)?;

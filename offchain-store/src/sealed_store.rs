@@ -104,7 +104,7 @@ impl<S: Store> SealedStore<S> {
 
     fn check_changing_tables(&self) -> Result<(), StoreError> {
         for (&name, &expected) in &self.guard().root.digests {
-            if self.table_digest(name)? != expected {
+            if self.table_digest(name)? != expected && !walytis_core::mutant!(SkipRootRow) {
                 let reason = "its rows are not those that were left: one is old, missing or was put back".to_owned();
                 return Err(StoreError::Damaged { table: name.to_owned(), reason });
             }
@@ -198,6 +198,9 @@ impl<S: Store> SealedStore<S> {
     fn nonces(&self, count: usize) -> Vec<[u8; NONCE_BYTES]> {
         let mut nonces = vec![[0; NONCE_BYTES]; count];
         self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(nonces.as_flattened_mut());
+        if walytis_core::mutant!(RepeatNonce) {
+            return vec![[0; NONCE_BYTES]; count];
+        }
         nonces
     }
 }
@@ -252,7 +255,7 @@ impl<S: Store> Store for SealedStore<S> {
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut guard = self.guard();
-        if guard.poisoned {
+        if guard.poisoned && !walytis_core::mutant!(CommitAfterFailure) {
             return Err(StoreError::Poisoned);
         }
         if batch.is_empty() {

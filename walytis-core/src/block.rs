@@ -249,7 +249,7 @@ impl Header {
             return Err(rule("ancestry", "in a block of version 2 or later that is no genesis"));
         }
         let operation = self.kind == BlockKind::Operation;
-        if self.suite != self.kind.suite() {
+        if self.suite != self.kind.suite() && !crate::mutant!(AcceptAnySuite) {
             return Err(rule("suite", "operations and checkpoints are signed in hybrid, other blocks with Ed25519"));
         }
         if self.genesis.is_some() {
@@ -261,13 +261,15 @@ impl Header {
         } else if self.chain == ChainId::ZERO || (self.parents.is_empty() && self.previous.is_none()) {
             return Err(rule("genesis", "only a genesis has no chain or no parents"));
         }
-        if self.parents.len() > PARENTS_MAX {
+        if self.parents.len() > PARENTS_MAX && !crate::mutant!(AcceptManyParents) {
             return Err(rule("parents", "at most 32"));
         }
         if !self.parents.is_sorted_by(|a, b| a < b) || self.previous.is_some_and(|own| self.parents.contains(&own)) {
             return Err(rule("parents", "sorted, unique, and without the previous block"));
         }
-        if self.foreign.len() > FOREIGN_MAX || !self.foreign.is_sorted_by(|a, b| a < b) {
+        if (self.foreign.len() > FOREIGN_MAX || !self.foreign.is_sorted_by(|a, b| a < b))
+            && !crate::mutant!(AcceptAnyForeign)
+        {
             return Err(rule("foreign heads", "at most 64, sorted and unique"));
         }
         if !operation && !self.foreign.is_empty() {
@@ -276,13 +278,13 @@ impl Header {
         if self.foreign.iter().any(|head| head.chain == self.chain) {
             return Err(rule("foreign heads", "of other chains"));
         }
-        if self.previous.is_none() != (self.sequence == 0) {
+        if self.previous.is_none() != (self.sequence == 0) && !crate::mutant!(AcceptAnyFirstNumber) {
             return Err(rule("sequence", "zero in an author's first block, and in no other"));
         }
         if self.topics.len() > TOPICS_MAX || self.topics.iter().any(|topic| topic.len() > TOPIC_BYTES_MAX) {
             return Err(rule("topics", "at most 32 of at most 256 bytes"));
         }
-        if self.kind != BlockKind::Content && !self.topics.is_empty() {
+        if self.kind != BlockKind::Content && !self.topics.is_empty() && !crate::mutant!(ShowPrivateTopics) {
             return Err(rule("topics", "only blocks of content show topics"));
         }
         if usize::try_from(self.content_bytes).map_or(true, |bytes| bytes > CONTENT_BYTES_MAX) {

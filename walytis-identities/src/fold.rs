@@ -195,7 +195,11 @@ impl Fold {
                 let standing = admissions.entry(admit.invitation.id()).or_default();
                 standing.insert((rank_of(membership, &step.author), step.generation, step.id));
                 let uses = usize::try_from(invitation.uses).unwrap_or(usize::MAX);
-                match standing.last().map(|(_, _, last)| *last).filter(|_| standing.len() > uses) {
+                match standing
+                    .last()
+                    .map(|(_, _, last)| *last)
+                    .filter(|_| standing.len() > uses && !walytis_core::mutant!(AdmitSurplus))
+                {
                     Some(last) if last == step.id => {
                         standing.pop_last();
                         continue;
@@ -296,7 +300,7 @@ impl Fold {
             membership.epochs.insert(step.id, Arc::new(epoch));
         }
         // What else rests on an admission that does not stand falls with it: its author is nobody.
-        if !membership.devices.contains_key(&step.author) {
+        if !membership.devices.contains_key(&step.author) && !walytis_core::mutant!(KeepFallen) {
             return Ok(());
         }
         name(&mut membership.named, &step.foreign);

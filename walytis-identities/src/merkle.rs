@@ -36,7 +36,11 @@ impl WrapProof {
             position /= 2;
             width = width.div_ceil(2);
         }
-        if !fits || siblings.next().is_some() { Hash([0; 32]) } else { root_hash(self.leaves, &node) }
+        if (!fits || siblings.next().is_some()) && !walytis_core::mutant!(AcceptAnyProofShape) {
+            Hash([0; 32])
+        } else {
+            root_hash(self.leaves, &node)
+        }
     }
 }
 
@@ -101,7 +105,9 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
 
 fn root_hash(leaves: u32, top: &Hash) -> Hash {
     let mut hasher = blake3::Hasher::new_derive_key("walytis v1 wrap tree root");
-    hasher.update(&leaves.to_le_bytes()).update(top.as_bytes());
+    hasher
+        .update(&(if walytis_core::mutant!(RootWithoutSize) { 0 } else { leaves }).to_le_bytes())
+        .update(top.as_bytes());
     Hash(*hasher.finalize().as_bytes())
 }
 

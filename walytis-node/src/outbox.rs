@@ -78,7 +78,7 @@ impl Outbox {
         let Some(lane) = self.lanes.get(&peer) else { return };
         let bytes = frame.len().saturating_add(FRAME_BYTES);
         let waiting = lane.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting.saturating_add(bytes) > LANE_BYTES_MAX {
+        if waiting.saturating_add(bytes) > LANE_BYTES_MAX && !walytis_core::mutant!(WaitForSlow) {
             tracing::info!(%peer, "disconnecting a peer that is too slow; it can catch up later");
             self.disconnect(peer);
         } else {

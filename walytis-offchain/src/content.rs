@@ -136,7 +136,7 @@ impl OpenContent {
         codec::expect_version(bytes, CONTENT_VERSION)?;
         let content = codec::decode::<Self>(bytes)?.bounded()?;
         let commits = content.commitment() == body.commitment || planted!(SkipCommitment);
-        if !commits || size_class(content.padded_from()).0 != body.size_class {
+        if !commits || (size_class(content.padded_from()).0 != body.size_class && !walytis_core::mutant!(ShowAnySize)) {
             return Err(ContentError::Commitment);
         }
         Ok(content)
@@ -215,7 +215,7 @@ impl OpenContent {
         let (length, rest) = plaintext.split_first_chunk::<4>().ok_or(ContentError::Sealed)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| ContentError::Sealed)?;
         let (encoded, padding) = rest.split_at_checked(length).ok_or(ContentError::Sealed)?;
-        if padding.iter().any(|byte| *byte != 0) {
+        if padding.iter().any(|byte| *byte != 0) && !walytis_core::mutant!(PadWithAnything) {
             return Err(ContentError::Sealed);
         }
         Self::decode(encoded, body)
@@ -236,8 +236,8 @@ pub struct SealedPlace {
 impl SealedPlace {
     fn bytes(&self) -> Vec<u8> {
         let block = if planted!(SealWithoutBlock) { [0; 32] } else { self.block.0 };
-        [&b"walytis/sealed-content\0"[..], &[CONTENT_VERSION, SEALING_SUITE], &self.chain.0, &block, &self.epoch.0]
-            .concat()
+        let chain = if walytis_core::mutant!(SealWithoutChain) { [0; 32] } else { self.chain.0 };
+        [&b"walytis/sealed-content\0"[..], &[CONTENT_VERSION, SEALING_SUITE], &chain, &block, &self.epoch.0].concat()
     }
 }
 

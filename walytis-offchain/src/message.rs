@@ -111,7 +111,7 @@ impl Message {
         let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
         let bounded = match &message {
             Self::Hello { addresses } => {
-                addresses.len() <= ADDRESSES_MAX
+                (addresses.len() <= ADDRESSES_MAX || walytis_core::mutant!(HearManyAddresses))
                     && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
             }
             Self::Sync(sync) => sync.is_bounded(),

@@ -6,6 +6,7 @@ mod ci;
 mod cpu_time;
 mod deny;
 mod hosts;
+mod mutants;
 mod process;
 mod sim;
 mod tidy;
@@ -29,6 +30,7 @@ enum Command {
     Tidy(tidy::Arguments),
     Bench(bench::Arguments),
     Sim(sim::Arguments),
+    Mutants(mutants::Arguments),
     Hosts(hosts::Arguments),
 }
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Hosts(arguments) => hosts::run(&arguments),
     };
     match outcome {

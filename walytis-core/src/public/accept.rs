@@ -110,7 +110,7 @@ impl PublicChains {
                 }
                 continue;
             }
-            let fits = block.chain() == chain
+            let fits = (block.chain() == chain || crate::mutant!(TakeOtherChains))
                 && block.header().kind == BlockKind::Content
                 && block.header().foreign.is_empty()
                 && (block.header().genesis.is_none() || super::is_public_genesis(&block));
@@ -262,12 +262,14 @@ impl PublicChains {
         }
         let joining = followed.standing == Standing::Joining;
         let bytes = bytes_of(block);
-        if followed.bytes.saturating_add(bytes) > followed.rules.limits.chain_bytes_max {
+        if followed.bytes.saturating_add(bytes) > followed.rules.limits.chain_bytes_max
+            && !crate::mutant!(ForgetChainSize)
+        {
             self.reached(ChainLimit::ChainBytes);
             return Ok(Taken::Full);
         }
         let pause = pause_ms(followed.rules.limits.author_blocks_per_second);
-        if !joining && !self.author_may(desk, chain, block) {
+        if !joining && !self.author_may(desk, chain, block) && !crate::mutant!(ForgetAuthorPace) {
             self.reached(ChainLimit::AuthorBlocks);
             return Ok(Taken::Later(pause));
         }

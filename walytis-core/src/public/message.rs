@@ -160,7 +160,9 @@ impl PublicMessage {
             }
         };
         let bounded = match &message {
-            Self::Greeting { marks } => marks.len() <= CHAINS_MAX && marks.is_sorted_by(|a, b| a < b),
+            Self::Greeting { marks } => {
+                (marks.len() <= CHAINS_MAX && marks.is_sorted_by(|a, b| a < b)) || crate::mutant!(HearAnyMarks)
+            }
             Self::Addresses { addresses } => {
                 addresses.len() <= ADDRESSES_MAX
                     && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
@@ -181,7 +183,7 @@ impl PublicMessage {
 #[must_use]
 pub(super) fn mark(from: PeerId, to: PeerId, chain: ChainId) -> Hash {
     let mut hasher = blake3::Hasher::new_derive_key("walytis v1 public chain greeting");
-    hasher.update(&from.0);
+    hasher.update(if crate::mutant!(MarkForAnyone) { &[0; 32] } else { &from.0 });
     hasher.update(&to.0);
     hasher.update(&chain.0);
     Hash(*hasher.finalize().as_bytes())
@@ -198,7 +200,7 @@ pub(super) fn marks(from: PeerId, to: PeerId, chains: impl Iterator<Item = Chain
 pub(super) fn proof(secret: &[u8; 16], joiner: PeerId, inviter: PeerId, chain: ChainId) -> Hash {
     let key = blake3::derive_key("walytis v1 public chain invitation", secret);
     let mut hasher = blake3::Hasher::new_keyed(&key);
-    hasher.update(&joiner.0);
+    hasher.update(if crate::mutant!(ProveForAnyone) { &[0; 32] } else { &joiner.0 });
     hasher.update(&inviter.0);
     hasher.update(&chain.0);
     Hash(*hasher.finalize().as_bytes())
@@ -229,8 +231,13 @@ mod tests {
     #[test]
     fn a_mark_and_a_proof_are_for_two_peers_and_one_chain() {
         let (a, b, chain) = (PeerId([1; 32]), PeerId([2; 32]), ChainId([3; 32]));
-        assert_ne!(mark(a, b, chain), mark(b, a, chain));
-        assert_ne!(proof(&[0; 16], a, b, chain), proof(&[0; 16], b, a, chain));
+        let (c, other) = (PeerId([4; 32]), ChainId([5; 32]));
+        for told in [mark(b, a, chain), mark(c, b, chain), mark(a, c, chain), mark(a, b, other)] {
+            assert_ne!(mark(a, b, chain), told);
+        }
+        for (joiner, inviter, of) in [(b, a, chain), (c, b, chain), (a, c, chain), (a, b, other)] {
+            assert_ne!(proof(&[0; 16], a, b, chain), proof(&[0; 16], joiner, inviter, of));
+        }
         assert_ne!(proof(&[0; 16], a, b, chain), proof(&[1; 16], a, b, chain));
     }
 }

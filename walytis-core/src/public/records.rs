@@ -108,13 +108,16 @@ pub(super) struct Rules {
 impl Rules {
     /// Whether a peer is served and heard.
     pub(super) fn lets_in(&self, peer: PeerId) -> bool {
-        !self.blocked_peers.contains(&peer)
-            && (!self.only_invited || self.allowed_peers.contains(&peer) || self.admitted.contains(&peer))
+        (!self.blocked_peers.contains(&peer) || crate::mutant!(ServeBlocked))
+            && (!self.only_invited
+                || crate::mutant!(ServeUninvited)
+                || self.allowed_peers.contains(&peer)
+                || self.admitted.contains(&peer))
     }
 
     /// Whether an author's blocks are taken by themselves, and shown.
     pub(super) fn takes(&self, author: &AuthorKey) -> bool {
-        !self.blocked_authors.contains(author)
+        (!self.blocked_authors.contains(author) || crate::mutant!(TakeBlocked))
             && (self.allowed_authors.is_empty() || self.allowed_authors.contains(author))
     }
 }

@@ -82,8 +82,10 @@ impl PublicChains {
     /// Whether a peer has something left of its share of work. What it asks for is passed over if not.
     pub(super) fn may_have_work_done(&mut self, desk: &Desk<'_>, peer: PeerId) -> bool {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
-        known.shares.work.has_some(WORK, desk.now)
-            && (!known.shares.stranger || self.strangers.has_some(STRANGERS_WORK, desk.now))
+        (known.shares.work.has_some(WORK, desk.now) || crate::mutant!(ForgetWorkShare))
+            && (!known.shares.stranger
+                || self.strangers.has_some(STRANGERS_WORK, desk.now)
+                || crate::mutant!(ForgetStrangersShare))
     }
 
     /// As [`PublicChains::may_have_work_done`], for a question of which it is known that it takes so many looks.
@@ -123,7 +125,7 @@ impl PublicChains {
         };
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         let budget = known.shares.bytes.entry(chain).or_insert_with(|| Budget::full(pace, desk.now));
-        budget.has_some(pace, desk.now)
+        budget.has_some(pace, desk.now) || crate::mutant!(ForgetBytesShare)
     }
 
     /// A peer has sent so many bytes of a chain's blocks.

@@ -111,7 +111,7 @@ impl Responder {
     /// # Errors
     /// [`SessionError`] if it is from another peer, or anything about it is wrong. The attempt is over then.
     pub fn receive(self, from: PeerId, third: &[u8]) -> Result<(Session, Vec<u8>), SessionError> {
-        if from != self.peer {
+        if from != self.peer && !walytis_core::mutant!(ThirdFromAnybody) {
             return Err(SessionError::OtherSender { named: self.peer, connected: from });
         }
         flight::check_length(third.len(), FRAME_BYTES_MAX)?;
@@ -124,6 +124,7 @@ impl Responder {
         let (signature, first_data) = split_signature(&plaintext).ok_or(malformed(CodecError::Malformed))?;
         self.remote
             .verify(&flight::initiator_transcript(&self.session, first_data), &signature)
+            .or_else(|bad| if walytis_core::mutant!(SkipInitiatorSignature) { Ok(()) } else { Err(bad) })
             .map_err(|source| SessionError::Signature { flight: 3, source })?;
         let session = Session::new(End::Responder, &self.schedule, self.session, self.purpose, self.peer, self.remote);
         Ok((session, first_data.to_vec()))
@@ -136,10 +137,10 @@ fn check_peers(me: &LocalDevice<'_>, from: &PeerId, first: &First) -> Result<(),
     if *from == me.peer {
         return Err(SessionError::Myself);
     }
-    if initiator != from {
+    if initiator != from && !walytis_core::mutant!(AnswerAnySender) {
         return Err(SessionError::OtherSender { named: *initiator, connected: *from });
     }
-    if *responder != me.peer {
+    if *responder != me.peer && !walytis_core::mutant!(AnswerForOthers) {
         return Err(SessionError::OtherReceiver { named: *responder });
     }
     Ok(())
@@ -165,12 +166,13 @@ fn known(me: &LocalDevice<'_>, first: &MemberFirst, directory: &dyn Directory) -
 fn invited(first: &JoinFirst, directory: &dyn Directory) -> Result<Purpose, SessionError> {
     let JoinFirst { fields, signature } = first;
     let invitation = InvitationId(fields.invitation_key.id());
-    if !directory.invites(&fields.group, &invitation) {
+    if !directory.invites(&fields.group, &invitation) && !walytis_core::mutant!(AnswerUninvited) {
         return Err(SessionError::NotInvited { group: fields.group, invitation });
     }
     fields
         .invitation_key
         .verify(&flight::invitation_transcript(&codec::encode(fields)), signature)
+        .or_else(|bad| if walytis_core::mutant!(SkipInvitationSignature) { Ok(()) } else { Err(bad) })
         .map_err(|source| SessionError::Signature { flight: 1, source })?;
     Ok(Purpose::Join { group: fields.group, invitation })
 }

@@ -141,7 +141,7 @@ impl Engine {
             return Ok(Taken::Newer);
         }
         let id = block.id();
-        if block.chain() != chain {
+        if block.chain() != chain && !walytis_core::mutant!(TakeOtherGroups) {
             return Err(Trouble::Theirs);
         }
         if planted!(ClockDecides) && block.header().created_at_ms > self.parts.now.0.saturating_add(60_000) {
@@ -167,7 +167,7 @@ impl Engine {
         };
         if judged.block.header().kind == BlockKind::Private {
             let body = PrivateBody::decode(judged.block.content()).map_err(|_| Trouble::Theirs)?;
-            if !judged.membership.epochs.contains_key(&body.epoch) {
+            if !judged.membership.epochs.contains_key(&body.epoch) && !walytis_core::mutant!(TakeAnyEpoch) {
                 return Err(Trouble::Theirs);
             }
             records::count_sealed(&mut self.parts.view, body.epoch)?;
@@ -227,6 +227,7 @@ impl Engine {
         };
         match (expects, attachment) {
             (false, None) => Ok(()),
+            (false, Some(_)) if walytis_core::mutant!(TakeNeedless) => Ok(()),
             (false, Some(_)) => Err(Trouble::Theirs),
             (true, None) if !self.may_have(chain, id, block.content())? => Ok(()),
             (true, None) => {

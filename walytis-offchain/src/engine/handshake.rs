@@ -121,7 +121,7 @@ impl Engine {
             return Ok(());
         }
         known.handshakes = known.handshakes.saturating_add(1);
-        if known.handshakes > HANDSHAKES_MAX {
+        if known.handshakes > HANDSHAKES_MAX && !walytis_core::mutant!(ForgetHandshakes) {
             self.reached(Limit::Handshakes);
             self.misbehaved(peer);
             return Ok(());
@@ -209,7 +209,7 @@ impl Engine {
     fn stray(&mut self, peer: PeerId) -> bool {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         known.strays = known.strays.saturating_add(1);
-        if known.strays > STRAYS_MAX {
+        if known.strays > STRAYS_MAX && !walytis_core::mutant!(ForgetStrays) {
             self.reached(Limit::Strays);
             self.misbehaved(peer);
             return false;

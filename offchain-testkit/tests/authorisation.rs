@@ -231,6 +231,8 @@ fn b3_what_does_not_hold_is_refused_with_nothing_beside_it() {
     group_of(&mut world, GROUP, a, &[b, m]);
     post(&mut world, a, GROUP, b"by another");
     converge(&mut world, GROUP, &[a, b, m]);
+    post(&mut world, m, GROUP, b"its author's block before");
+    converge(&mut world, GROUP, &[a, b, m]);
     let group = group_id(&mut world, a, GROUP);
     let of_a = *membership(&world, b, group).device_of_peer(&world.identity(a).peer).expect("a member").0;
     let mut puppet = Puppet::possess(&mut world, m).expect("a store");

@@ -255,7 +255,7 @@ impl<S: Store> Store for SealedStore<S> {
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut guard = self.guard();
-        if guard.poisoned && !walytis_core::mutant!(CommitAfterFailure) {
+        if guard.poisoned {
             return Err(StoreError::Poisoned);
         }
         if batch.is_empty() {

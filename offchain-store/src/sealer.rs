@@ -157,9 +157,9 @@ impl Sealer {
     fn place(&self, table: &str, kept_key: &[u8]) -> Vec<u8> {
         let mut place = Vec::with_capacity(2 + self.store.len() + table.len() + kept_key.len());
         place.push(FORMAT);
-        place.extend_from_slice(if walytis_core::mutant!(SealForAnyStore) { &[] } else { &self.store });
+        place.extend_from_slice(&self.store);
         place.push(name_bytes(table));
-        place.extend_from_slice(if walytis_core::mutant!(SealForAnyTable) { &[] } else { table.as_bytes() });
+        place.extend_from_slice(table.as_bytes());
         place.extend_from_slice(if walytis_core::mutant!(SealForAnyRow) { &[] } else { kept_key });
         place
     }

@@ -245,18 +245,12 @@ mutants! {
 
     // At rest.
 
-    /// A sealed row is bound to its store.
-    SealForAnyStore: offchain_store::sealing::a_record_of_another_store_is_found,
-    /// A sealed row is bound to its table.
-    SealForAnyTable: offchain_store::sealing::a_row_put_in_another_place_is_found,
     /// A sealed row is bound to its key.
     SealForAnyRow: offchain_store::sealing::a_row_put_in_another_place_is_found,
     /// Ids are hidden in the file.
     ShowIds: offchain_store::sealing::no_value_and_no_id_is_seen_below,
     /// The rows of a changing table are those that were left.
     SkipRootRow: offchain_store::sealing::a_changing_table_that_is_not_as_it_was_left_is_found_on_opening,
-    /// After a write has failed nothing more is written.
-    CommitAfterFailure: offchain_store::sealing::a_failed_commit_leaves_the_guard_as_it_was,
     /// Each sealed row has a nonce of its own.
     RepeatNonce: offchain_store::sealing::no_nonce_repeats,
     /// A store of another format is refused by its number.

@@ -291,6 +291,19 @@ impl Engine {
                     Ok(())
                 })
             }
+            AnyEvent::ListenEnded(address) => {
+                self.listening.retain(|known| *known != address);
+                self.view.put(NODE, LISTENING, codec::encode(&self.listening));
+                let addresses = self.listening.clone();
+                self.with_public(|public, desk| {
+                    public.listening(desk, &addresses);
+                    Ok(())
+                })
+            }
+            AnyEvent::AddressesChanged => self.with_public(|public, desk| {
+                public.addresses_changed(desk);
+                Ok(())
+            }),
             AnyEvent::Connected { peer, dialer, address } => {
                 self.connections = self.connections.wrapping_add(1);
                 let connection = self.connections;
@@ -360,7 +373,8 @@ impl Engine {
             }
             Command::Status => self.public.all(&self.view).map(|chains| {
                 let peers = self.peers.keys().copied().filter(|peer| self.public.knows(*peer)).collect();
-                Answer::Status(Status { addresses: self.listening.clone(), peers, chains })
+                let addresses = Address::for_others(&self.listening, usize::MAX);
+                Answer::Status(Status { addresses, peers, chains })
             }),
             Command::Peers => Ok(Answer::Peers(self.public.known_peers())),
             Command::Connect { address } => {

@@ -45,7 +45,8 @@ pub use keys::{
 pub use machine::{Effect, Event, Progress, Protocol, Target, Ticket};
 pub use names::is_unseen;
 pub use network::{
-    Carrier, Dialer, FRAME_BYTES_MAX, Found, KnownPeer, Network, NetworkError, NetworkEvent, Route, Way,
+    CODE_ADDRESSES_MAX, Carrier, Dialer, FRAME_BYTES_MAX, Found, KnownPeer, Network, NetworkError, NetworkEvent, Route,
+    Way,
 };
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;

@@ -32,6 +32,10 @@ pub enum Event<P: Protocol> {
     Online,
     /// The node accepts connections at this address.
     Listening(Address),
+    /// The node no longer accepts connections at this address.
+    ListenEnded(Address),
+    /// This machine has lost an address, or got one: who could not be reached before may be reached now.
+    AddressesChanged,
     /// A peer can be sent frames.
     Connected {
         /// The peer.
@@ -155,6 +159,8 @@ impl<P: Protocol> Clone for Event<P> {
         match self {
             Self::Online => Self::Online,
             Self::Listening(address) => Self::Listening(address.clone()),
+            Self::ListenEnded(address) => Self::ListenEnded(address.clone()),
+            Self::AddressesChanged => Self::AddressesChanged,
             Self::Connected { peer, dialer, address } => {
                 Self::Connected { peer: *peer, dialer: *dialer, address: address.clone() }
             }
@@ -175,6 +181,8 @@ impl<P: Protocol> fmt::Debug for Event<P> {
         match self {
             Self::Online => f.write_str("Online"),
             Self::Listening(address) => f.debug_tuple("Listening").field(address).finish(),
+            Self::ListenEnded(address) => f.debug_tuple("ListenEnded").field(address).finish(),
+            Self::AddressesChanged => f.write_str("AddressesChanged"),
             Self::Connected { peer, dialer, address } => f
                 .debug_struct("Connected")
                 .field("peer", peer)

@@ -6,6 +6,10 @@ use crate::{Address, PeerId};
 /// form padded by an eighth, keys and signatures; and it bounds what one peer can make us hold.
 pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// The most addresses that a code names. A joiner needs one that works, tries all at once, and waits for those that do not;
+/// and people pass codes on by hand: each address adds some 130 characters.
+pub const CODE_ADDRESSES_MAX: usize = 4;
+
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialer {
@@ -24,6 +28,14 @@ pub enum NetworkEvent {
         /// The full address.
         address: Address,
     },
+    /// The node no longer accepts connections at this address: it, or the machine's network interface, has lost it.
+    ListenEnded {
+        /// The full address, as it was given by `Listening`.
+        address: Address,
+    },
+    /// This machine has lost an address, or got one: whom it could not reach before, it may reach now. What was connected
+    /// from an address that is gone is closed. Given at most every few seconds.
+    AddressesChanged,
     /// A peer, whose key the transport has proven, can be sent frames. Given once per peer, until `Disconnected`.
     Connected {
         /// The peer.
@@ -185,7 +197,8 @@ pub trait Network: Send + Sync {
     /// The key by which peers know this node.
     fn local_peer(&self) -> PeerId;
 
-    /// Starts to accept connections at an address; `Listening` follows for each address that results.
+    /// Starts to accept connections at an address; `Listening` follows for each address that results, and `ListenEnded`
+    /// when one is gone.
     async fn listen(&self, address: Address) -> Result<(), NetworkError>;
 
     /// Starts to dial an address; `Connected` or `DialFailed` follows. If it ends in `/p2p/<peer id>`, another peer

@@ -6,22 +6,26 @@ use walytis_core::Address;
 /// The full addresses at which a node accepts connections; see [`Node::listening`](crate::Node::listening).
 #[derive(Clone, Debug)]
 pub struct Listening {
-    known: watch::Receiver<Vec<Address>>,
-    given: usize,
+    /// Those that there are, numbered in the order in which they came.
+    known: watch::Receiver<Vec<(u64, Address)>>,
+    /// The number of the last one given.
+    given: u64,
 }
 
 impl Listening {
-    pub(crate) fn new(known: watch::Receiver<Vec<Address>>) -> Self {
+    pub(crate) fn new(known: watch::Receiver<Vec<(u64, Address)>>) -> Self {
         Self { known, given: 0 }
     }
 
-    /// Waits for the next address, which others can dial as it is; those that are there already come first. `None` once
-    /// the node has stopped. Safe to cancel.
+    /// Waits for the next address, which others can dial as it is; those that are there already come first. One that was
+    /// gone and is back comes again. `None` once the node has stopped. Safe to cancel.
     pub async fn next(&mut self) -> Option<Address> {
         let given = self.given;
-        let address = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
-        self.given = given.saturating_add(1);
-        address
+        let next = |known: &Vec<(u64, Address)>| known.iter().find(|(number, _)| *number > given).cloned();
+        let known = self.known.wait_for(|known| next(known).is_some()).await.ok()?;
+        let (number, address) = next(&known)?;
+        self.given = number;
+        Some(address)
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Handle {
     pub(crate) room: Option<crate::room::Room>,
     online: bool,
     requests: mpsc::Sender<Request>,
-    listening: watch::Receiver<Vec<Address>>,
+    listening: watch::Receiver<Vec<(u64, Address)>>,
     unreached: watch::Receiver<Vec<(Address, String)>>,
     ended: watch::Receiver<Option<End>>,
 }
@@ -125,7 +125,7 @@ impl Node {
     /// Where the node accepts connections, as far as it is known now.
     #[cfg(all(feature = "redb", feature = "libp2p"))]
     pub(crate) fn known_addresses(&self) -> Vec<Address> {
-        self.0.listening.borrow().clone()
+        self.0.listening.borrow().iter().map(|(_, address)| address.clone()).collect()
     }
 
     /// The addresses at which nobody could be reached, each once, up to 256 of them. The node tries them again by itself.

@@ -52,7 +52,7 @@ pub(crate) struct Channels {
     pub(crate) requests: Receiver<Request>,
     pub(crate) notices: UnboundedReceiver<Notice>,
     pub(crate) notify: UnboundedSender<Notice>,
-    pub(crate) listening: watch::Sender<Vec<Address>>,
+    pub(crate) listening: watch::Sender<Vec<(u64, Address)>>,
     pub(crate) unreached: watch::Sender<Vec<(Address, String)>>,
 }
 
@@ -67,6 +67,8 @@ pub(crate) struct Shell {
     channels: Channels,
     ready: VecDeque<Event>,
     effects: Vec<Effect>,
+    /// Numbers the addresses at which connections are accepted, in their order.
+    listened: u64,
     network_first: bool,
     closing: bool,
     failed: Option<EngineError>,
@@ -94,6 +96,7 @@ impl Shell {
             channels,
             ready: VecDeque::new(),
             effects: Vec::new(),
+            listened: 0,
             network_first: false,
             closing: false,
             failed: None,
@@ -221,14 +224,28 @@ impl Shell {
             NetworkEvent::Listening { address } => {
                 tracing::debug!(%address, "listening");
                 self.handle(Event::Listening(address.clone()));
+                self.listened = self.listened.saturating_add(1);
+                let number = self.listened;
                 self.channels.listening.send_if_modified(|known| {
-                    let new = !known.contains(&address);
+                    let new = known.iter().all(|(_, other)| *other != address);
                     if new {
-                        known.push(address);
+                        known.push((number, address));
                     }
                     new
                 });
                 return;
+            }
+            NetworkEvent::ListenEnded { address } => {
+                tracing::debug!(%address, "not listening any more");
+                self.channels.listening.send_if_modified(|known| {
+                    known.retain(|(_, other)| *other != address);
+                    true
+                });
+                Event::ListenEnded(address)
+            }
+            NetworkEvent::AddressesChanged => {
+                tracing::debug!("this machine's addresses have changed");
+                Event::AddressesChanged
             }
             NetworkEvent::Connected { peer, dialer, address } => {
                 tracing::debug!(%peer, ?dialer, "connected");

@@ -109,26 +109,22 @@ impl PublicChains {
         }
     }
 
-    /// The node accepts connections at this address. Who shares a chain is told.
+    /// The node accepts connections at these addresses. Who shares a chain is told, if one of them is new.
     pub fn listening(&mut self, desk: &mut Desk<'_>, addresses: &[Address]) {
-        self.listening = addresses.to_vec();
+        let before = std::mem::replace(&mut self.listening, addresses.to_vec());
+        if addresses.iter().all(|address| before.contains(address)) {
+            return;
+        }
         let sharing = self.peers.iter().filter(|(_, known)| !known.shared.is_empty());
         for peer in sharing.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.tell_addresses(desk, peer);
         }
     }
 
-    /// The addresses that this node tells: those that only this machine can reach come last, where the list is cut.
-    pub(super) fn own_addresses(&self) -> Vec<Address> {
-        let mut addresses = self.listening.clone();
-        Address::most_useful_first(&mut addresses);
-        addresses.truncate(ADDRESSES_MAX);
-        addresses
-    }
-
     fn tell_addresses(&self, desk: &mut Desk<'_>, peer: PeerId) {
         if !self.listening.is_empty() {
-            self.tell(desk, peer, &PublicMessage::Addresses { addresses: self.own_addresses() });
+            let addresses = Address::for_others(&self.listening, ADDRESSES_MAX);
+            self.tell(desk, peer, &PublicMessage::Addresses { addresses });
         }
     }
 
@@ -191,6 +187,27 @@ impl PublicChains {
         }
         desk.out.extend(addresses.into_iter().map(ChainEffect::Dial));
         self.dial_later(desk, target);
+    }
+
+    /// This machine has lost an address, or got one: whoever is to be dialled again is dialled at once, and looked for, as
+    /// he may have moved as well.
+    pub fn addresses_changed(&mut self, desk: &mut Desk<'_>) {
+        let targets: Vec<(Target, u64)> =
+            self.dials.targets.iter().map(|(target, (_, last))| (target.clone(), *last)).collect();
+        for (target, last) in targets {
+            if let Some((tries, _)) = self.dials.targets.get_mut(&target) {
+                *tries = 0;
+            }
+            if let Target::Peer(peer) = &target
+                && !self.peers.contains_key(peer)
+            {
+                desk.out.push(ChainEffect::Find(*peer));
+            }
+            self.redial(desk, target, last);
+        }
+        for chain in self.joins.keys().copied().collect::<Vec<_>>() {
+            self.dial_inviters(desk, chain);
+        }
     }
 
     /// Somebody says that a peer is at an address. It is dialled if it shares a chain or is an inviter, and so are some

@@ -7,7 +7,7 @@ use super::limits::LISTED_MAX;
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow};
 use super::{ChainInvitation, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
-use crate::{ChainId, Hash, PeerId, planted};
+use crate::{Address, CODE_ADDRESSES_MAX, ChainId, Hash, PeerId, planted};
 
 impl PublicChains {
     pub(super) fn invite(
@@ -44,7 +44,8 @@ impl PublicChains {
     }
 
     fn shown(&self, chain: ChainId, row: &InvitationRow) -> ChainInvitation {
-        let inviters = vec![ChainInviter { peer: self.me, addresses: self.own_addresses() }];
+        let inviters =
+            vec![ChainInviter { peer: self.me, addresses: Address::for_others(&self.listening, CODE_ADDRESSES_MAX) }];
         let code =
             ChainCode { chain, secret: Zeroizing::new(row.secret), shareable: row.shareable, inviters }.to_text();
         let code = (!self.listening.is_empty()).then_some(code);

@@ -1,6 +1,6 @@
 //! What applications ask for.
 
-use walytis_core::{Address, BlockId, BlockKind, ChainError, ChainId, chains, planted};
+use walytis_core::{Address, BlockId, BlockKind, CODE_ADDRESSES_MAX, ChainError, ChainId, chains, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
     Role, keyring,
@@ -11,7 +11,7 @@ use super::event::{
 };
 use super::{Engine, Fresh, Parts, Subscription};
 use crate::content::{OpenContent, PrivateBody, SealedPlace};
-use crate::message::{ADDRESSES_MAX, Attachment};
+use crate::message::Attachment;
 use crate::records;
 
 /// How many contents an epoch may seal before a new one is begun.
@@ -100,7 +100,7 @@ impl Engine {
                 Ok(Answer::Done)
             }
             Command::Status => Ok(Answer::Status(Status {
-                addresses: self.listening.clone(),
+                addresses: Address::for_others(&self.listening, usize::MAX),
                 peers: self.peers.iter().filter(|(_, peer)| peer.open.is_some()).map(|(id, _)| *id).collect(),
                 groups: self.summaries()?,
                 chains: self.public.all(&self.parts.view)?,
@@ -201,14 +201,12 @@ impl Engine {
         if uses == 0 {
             return Err(EngineError::NoUses);
         }
-        let mut addresses =
+        let listening =
             if self.listening.is_empty() { records::listening(&self.parts.view)? } else { self.listening.clone() };
-        if addresses.is_empty() {
+        if listening.is_empty() {
             return Err(EngineError::NoAddresses);
         }
-        // Addresses that only this machine can reach come last, where the list is cut.
-        Address::most_useful_first(&mut addresses);
-        addresses.truncate(ADDRESSES_MAX);
+        let addresses = Address::for_others(&listening, CODE_ADDRESSES_MAX);
         let secret = InvitationSecret::generate(&mut *self.parts.rng);
         let open = OpenInvitation { invitation: secret.id().0, role: Role::Write, uses, expires_at_ms: None };
         let entry = Writing::operation(&Operation::OpenInvitation(open));

@@ -186,11 +186,46 @@ impl Engine {
         Ok(())
     }
 
+    pub(super) fn listen_ended(&mut self, address: &Address) {
+        self.listening.retain(|known| known != address);
+        records::put_listening(&mut self.parts.view, &self.listening);
+    }
+
+    /// This machine has lost an address, or got one: who is not connected is dialled at once, with all pauses begun anew,
+    /// and looked for, as he may have moved as well.
+    pub(super) fn addresses_changed(&mut self) -> Result<(), EngineError> {
+        let targets: Vec<Target> = self.dials.keys().cloned().collect();
+        let members = self.members()?.into_iter().map(Target::Peer).filter(|target| !self.dials.contains_key(target));
+        for target in members.collect::<Vec<_>>().into_iter().chain(targets) {
+            let peer = match &target {
+                Target::Peer(peer) => Some(*peer),
+                Target::Address(address) => address.peer(),
+            };
+            if peer.is_some_and(|peer| self.peers.contains_key(&peer)) {
+                continue;
+            }
+            self.dials.remove(&target);
+            match target {
+                Target::Peer(peer) => {
+                    if !self.book.addresses(&peer).is_empty() {
+                        self.outgoing.push(Effect::Find(peer));
+                    }
+                    self.dial_peer(peer);
+                }
+                Target::Address(address) => {
+                    self.outgoing.push(Effect::Dial(address.clone()));
+                    self.dial_later(Target::Address(address));
+                }
+            }
+        }
+        for group in self.joins.keys().copied().collect::<Vec<_>>() {
+            self.dial_inviters(group);
+        }
+        Ok(())
+    }
+
     pub(super) fn hello(&self) -> Message {
-        let mut addresses = self.listening.clone();
-        Address::most_useful_first(&mut addresses);
-        addresses.truncate(ADDRESSES_MAX);
-        Message::Hello { addresses }
+        Message::Hello { addresses: Address::for_others(&self.listening, ADDRESSES_MAX) }
     }
 
     pub(super) fn connected(

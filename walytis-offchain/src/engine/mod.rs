@@ -288,6 +288,14 @@ impl Engine {
                 self.listening_on(address)?;
                 self.public_listening()
             }
+            Event::ListenEnded(address) => {
+                self.listen_ended(&address);
+                self.public_listening()
+            }
+            Event::AddressesChanged => {
+                self.addresses_changed()?;
+                self.public_addresses_changed()
+            }
             Event::Connected { peer, dialer, address } => {
                 self.connected(peer, dialer, address.clone())?;
                 self.public_connected(peer, dialer, address.as_ref())

@@ -117,6 +117,13 @@ impl Engine {
         })
     }
 
+    pub(super) fn public_addresses_changed(&mut self) -> Result<(), EngineError> {
+        self.with_public(|public, desk| {
+            public.addresses_changed(desk);
+            Ok(())
+        })
+    }
+
     pub(super) fn public_connected(
         &mut self,
         peer: PeerId,

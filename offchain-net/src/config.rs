@@ -25,6 +25,17 @@ pub struct NetConfig {
     /// How long a peer may make no progress, in milliseconds, while bytes to it wait or a frame of it is incomplete.
     /// Then it is disconnected, so that sending never hangs for ever.
     pub stall_timeout_ms: u64,
+    /// After how many quiet milliseconds a connection over TCP, or through a relay, is asked for a sign of life. Every 10 s
+    /// cost a quiet pair of nodes two small packets each way, some 50 bytes a second, and a phone's radio its sleep: a host
+    /// that must save power raises this and [`NetConfig::silence_timeout_ms`], and then notices later that a peer is gone.
+    pub ping_interval_ms: u64,
+    /// After how many milliseconds without a byte from a peer its connection is given up. Longer than
+    /// [`NetConfig::ping_interval_ms`] by several round trips on a bad link; what arrives of a long transfer counts as well
+    /// as an answer does. A dead connection is so noticed within 20 s.
+    pub silence_timeout_ms: u64,
+    /// How long the answer to a question may take that is asked because a connection may be dead: an address of this
+    /// machine is gone, or the peer connects anew. In milliseconds; several round trips on a bad link.
+    pub probe_timeout_ms: u64,
     /// How peers are found, and how they find us.
     pub reach: Reach,
 }
@@ -36,6 +47,9 @@ impl Default for NetConfig {
             outgoing_max: 128,
             open_timeout_ms: 20_000,
             stall_timeout_ms: 60_000,
+            ping_interval_ms: 10_000,
+            silence_timeout_ms: 18_000,
+            probe_timeout_ms: 3_000,
             reach: Reach::default(),
         }
     }
@@ -48,6 +62,30 @@ impl NetConfig {
 
     pub(crate) fn stall_timeout(&self) -> Duration {
         Duration::from_millis(self.stall_timeout_ms)
+    }
+
+    pub(crate) fn ping_interval(&self) -> Duration {
+        Duration::from_millis(self.ping_interval_ms)
+    }
+
+    pub(crate) fn silence_timeout(&self) -> Duration {
+        Duration::from_millis(self.silence_timeout_ms)
+    }
+
+    pub(crate) fn probe_timeout(&self) -> Duration {
+        Duration::from_millis(self.probe_timeout_ms)
+    }
+
+    /// How often QUIC proves a quiet connection alive. What it sends then starts its idle time anew, so that a dead
+    /// connection is given up after both, which is the silence that is allowed. Home routers forget a quiet UDP flow after
+    /// 30 s.
+    pub(crate) fn quic_keep_alive(&self) -> Duration {
+        self.silence_timeout() / 3
+    }
+
+    /// After how many milliseconds without a packet QUIC gives a connection up: two keep-alives.
+    pub(crate) fn quic_idle_ms(&self) -> u32 {
+        u32::try_from(self.silence_timeout_ms / 3 * 2).unwrap_or(u32::MAX)
     }
 }
 
@@ -78,15 +116,8 @@ pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Bytes in flight to us on all streams of one QUIC connection: pings pass even while the frames are held up.
 pub(crate) const QUIC_WINDOW_BYTES: u32 = QUIC_STREAM_WINDOW_BYTES + 1024 * 1024;
 
-/// How often QUIC proves a quiet connection alive. Home routers forget a quiet UDP flow after 30 s.
-pub(crate) const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(20);
-
-/// After how long without a packet QUIC gives a connection up, in milliseconds: two lost keep-alives.
-pub(crate) const QUIC_IDLE_MS: u32 = 60_000;
-
-/// How often a quiet connection is pinged, which finds the peers that vanished without closing a TCP connection. Rare,
-/// so that an idle node sleeps.
-pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(150);
+/// How long the answer to a ping may take, where bytes do arrive meanwhile: it may wait behind megabytes of ours.
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often the listening addresses of a connected peer are asked for again. They are told on connecting.
 pub(crate) const IDENTIFY_INTERVAL: Duration = Duration::from_secs(60 * 60);

@@ -1,7 +1,10 @@
 //! The task that owns the swarm. It holds no decision of its own: commands and the swarm's events go to `links`, and
 //! what `links` asks for is done here.
 
+mod moving;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use libp2p::core::transport::ListenerId;
@@ -10,7 +13,7 @@ use libp2p::futures::StreamExt;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
-use libp2p::{PeerId as LibPeer, Swarm, ping};
+use libp2p::{PeerId as LibPeer, Swarm};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -18,10 +21,13 @@ use walytis_core::{Address, Dialer, Found, NetworkError, NetworkEvent, PeerId, R
 
 use crate::address::{self, Target, Transport, core_peer, libp2p_peer, unusable};
 use crate::config::{NetConfig, OPEN_TURN};
-use crate::discovery::{self, Discovery};
+use crate::discovery::Discovery;
+use crate::interfaces::{Interfaces, Settling};
 use crate::links::{Action, Ended, Link, Opener};
+use crate::own_addresses::{OwnAddresses, Source};
 use crate::queues::{Events, Registry};
 use crate::session::Session;
+use crate::sockets::Sockets;
 use crate::streams::{Negotiated, StreamEvent};
 use crate::transport::{Behaviour, BehaviourEvent};
 
@@ -34,6 +40,7 @@ pub(crate) enum Command {
     Disconnect { peer: PeerId, answer: Answer<()> },
     Find { peer: PeerId, answer: Answer<()> },
     Routes(Answer<Vec<Route>>),
+    AddressLost { address: IpAddr, answer: Answer<()> },
     Close(Answer<()>),
 }
 
@@ -69,6 +76,10 @@ pub(crate) struct Driver {
     discovery: Discovery,
     /// Listeners on every interface: what they say of the loopback interface is of no use to others.
     everywhere: HashSet<ListenerId>,
+    own: OwnAddresses,
+    interfaces: Interfaces,
+    settling: Settling,
+    sockets: Sockets,
 }
 
 impl Driver {
@@ -80,6 +91,7 @@ impl Driver {
         events: Events,
         registry: Arc<Registry>,
         discovery: Discovery,
+        sockets: Sockets,
     ) -> Self {
         Self {
             local,
@@ -95,6 +107,10 @@ impl Driver {
             sessions: JoinSet::new(),
             discovery,
             everywhere: HashSet::new(),
+            own: OwnAddresses::new(local),
+            interfaces: Interfaces::watch(),
+            settling: Settling::new(Instant::now()),
+            sockets,
         }
     }
 
@@ -103,6 +119,7 @@ impl Driver {
         let closed = loop {
             let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
             let waking = self.discovery.deadline();
+            let settled = self.settling.due();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close(answer)) => break Some(answer),
@@ -114,6 +131,8 @@ impl Driver {
                     Ok((peer, ended)) => self.advance(peer, |link| link.session_ended(ended)),
                     Err(error) => tracing::error!(%error, "a session broke off, which is a bug"),
                 },
+                change = self.interfaces.next() => self.interface_changed(change),
+                () = sleep_until(settled.unwrap_or_else(Instant::now)), if settled.is_some() => self.settled(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.expire(),
                 () = sleep_until(waking.unwrap_or_else(Instant::now)), if waking.is_some() => {
                     self.discovery.wake(&mut self.swarm);
@@ -140,10 +159,16 @@ impl Driver {
                 let _ = answer.send(());
             }
             Command::Find { peer, answer } => {
-                self.discovery.find(&mut self.swarm, peer);
+                for address in self.discovery.find(&mut self.swarm, peer) {
+                    self.events.push_now(NetworkEvent::Discovered { address });
+                }
                 let _ = answer.send(());
             }
             Command::Routes(answer) => drop(answer.send(self.routes())),
+            Command::AddressLost { address, answer } => {
+                self.address_lost(address);
+                let _ = answer.send(());
+            }
             Command::Close(answer) => {
                 let _ = answer.send(());
             }
@@ -193,8 +218,9 @@ impl Driver {
             self.events.push_now(NetworkEvent::DialFailed { address, reason });
             return Ok(());
         }
-        let known = target.peer.and_then(core_peer).and_then(|peer| self.peers.get(&peer));
-        if known.is_some_and(|peer| peer.link.is_connected()) {
+        // A session that has ended is told of before it is known here, and who hears it may dial again at once.
+        let known = target.peer.and_then(core_peer).filter(|peer| self.registry.contains(*peer));
+        if known.and_then(|peer| self.peers.get(&peer)).is_some_and(|peer| peer.link.is_connected()) {
             return Ok(());
         }
         // Dialling from the listening port would let two TCP nodes that dial each other at the same moment meet halfway
@@ -231,12 +257,7 @@ impl Driver {
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.stream_event(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result: Err(error), .. })) => {
-                tracing::debug!(%connection, %error, "a peer does not answer");
-                if !matches!(error, ping::Failure::Unsupported) {
-                    self.swarm.close_connection(connection);
-                }
-            }
+            SwarmEvent::Behaviour(BehaviourEvent::Liveness(unanswered)) => self.unanswered(&unanswered),
             SwarmEvent::Behaviour(event) => {
                 for address in self.discovery.event(&mut self.swarm, event) {
                     self.events.push_now(NetworkEvent::Discovered { address });
@@ -263,18 +284,24 @@ impl Driver {
                 if !(self.everywhere.contains(&listener_id) && address::is_local(&address)) {
                     self.discovery.listening(&mut self.swarm, &address);
                 }
-                if let Some(address) = address::full(&address, self.local) {
-                    self.events.push_now(NetworkEvent::Listening { address });
-                }
+                let event = self.own.add(&address, Source::Listener(listener_id));
+                self.tell(event);
             }
+            SwarmEvent::ExpiredListenAddr { listener_id, address } => self.listen_ended(listener_id, &address),
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 tracing::debug!(%address, "can be reached");
                 self.discovery.announce(&mut self.swarm);
-                if let Some(address) = discovery::confirmed(address, self.local) {
-                    self.events.push_now(NetworkEvent::Listening { address });
-                }
+                let event = self.own.add(&address, Source::Outside);
+                self.tell(event);
             }
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+            SwarmEvent::ExternalAddrExpired { address } => {
+                let event = self.own.remove(&address, Source::Outside);
+                self.tell(event);
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason, addresses } => {
+                for address in &addresses {
+                    self.listen_ended(listener_id, address);
+                }
                 self.everywhere.remove(&listener_id);
                 if !self.discovery.listener_closed(listener_id)
                     && let Err(error) = reason
@@ -304,6 +331,7 @@ impl Driver {
         if self.swarm.behaviour().streams.carries(connection) {
             let local = self.local;
             self.peers.entry(peer).or_insert_with(|| Peer { link: Link::new(local, peer), stop: None });
+            self.probe_carrying(peer);
             self.advance(peer, |link| link.established(connection, dialled, endpoint.is_relayed()));
         }
     }

@@ -9,18 +9,24 @@
 //! - `session` moves frames between one stream and our queues; `wire` is the framing; `queues` bounds what waits.
 //! - `streams` is the libp2p behaviour that opens and accepts frame streams; `transport` puts TCP, QUIC and the
 //!   behaviours together; `guard` keeps a socket from waiting for ever; `address` reads addresses and words failures.
+//! - `interfaces` watches this machine's addresses, `own_addresses` those at which connections are accepted. `sockets` ends
+//!   connections whose own address is gone or whose peer is silent, and `liveness` asks for the sign of life.
 
 mod address;
 mod config;
 mod discovery;
 mod driver;
 mod guard;
+mod interfaces;
 mod key;
 mod links;
+mod liveness;
 mod network;
+mod own_addresses;
 mod queues;
 mod reach;
 mod session;
+mod sockets;
 mod streams;
 mod transport;
 mod wire;

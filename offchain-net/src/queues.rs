@@ -87,6 +87,11 @@ impl Registry {
         frames
     }
 
+    /// Whether a peer can be sent frames.
+    pub(crate) fn contains(&self, peer: PeerId) -> bool {
+        self.lock().outbound.contains_key(&peer)
+    }
+
     /// Makes a peer unsendable. Those who wait to send to it learn so.
     pub(crate) fn remove(&self, peer: PeerId) {
         if let Some(outbound) = self.lock().outbound.remove(&peer) {

@@ -9,14 +9,16 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, ping,
-    quic, relay, swarm, tcp, upnp, yamux,
+    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, quic,
+    relay, swarm, tcp, upnp, yamux,
 };
 
 use crate::config::{self, NetConfig};
 use crate::guard::Guarded;
+use crate::liveness::Liveness;
 use crate::network::StartError;
 use crate::reach::{Reach, RelayLimits};
+use crate::sockets::Sockets;
 use crate::streams::Streams;
 
 /// The name under which peers are looked up: not that of the public network of IPFS, whose nodes we neither ask nor
@@ -30,7 +32,7 @@ pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(crate) streams: Streams,
     identify: identify::Behaviour,
-    ping: ping::Behaviour,
+    pub(crate) liveness: Liveness,
     pub(crate) local: Toggle<mdns::tokio::Behaviour>,
     pub(crate) lookup: Toggle<kad::Behaviour<MemoryStore>>,
     autonat_client: Toggle<autonat::v2::client::Behaviour>,
@@ -42,7 +44,7 @@ pub(crate) struct Behaviour {
 }
 
 /// Builds a swarm that listens nowhere yet.
-pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, StartError> {
+pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig, sockets: &Sockets) -> Result<Swarm<Behaviour>, StartError> {
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(config::HANDSHAKES_INCOMING_MAX))
         .with_max_pending_outgoing(Some(config::HANDSHAKES_OUTGOING_MAX))
@@ -64,7 +66,7 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
         limits: connection_limits::Behaviour::new(limits),
         streams: Streams::new(config.open_timeout()),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(config::PING_INTERVAL)),
+        liveness: Liveness::new(config.ping_interval(), config.probe_timeout()),
         local: reach.mdns.then(|| local(peer)).flatten().into(),
         lookup: reach.looks_up().then(|| lookup(peer, reach)).into(),
         autonat_client: reach.autonat.then(autonat::v2::client::Behaviour::default).into(),
@@ -79,7 +81,7 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
     let swarm_config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.open_timeout() * 2)
         .with_max_negotiating_inbound_streams(config::STREAMS_MAX.into());
-    Ok(Swarm::new(transport(keypair, config, relay_transport)?, behaviour, peer, swarm_config))
+    Ok(Swarm::new(transport(keypair, config, sockets, relay_transport)?, behaviour, peer, swarm_config))
 }
 
 /// Whoever is near. Without multicast a node works all the same.
@@ -129,20 +131,21 @@ fn relay_server(peer: PeerId, limits: RelayLimits) -> relay::Behaviour {
 fn transport(
     keypair: &Keypair,
     config: &NetConfig,
+    sockets: &Sockets,
     relayed: Option<relay::client::Transport>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config)?) {
+    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config, sockets)?) {
         Ok(transport) => transport.boxed(),
         Err(error) => {
             tracing::warn!(%error, "host names cannot be resolved here, so only IP addresses can be dialled");
-            tcp_or_quic(keypair, config)?
+            tcp_or_quic(keypair, config, sockets)?
         }
     };
     let Some(relayed) = relayed else { return Ok(direct) };
-    let stall = config.stall_timeout();
+    let (stall, silence, sockets) = (config.stall_timeout(), config.silence_timeout(), sockets.clone());
     // From end to end: the relay has none of these keys.
     let relayed = relayed
-        .map(move |circuit, _| Guarded::new(circuit, stall))
+        .map(move |circuit, _| Guarded::new(sockets.watch(circuit, None, silence), stall))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
         .multiplex(multiplexing())
@@ -162,11 +165,18 @@ fn multiplexing() -> yamux::Config {
     multiplexing
 }
 
-fn tcp_or_quic(keypair: &Keypair, settings: &NetConfig) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+fn tcp_or_quic(
+    keypair: &Keypair,
+    settings: &NetConfig,
+    sockets: &Sockets,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     // Small frames must not wait for more, so Nagle's algorithm is off (it is by default; this says that we rely on it).
-    let stall = settings.stall_timeout();
+    let (stall, silence, sockets) = (settings.stall_timeout(), settings.silence_timeout(), sockets.clone());
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .map(move |socket, _| Guarded::new(socket, stall))
+        .map(move |socket, _| {
+            let local = socket.0.local_addr().ok().map(|local| local.ip());
+            Guarded::new(sockets.watch(socket, local, silence), stall)
+        })
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
         .multiplex(multiplexing())
@@ -174,8 +184,8 @@ fn tcp_or_quic(keypair: &Keypair, settings: &NetConfig) -> Result<Boxed<(PeerId,
 
     let mut quic = quic::Config::new(keypair);
     quic.handshake_timeout = config::HANDSHAKE_TIMEOUT;
-    quic.max_idle_timeout = config::QUIC_IDLE_MS;
-    quic.keep_alive_interval = config::QUIC_KEEP_ALIVE;
+    quic.max_idle_timeout = settings.quic_idle_ms();
+    quic.keep_alive_interval = settings.quic_keep_alive();
     quic.max_concurrent_stream_limit = config::STREAMS_MAX.into();
     quic.max_stream_data = config::QUIC_STREAM_WINDOW_BYTES;
     quic.max_connection_data = config::QUIC_WINDOW_BYTES;

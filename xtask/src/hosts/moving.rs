@@ -36,24 +36,18 @@ const BOTH: Pair = Pair {
 
 /// Plays all.
 pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
-    run.play("TCP: who joined moves", |run| {
-        meet(run, &TCP)?;
-        one_moves(run, &TCP, 1)
-    })?;
+    run.play("TCP: two meet", |run| meet(run, &TCP))?;
+    run.play("TCP: who joined moves", |run| one_moves(run, &TCP, 1))?;
     run.play("TCP: who invited moves", |run| one_moves(run, &TCP, 0))?;
-    run.play("QUIC: who joined moves", |run| {
-        meet(run, &QUIC)?;
-        one_moves(run, &QUIC, 1)
-    })?;
+    run.play("QUIC: two meet", |run| meet(run, &QUIC))?;
+    run.play("QUIC: who joined moves", |run| one_moves(run, &QUIC, 1))?;
     run.play("QUIC: who invited moves", |run| one_moves(run, &QUIC, 0))?;
-    run.play("mDNS: both move at once", |run| {
-        meet(run, &BOTH)?;
-        both_move(run, &BOTH)
-    })
+    run.play("mDNS: two meet", |run| meet(run, &BOTH))?;
+    run.play("mDNS: both move at once", |run| both_move(run, &BOTH))
 }
 
 /// The first founds a group and the second joins it; both serve.
-fn meet(run: &mut Run<'_>, pair: &Pair) -> Result<()> {
+fn meet(run: &mut Run<'_>, pair: &Pair) -> Result<Played> {
     run.start_over()?;
     let [first, second] = pair.names;
     let listen: Vec<String> = pair.listen.iter().map(|place| (*place).to_owned()).collect();
@@ -66,8 +60,7 @@ fn meet(run: &mut Run<'_>, pair: &Pair) -> Result<()> {
     run.host(second)?.join(&code)?;
     run.host_mut(second)?.serve_with(&listen, pair.options)?;
     run.post(&pair.names, 1)?;
-    run.agree(Instant::now())?;
-    Ok(())
+    Ok(Played::Done(Instant::now(), "a line from each".to_owned()))
 }
 
 /// Gives a host that serves an address that nobody had. Gives the one that is gone.

@@ -1,7 +1,7 @@
 //! Newtypes of ids, keys and addresses.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

@@ -119,6 +119,16 @@ pub(crate) fn is_local(place: &Multiaddr) -> bool {
     }
 }
 
+/// The IP address of this machine or another one, where nothing lies between.
+pub(crate) fn ip_of(place: &Multiaddr) -> Option<IpAddr> {
+    match place.iter().next() {
+        _ if relay_of(place).is_some() => None,
+        Some(Protocol::Ip4(ip)) => Some(ip.into()),
+        Some(Protocol::Ip6(ip)) => Some(ip.into()),
+        _ => None,
+    }
+}
+
 /// An address without the peer that it ends in.
 pub(crate) fn bare(mut place: Multiaddr) -> Multiaddr {
     if matches!(place.iter().last(), Some(Protocol::P2p(_))) {

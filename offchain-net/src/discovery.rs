@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::kad::store::RecordStore;
 use libp2p::kad::{self, GetProvidersOk, InboundRequest, ProviderRecord, QueryId, QueryResult, RecordKey};
@@ -12,11 +13,12 @@ use libp2p::{Multiaddr, PeerId as LibPeer, Swarm, mdns, relay};
 use tokio::time::Instant;
 use walytis_core::{Address, Found, PeerId};
 
-use crate::address::{Target, bare, carrier, core_peer, full, libp2p_peer, relay_of, unusable};
+use crate::address::{Target, bare, carrier, core_peer, full, libp2p_peer, unusable};
 use crate::config::{
     DISCOVERED_MAX, DISCOVERIES_MAX, DISCOVERY_WINDOW, FOUND_ADDRESSES_MAX, LOCAL_NODES_MAX, LOOKUPS_MAX,
     RELAY_PATIENCE, RELAY_PAUSE, RELAY_PAUSE_MAX,
 };
+use crate::lookup_table::{Kept, LookupTable, Prefix};
 use crate::network::StartError;
 use crate::reach::{HELPERS_MAX, Reach};
 use crate::transport::{Behaviour, BehaviourEvent};
@@ -39,6 +41,10 @@ pub(crate) struct Discovery {
     /// Whether our addresses are told to relays' guests and to those who look us up.
     announces: bool,
     lookups: HashMap<QueryId, LibPeer>,
+    /// Whose addresses this lookup server keeps.
+    table: LookupTable,
+    /// Where the connected peers of this lookup server are.
+    prefixes: HashMap<LibPeer, Prefix>,
     /// What was discovered last, oldest first, and how.
     found: VecDeque<(Address, Found)>,
     window: (Instant, u32),
@@ -68,6 +74,8 @@ impl Discovery {
             lookup_server: reach.lookup_server,
             announces: reach.relay_server.is_some() || reach.looks_up(),
             lookups: HashMap::new(),
+            table: LookupTable::default(),
+            prefixes: HashMap::new(),
             found: VecDeque::new(),
             window: (now, 0),
             guests: HashSet::new(),
@@ -116,6 +124,14 @@ impl Discovery {
         }
     }
 
+    /// This node no longer accepts connections there.
+    pub(crate) fn stopped_listening(&self, swarm: &mut Swarm<Behaviour>, place: &Multiaddr) {
+        if self.announces {
+            swarm.remove_external_address(place);
+            self.announce(swarm);
+        }
+    }
+
     /// Tells those who help others to look peers up where this node is. Anew with each address: what is told holds all.
     pub(crate) fn announce(&self, swarm: &mut Swarm<Behaviour>) {
         if let Some(lookup) = swarm.behaviour_mut().lookup.as_mut()
@@ -125,12 +141,31 @@ impl Discovery {
         }
     }
 
-    /// Looks for a peer's addresses.
-    pub(crate) fn find(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
-        let (Some(peer), Some(lookup)) = (libp2p_peer(peer), swarm.behaviour_mut().lookup.as_mut()) else { return };
-        if self.lookups.len() < LOOKUPS_MAX && !self.lookups.values().any(|other| *other == peer) {
+    /// Looks for a peer's addresses. Gives those that the local network knows already: whoever was connected when they were
+    /// told passed them over.
+    pub(crate) fn find(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) -> Vec<Address> {
+        let Some(peer) = libp2p_peer(peer) else { return Vec::new() };
+        if let Some(lookup) = swarm.behaviour_mut().lookup.as_mut()
+            && self.lookups.len() < LOOKUPS_MAX
+            && !self.lookups.values().any(|other| *other == peer)
+        {
             self.lookups.insert(lookup.get_providers(key_of(&peer)), peer);
         }
+        let Some(local) = swarm.behaviour_mut().local.as_mut() else { return Vec::new() };
+        let places = dialled_places(local, peer);
+        places.into_iter().filter(|address| self.note(address, Found::LocalNetwork)).collect()
+    }
+
+    /// There is a connection with a peer.
+    pub(crate) fn established(&mut self, peer: LibPeer, endpoint: &ConnectedPoint) {
+        if self.lookup_server {
+            self.prefixes.insert(peer, Prefix::of(endpoint));
+        }
+    }
+
+    /// There is no connection with a peer any more.
+    pub(crate) fn gone(&mut self, peer: &LibPeer) {
+        self.prefixes.remove(peer);
     }
 
     /// How an address came to be known, as far as that is remembered.
@@ -201,9 +236,20 @@ impl Discovery {
             kad::Event::InboundRequest { request: InboundRequest::AddProvider { record: Some(record) } } => {
                 if let (true, Some(lookup)) = (self.lookup_server, swarm.behaviour_mut().lookup.as_mut())
                     && let Some(record) = acceptable(record)
-                    && let Err(error) = lookup.store_mut().add_provider(record)
                 {
-                    tracing::debug!(%error, "cannot keep where a peer is");
+                    let prefix = self.prefixes.get(&record.provider).copied().unwrap_or(Prefix::Other);
+                    let (keep, forgotten) = match self.table.told(record.provider, prefix, Instant::now()) {
+                        Kept::Yes { forgotten } => (true, forgotten),
+                        Kept::No { forgotten } => (false, forgotten),
+                    };
+                    for peer in forgotten {
+                        lookup.store_mut().remove_provider(&key_of(&peer), &peer);
+                    }
+                    if !keep {
+                        lookup.store_mut().remove_provider(&record.key, &record.provider);
+                    } else if let Err(error) = lookup.store_mut().add_provider(record) {
+                        tracing::debug!(%error, "cannot keep where a peer is");
+                    }
                 }
                 Vec::new()
             }
@@ -230,10 +276,7 @@ impl Discovery {
     /// Takes the addresses that came with an answer. The query keeps them, for as long as it runs, for whoever dials.
     fn looked_up(&mut self, swarm: &mut Swarm<Behaviour>, peer: LibPeer) -> Vec<Address> {
         let Some(lookup) = swarm.behaviour_mut().lookup.as_mut() else { return Vec::new() };
-        let (unused, dialer) = (ConnectionId::new_unchecked(0), libp2p::core::Endpoint::Dialer);
-        let places = lookup.handle_pending_outbound_connection(unused, Some(peer), &[], dialer).unwrap_or_default();
-        let places = places.into_iter().filter_map(|place| dialable(peer, place)).take(FOUND_ADDRESSES_MAX);
-        let places: Vec<Address> = places.collect();
+        let places = dialled_places(lookup, peer);
         places.into_iter().filter(|address| self.note(address, Found::LookedUp)).collect()
     }
 
@@ -307,6 +350,13 @@ fn acceptable(mut record: ProviderRecord) -> Option<ProviderRecord> {
     Some(record)
 }
 
+/// The addresses of a peer at which a behaviour would have it dialled.
+fn dialled_places(behaviour: &mut impl NetworkBehaviour, peer: LibPeer) -> Vec<Address> {
+    let (unused, dialer) = (ConnectionId::new_unchecked(0), libp2p::core::Endpoint::Dialer);
+    let places = behaviour.handle_pending_outbound_connection(unused, Some(peer), &[], dialer).unwrap_or_default();
+    places.into_iter().filter_map(|place| dialable(peer, place)).take(FOUND_ADDRESSES_MAX).collect()
+}
+
 /// An address that somebody told of, if it can be dialled: a full one of ours.
 fn dialable(peer: LibPeer, place: Multiaddr) -> Option<Address> {
     let peer = core_peer(peer)?;
@@ -314,11 +364,4 @@ fn dialable(peer: LibPeer, place: Multiaddr) -> Option<Address> {
     let target = Target::parse(&address).ok()?;
     let works = target.socket.is_none_or(|socket| socket.port() != 0 && !socket.ip().is_unspecified());
     works.then_some(address)
-}
-
-/// An external address that was confirmed, as others dial it.
-pub(crate) fn confirmed(place: Multiaddr, local: PeerId) -> Option<Address> {
-    // One through a relay is that which we gave, since a relay's word for it is not asked for.
-    debug_assert!(relay_of(&place).is_none_or(|relay| relay.is_some()), "relays are named");
-    full(&bare(place), local)
 }

@@ -1,7 +1,10 @@
 //! The task that owns the swarm. It holds no decision of its own: commands and the swarm's events go to `links`, and
 //! what `links` asks for is done here.
 
+mod moving;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use libp2p::core::transport::ListenerId;
@@ -10,18 +13,23 @@ use libp2p::futures::StreamExt;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
-use libp2p::{PeerId as LibPeer, Swarm, ping};
+use libp2p::{Multiaddr, PeerId as LibPeer, Swarm, identify};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use walytis_core::{Address, Dialer, Found, NetworkError, NetworkEvent, PeerId, Route, Way};
+use walytis_core::{Address, Dialer, Found, Merit, NetworkError, NetworkEvent, OtherProtocol, PeerId, Route, Way};
 
 use crate::address::{self, Target, Transport, core_peer, libp2p_peer, unusable};
 use crate::config::{NetConfig, OPEN_TURN};
-use crate::discovery::{self, Discovery};
+use crate::discovery::Discovery;
+use crate::interfaces::{Interfaces, Settling};
 use crate::links::{Action, Ended, Link, Opener};
+use crate::origin::Origin;
+use crate::own_addresses::{OwnAddresses, Source};
+use crate::protocol::{self, PARTING};
 use crate::queues::{Events, Registry};
 use crate::session::Session;
+use crate::sockets::Sockets;
 use crate::streams::{Negotiated, StreamEvent};
 use crate::transport::{Behaviour, BehaviourEvent};
 
@@ -33,9 +41,14 @@ pub(crate) enum Command {
     Dial { address: Address, answer: Answer<Result<(), NetworkError>> },
     Disconnect { peer: PeerId, answer: Answer<()> },
     Find { peer: PeerId, answer: Answer<()> },
+    SetMerit { peer: PeerId, merit: Merit, answer: Answer<()> },
     Routes(Answer<Vec<Route>>),
+    AddressLost { address: IpAddr, answer: Answer<()> },
     Close(Answer<()>),
 }
+
+/// Why a dial came to nothing, if nothing else is known.
+const ENDED: &str = "the connection ended before frames could be sent";
 
 /// A connection.
 struct Connection {
@@ -46,6 +59,11 @@ struct Connection {
     way: Way,
     found: Found,
     address: Option<Address>,
+    /// What it speaks, if that is another protocol than ours.
+    theirs: Option<u32>,
+    identified: bool,
+    /// It takes no frames, as it said before it told what else it has.
+    unsupported: bool,
 }
 
 /// A peer with the session that it has, if any. Dropping `stop` stops it.
@@ -69,6 +87,10 @@ pub(crate) struct Driver {
     discovery: Discovery,
     /// Listeners on every interface: what they say of the loopback interface is of no use to others.
     everywhere: HashSet<ListenerId>,
+    own: OwnAddresses,
+    interfaces: Interfaces,
+    settling: Settling,
+    sockets: Sockets,
 }
 
 impl Driver {
@@ -76,10 +98,9 @@ impl Driver {
         local: PeerId,
         swarm: Swarm<Behaviour>,
         config: NetConfig,
-        commands: mpsc::Receiver<Command>,
-        events: Events,
-        registry: Arc<Registry>,
+        (commands, events, registry): (mpsc::Receiver<Command>, Events, Arc<Registry>),
         discovery: Discovery,
+        sockets: Sockets,
     ) -> Self {
         Self {
             local,
@@ -95,6 +116,10 @@ impl Driver {
             sessions: JoinSet::new(),
             discovery,
             everywhere: HashSet::new(),
+            own: OwnAddresses::new(local),
+            interfaces: Interfaces::watch(),
+            settling: Settling::new(Instant::now()),
+            sockets,
         }
     }
 
@@ -103,6 +128,7 @@ impl Driver {
         let closed = loop {
             let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
             let waking = self.discovery.deadline();
+            let settled = self.settling.due();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close(answer)) => break Some(answer),
@@ -114,6 +140,8 @@ impl Driver {
                     Ok((peer, ended)) => self.advance(peer, |link| link.session_ended(ended)),
                     Err(error) => tracing::error!(%error, "a session broke off, which is a bug"),
                 },
+                change = self.interfaces.next() => self.interface_changed(change),
+                () = sleep_until(settled.unwrap_or_else(Instant::now)), if settled.is_some() => self.settled(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => self.expire(),
                 () = sleep_until(waking.unwrap_or_else(Instant::now)), if waking.is_some() => {
                     self.discovery.wake(&mut self.swarm);
@@ -140,10 +168,22 @@ impl Driver {
                 let _ = answer.send(());
             }
             Command::Find { peer, answer } => {
-                self.discovery.find(&mut self.swarm, peer);
+                for address in self.discovery.find(&mut self.swarm, peer) {
+                    self.events.push_now(NetworkEvent::Discovered { address });
+                }
+                let _ = answer.send(());
+            }
+            Command::SetMerit { peer, merit, answer } => {
+                let admission = &mut self.swarm.behaviour_mut().admission;
+                admission.set_merit(peer, merit);
+                self.registry.set_merit(peer, admission.merit(peer));
                 let _ = answer.send(());
             }
             Command::Routes(answer) => drop(answer.send(self.routes())),
+            Command::AddressLost { address, answer } => {
+                self.address_lost(address);
+                let _ = answer.send(());
+            }
             Command::Close(answer) => {
                 let _ = answer.send(());
             }
@@ -193,8 +233,9 @@ impl Driver {
             self.events.push_now(NetworkEvent::DialFailed { address, reason });
             return Ok(());
         }
-        let known = target.peer.and_then(core_peer).and_then(|peer| self.peers.get(&peer));
-        if known.is_some_and(|peer| peer.link.is_connected()) {
+        // A session that has ended is told of before it is known here, and who hears it may dial again at once.
+        let known = target.peer.and_then(core_peer).filter(|peer| self.registry.contains(*peer));
+        if known.and_then(|peer| self.peers.get(&peer)).is_some_and(|peer| peer.link.is_connected()) {
             return Ok(());
         }
         // Dialling from the listening port would let two TCP nodes that dial each other at the same moment meet halfway
@@ -231,24 +272,26 @@ impl Driver {
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => self.stream_event(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { connection, result: Err(error), .. })) => {
-                tracing::debug!(%connection, %error, "a peer does not answer");
-                if !matches!(error, ping::Failure::Unsupported) {
-                    self.swarm.close_connection(connection);
-                }
-            }
+            SwarmEvent::Behaviour(BehaviourEvent::Liveness(unanswered)) => self.unanswered(&unanswered),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.identify_event(event),
             SwarmEvent::Behaviour(event) => {
                 for address in self.discovery.event(&mut self.swarm, event) {
                     self.events.push_now(NetworkEvent::Discovered { address });
                 }
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.discovery.established(peer_id, &endpoint);
                 self.established(peer_id, connection_id, &endpoint);
             }
-            SwarmEvent::ConnectionClosed { connection_id, .. } => {
-                if let Some(Connection { peer, deadline, .. }) = self.connections.remove(&connection_id) {
+            SwarmEvent::ConnectionClosed { connection_id, peer_id, num_established, .. } => {
+                if num_established == 0 {
+                    self.discovery.gone(&peer_id);
+                }
+                if let Some(Connection { peer, deadline, theirs, .. }) = self.connections.remove(&connection_id) {
                     self.deadlines.remove(&(deadline, connection_id));
-                    self.advance(peer, |link| link.closed(connection_id));
+                    let ours = self.config.protocol;
+                    let reason = theirs.map(|theirs| OtherProtocol { peer, theirs, ours }.to_string());
+                    self.advance_saying(peer, reason.as_deref().unwrap_or(ENDED), |link| link.closed(connection_id));
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
@@ -263,18 +306,24 @@ impl Driver {
                 if !(self.everywhere.contains(&listener_id) && address::is_local(&address)) {
                     self.discovery.listening(&mut self.swarm, &address);
                 }
-                if let Some(address) = address::full(&address, self.local) {
-                    self.events.push_now(NetworkEvent::Listening { address });
-                }
+                let event = self.own.add(&address, Source::Listener(listener_id));
+                self.tell(event);
             }
+            SwarmEvent::ExpiredListenAddr { listener_id, address } => self.listen_ended(listener_id, &address),
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 tracing::debug!(%address, "can be reached");
                 self.discovery.announce(&mut self.swarm);
-                if let Some(address) = discovery::confirmed(address, self.local) {
-                    self.events.push_now(NetworkEvent::Listening { address });
-                }
+                let event = self.own.add(&address, Source::Outside);
+                self.tell(event);
             }
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+            SwarmEvent::ExternalAddrExpired { address } => {
+                let event = self.own.remove(&address, Source::Outside);
+                self.tell(event);
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason, addresses } => {
+                for address in &addresses {
+                    self.listen_ended(listener_id, address);
+                }
                 self.everywhere.remove(&listener_id);
                 if !self.discovery.listener_closed(listener_id)
                     && let Err(error) = reason
@@ -304,6 +353,7 @@ impl Driver {
         if self.swarm.behaviour().streams.carries(connection) {
             let local = self.local;
             self.peers.entry(peer).or_insert_with(|| Peer { link: Link::new(local, peer), stop: None });
+            self.probe_carrying(peer);
             self.advance(peer, |link| link.established(connection, dialled, endpoint.is_relayed()));
         }
     }
@@ -342,17 +392,52 @@ impl Driver {
             (None, None) => Found::CameToUs,
         };
         let address = dialled.or_else(|| address::full(&address::bare(place.clone()), peer));
-        Connection { peer, deadline, dialer, way, found, address }
+        let (theirs, identified, unsupported) = (None, false, false);
+        Connection { peer, deadline, dialer, way, found, address, theirs, identified, unsupported }
     }
 
     fn stream_event(&mut self, StreamEvent { peer, connection, negotiated }: StreamEvent) {
         let Some(peer) = core_peer(peer) else { return };
+        if let (Negotiated::Unsupported, Some(entry)) = (&negotiated, self.connections.get_mut(&connection)) {
+            entry.unsupported = true;
+            // What it speaks instead it tells any moment, or the connection has had its time.
+            if !entry.identified || entry.theirs.is_some() {
+                return;
+            }
+        }
         self.advance(peer, |link| match negotiated {
             Negotiated::Inbound(stream) => link.opened(connection, Opener::Peer, stream),
             Negotiated::Outbound(stream) => link.opened(connection, Opener::Us, stream),
             Negotiated::Failed => link.open_failed(connection),
             Negotiated::Unsupported => link.unsupported(connection),
         });
+    }
+
+    /// Reads off what a peer says of itself which protocol it speaks. From one that speaks another one than ours we part, once
+    /// it has had the time to learn our number; it is no reason to think ill of it.
+    fn identify_event(&mut self, event: identify::Event) {
+        let (connection, protocols) = match event {
+            identify::Event::Received { connection_id, info, .. } => (connection_id, info.protocols),
+            identify::Event::Error { connection_id, .. } => (connection_id, Vec::new()),
+            _ => return,
+        };
+        let ours = self.config.protocol;
+        let theirs = protocol::number(&protocols).filter(|theirs| *theirs != ours);
+        let Some(entry) = self.connections.get_mut(&connection) else { return };
+        let first = !std::mem::replace(&mut entry.identified, true);
+        let (peer, unsupported) = (entry.peer, entry.unsupported);
+        match theirs {
+            Some(theirs) if first => {
+                entry.theirs = Some(theirs);
+                let deadline = Instant::now() + PARTING;
+                let before = std::mem::replace(&mut entry.deadline, deadline);
+                self.deadlines.remove(&(before, connection));
+                self.deadlines.insert((deadline, connection));
+                self.events.push_now(protocol::other(peer, theirs, ours));
+            }
+            None if first && unsupported => self.advance(peer, |link| link.unsupported(connection)),
+            _ => {}
+        }
     }
 
     fn expire(&mut self) {
@@ -381,6 +466,16 @@ impl Driver {
 
     /// Lets a peer's link decide, and does what it asks for.
     fn advance(&mut self, peer: PeerId, decide: impl FnOnce(&mut Link<Stream>) -> Vec<Action<Stream>>) {
+        self.advance_saying(peer, ENDED, decide);
+    }
+
+    /// The same; a dial that has failed by it has failed for this reason.
+    fn advance_saying(
+        &mut self,
+        peer: PeerId,
+        reason: &str,
+        decide: impl FnOnce(&mut Link<Stream>) -> Vec<Action<Stream>>,
+    ) {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let actions = decide(&mut entry.link);
         if entry.link.is_empty() {
@@ -402,7 +497,7 @@ impl Driver {
                 }
                 Action::Close(connection) => drop(self.swarm.close_connection(connection)),
                 Action::DialFailed(address) => {
-                    let reason = "the connection ended before frames could be sent".into();
+                    let reason = reason.to_owned();
                     self.events.push_now(NetworkEvent::DialFailed { address, reason });
                 }
             }
@@ -413,12 +508,18 @@ impl Driver {
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let (stop, stopped) = oneshot::channel();
         entry.stop = Some(stop);
-        let dialer = self.connections.get(&connection).map_or(Dialer::Peer, |connection| connection.dialer);
+        let from = self.connections.get(&connection);
+        let dialer = from.map_or(Dialer::Peer, |connection| connection.dialer);
+        let remote = from.and_then(|connection| connection.address.as_ref()?.as_str().parse().ok());
+        let from = Origin::of(&remote.unwrap_or_else(Multiaddr::empty)).narrow;
+        let merit = self.swarm.behaviour().admission.merit(peer);
+        let (frames, purse) = self.registry.add(peer, from, merit);
         let session = Session {
             peer,
             stream,
             connected: NetworkEvent::Connected { peer, dialer, address: dialled },
-            frames: self.registry.add(peer),
+            frames,
+            purse,
             events: self.events.clone(),
             registry: Arc::clone(&self.registry),
             stall: self.config.stall_timeout(),

@@ -8,19 +8,37 @@ use std::time::Duration;
 use libp2p::futures::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep};
 
+use crate::lines::{Half, Line};
+
 /// Fails writes to a socket whose other side takes no byte for a while.
 ///
 /// The frame stream has a limit of its own, but closing a connection writes too, and libp2p waits for it without one:
-/// a stranger who stops reading could else hold a closing connection, and its place among all, for ever.
+/// a stranger who stops reading could else hold a closing connection, and its place among all, for ever. A socket that
+/// others have opened can be cut besides: then all fails at once.
 pub(crate) struct Guarded<T> {
     socket: T,
     stall: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    /// By which it can be cut.
+    line: Option<Line>,
 }
 
 impl<T> Guarded<T> {
     pub(crate) fn new(socket: T, stall: Duration) -> Self {
-        Self { socket, stall, waiting: None }
+        Self { socket, stall, waiting: None, line: None }
+    }
+
+    /// The same socket, which can be cut.
+    pub(crate) fn on(self, line: Line) -> Self {
+        Self { line: Some(line), ..self }
+    }
+
+    /// Fails if the socket was cut.
+    fn check(&self, cx: &Context<'_>, half: Half) -> io::Result<()> {
+        match &self.line {
+            Some(line) if line.is_cut(cx, half) => Err(io::ErrorKind::ConnectionAborted.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Passes a result on, and starts, ends or checks the wait.
@@ -36,22 +54,26 @@ impl<T> Guarded<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.check(cx, Half::Reading)?;
         Pin::new(&mut self.socket).poll_read(cx, bytes)
     }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(cx, Half::Writing)?;
         let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.watch(cx, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx, Half::Writing)?;
         let result = Pin::new(&mut self.socket).poll_flush(cx);
         self.watch(cx, result)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx, Half::Writing)?;
         let result = Pin::new(&mut self.socket).poll_close(cx);
         self.watch(cx, result)
     }

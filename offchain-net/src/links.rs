@@ -137,7 +137,7 @@ impl<S> Link<S> {
         if opener == Opener::Us {
             self.opening.take_if(|opening| *opening == connection);
         }
-        if opener != self.opener || !self.is_open(connection) {
+        if (opener != self.opener && !walytis_core::mutant!(AnyoneOpens)) || !self.is_open(connection) {
             return Vec::new(); // Dropping the stream resets it.
         }
         if self.session.is_none() {
@@ -185,6 +185,13 @@ impl<S> Link<S> {
         // A connection that lost its stream without closing is of no more use.
         let close = connection.and_then(|connection| self.close(connection));
         close.into_iter().chain(self.open_if_needed()).collect()
+    }
+
+    /// The peer does not answer on a connection. Its session is over now: closing a dead connection may take long.
+    pub(crate) fn unanswered(&mut self, connection: ConnectionId) -> Vec<Action<S>> {
+        self.next.take_if(|(next, _)| *next == connection);
+        let stop = if self.session == Some(connection) { self.stop() } else { None };
+        stop.into_iter().chain(self.close(connection)).chain(self.open_if_needed()).collect()
     }
 
     /// A connection has had its time to get a stream.
@@ -283,6 +290,7 @@ mod tests {
         Ended(Ended),
         Expired(usize),
         Overdue(usize),
+        Unanswered(usize),
         CloseAll,
     }
 
@@ -313,6 +321,7 @@ mod tests {
                 Event::Ended(ended) => link.session_ended(ended),
                 Event::Expired(connection) => link.expired(id(connection)),
                 Event::Overdue(connection) => link.overdue(id(connection)),
+                Event::Unanswered(connection) => link.unanswered(id(connection)),
                 Event::CloseAll => link.close_all(),
             };
             assert_eq!(actions, expected, "step {number}");
@@ -388,6 +397,30 @@ mod tests {
                 (Event::Opened(2, Opener::Us, 2), vec![Stop]),
                 (Event::Ended(Ended::Lost), vec![start(2, 2, None)]),
                 (Event::Ended(Ended::Lost), vec![Close(id(2))]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_connection_on_which_the_peer_does_not_answer_ends_at_once() {
+        // The only one; one beside another; and one that carries nothing.
+        check(
+            LOW,
+            HIGH,
+            vec![
+                (Event::Established(1, None), vec![Open(id(1))]),
+                (Event::Opened(1, Opener::Us, 1), vec![start(1, 1, None)]),
+                (Event::Unanswered(1), vec![Stop, Close(id(1))]),
+                (Event::Ended(Ended::Stopped), vec![]),
+                (Event::Established(2, Some("/a")), vec![Open(id(2))]),
+                (Event::Opened(2, Opener::Us, 2), vec![start(2, 2, Some("/a"))]),
+                (Event::Established(3, None), vec![]),
+                (Event::Unanswered(2), vec![Stop, Close(id(2)), Open(id(3))]),
+                (Event::Opened(3, Opener::Us, 3), vec![]),
+                (Event::Ended(Ended::Stopped), vec![start(3, 3, None)]),
+                (Event::Established(4, None), vec![]),
+                (Event::Unanswered(4), vec![Close(id(4))]),
+                (Event::Closed(1), vec![]),
             ],
         );
     }

@@ -1,16 +1,18 @@
 //! The handle that callers hold.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use walytis_core::{Address, Network, NetworkError, NetworkEvent, PeerId, Route};
+use walytis_core::{Address, Merit, Network, NetworkError, NetworkEvent, PeerId, Route};
 
 use crate::config::NetConfig;
 use crate::discovery::Discovery;
 use crate::driver::{Command, Driver};
 use crate::key::TransportKey;
 use crate::queues::{EventReceiver, Events, Registry};
+use crate::sockets::Sockets;
 use crate::transport;
 
 /// Commands that may wait for the driver. Callers wait for the answer to each, so this is how many can call at once
@@ -49,13 +51,15 @@ impl Libp2pNetwork {
     /// [`StartError`] if there is no runtime, or the system refuses what a transport needs.
     pub fn start(key: TransportKey, config: NetConfig) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::Runtime)?;
-        let mut swarm = transport::swarm(&key.keypair(), &config)?;
+        let sockets = Sockets::default();
+        let mut swarm = transport::swarm(&key.keypair(), &config, &sockets)?;
         let discovery = Discovery::start(&mut swarm, &config.reach)?;
         let local = key.peer();
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
         let (events, given) = Events::new();
         let registry = Arc::new(Registry::default());
-        let driver = Driver::new(local, swarm, config, received, events, Arc::clone(&registry), discovery);
+        let ends = (received, events, Arc::clone(&registry));
+        let driver = Driver::new(local, swarm, config, ends, discovery, sockets);
         runtime.spawn(driver.run());
         Ok(Self { local, commands, registry, events: Arc::new(Mutex::new(given)) })
     }
@@ -64,6 +68,13 @@ impl Libp2pNetwork {
     /// then `None`, and everything else says [`NetworkError::Closed`]. Frames under way may be lost.
     pub async fn close(&self) {
         let _ = self.ask(Command::Close).await;
+    }
+
+    /// Says that this machine has lost an address: what was connected from there is closed, and the caller hears that
+    /// addresses have changed. Where the system says so itself, as on Linux, macOS and Windows, this need not be called; it
+    /// is for hosts that alone are told, such as an app.
+    pub async fn address_lost(&self, address: IpAddr) {
+        let _ = self.ask(|answer| Command::AddressLost { address, answer }).await;
     }
 
     /// Gives a command to the driver and waits for the answer.
@@ -98,6 +109,10 @@ impl Network for Libp2pNetwork {
 
     async fn find(&self, peer: PeerId) {
         let _ = self.ask(|answer| Command::Find { peer, answer }).await;
+    }
+
+    async fn set_merit(&self, peer: PeerId, merit: Merit) {
+        let _ = self.ask(|answer| Command::SetMerit { peer, merit, answer }).await;
     }
 
     async fn routes(&self) -> Vec<Route> {

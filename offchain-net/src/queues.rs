@@ -4,52 +4,53 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use walytis_core::{FRAME_BYTES_MAX, NetworkError, NetworkEvent, PeerId};
+use tokio::sync::{Semaphore, watch};
+use walytis_core::{FRAME_BYTES_MAX, Merit, NetworkError, NetworkEvent, PeerId};
+
+use crate::budget::{Budget, ENTRY_BYTES, INBOUND, OUTBOUND, Paid, Purse, Standing, price};
+use crate::origin::Prefix;
 
 /// Bytes to one peer that may wait in our queue: two of the longest frames, so that one can be written while the next
 /// is made.
 pub(crate) const OUTBOUND_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of events that may wait for the caller, over all peers. Sessions queue up fairly for a share, so one peer that
-/// floods us does not starve the others.
-pub(crate) const INBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of events beside frames that may wait for the caller, over all peers: 4,096 events.
+pub(crate) const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// What an event or a queued frame costs beside its bytes. It bounds how many small ones can wait: 65,536 events, and
-/// 16,384 frames to a peer.
-pub(crate) const ENTRY_BYTES: usize = 256;
-
-const _: () = assert!(FRAME_BYTES_MAX + ENTRY_BYTES <= OUTBOUND_BYTES_MAX && OUTBOUND_BYTES_MAX <= INBOUND_BYTES_MAX);
+const _: () = assert!(FRAME_BYTES_MAX + ENTRY_BYTES <= OUTBOUND_BYTES_MAX && ENTRY_BYTES <= EVENT_BYTES_MAX);
 
 /// Takes the price of `bytes` from a budget, waiting for it; `None` once the budget is closed. Waiters are served in
 /// order.
-async fn pay(budget: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    let price = u32::try_from(bytes.saturating_add(ENTRY_BYTES)).unwrap_or(u32::MAX);
-    Arc::clone(budget).acquire_many_owned(price).await.ok()
+async fn pay(budget: &Arc<Semaphore>, bytes: usize) -> Option<Paid> {
+    Arc::clone(budget).acquire_many_owned(price(bytes)).await.ok().map(Paid::one)
 }
 
 /// Where events come out.
-pub(crate) type EventReceiver = UnboundedReceiver<(NetworkEvent, Option<OwnedSemaphorePermit>)>;
+pub(crate) type EventReceiver = UnboundedReceiver<(NetworkEvent, Option<Paid>)>;
 
 /// Where events go in. The channel has no bound of its own: what peers cause is paid for from the budget first.
 #[derive(Clone)]
 pub(crate) struct Events {
-    sender: UnboundedSender<(NetworkEvent, Option<OwnedSemaphorePermit>)>,
+    sender: UnboundedSender<(NetworkEvent, Option<Paid>)>,
     budget: Arc<Semaphore>,
 }
 
 impl Events {
     pub(crate) fn new() -> (Self, EventReceiver) {
         let (sender, receiver) = unbounded_channel();
-        (Self { sender, budget: Arc::new(Semaphore::new(INBOUND_BYTES_MAX)) }, receiver)
+        (Self { sender, budget: Arc::new(Semaphore::new(EVENT_BYTES_MAX)) }, receiver)
     }
 
-    /// Queues what a peer caused, waiting while too many bytes are queued.
+    /// Queues that a peer has come or gone, waiting while too many such events are queued.
     pub(crate) async fn push(&self, event: NetworkEvent) {
-        let bytes = if let NetworkEvent::Frame { bytes, .. } = &event { bytes.len() } else { 0 };
-        let permit = pay(&self.budget, bytes).await;
+        let paid = pay(&self.budget, 0).await;
         // Sending fails when nobody can ask for events any more.
-        let _ = self.sender.send((event, permit));
+        let _ = self.sender.send((event, paid));
+    }
+
+    /// Queues a frame that has been paid for.
+    pub(crate) fn push_frame(&self, peer: PeerId, bytes: Vec<u8>, paid: Paid) {
+        let _ = self.sender.send((NetworkEvent::Frame { peer, bytes }, Some(paid)));
     }
 
     /// Queues what our own caller caused: at most one event for each call of its own, so it needs no bound here.
@@ -58,19 +59,32 @@ impl Events {
     }
 }
 
-/// A frame on its way to a session, with its share of the peer's budget, which is given back when it is written.
-pub(crate) type QueuedFrame = (Vec<u8>, OwnedSemaphorePermit);
+/// A frame on its way to a session, with what was paid for it from the peer's budget and from all peers', which is given back
+/// when it is written.
+pub(crate) type QueuedFrame = (Vec<u8>, [Paid; 2]);
 
 /// The way to one connected peer.
 #[derive(Clone)]
 struct Outbound {
     queue: UnboundedSender<QueuedFrame>,
     budget: Arc<Semaphore>,
+    purse: Purse,
+    standing: watch::Sender<Standing>,
 }
 
 /// The peers that can be sent frames now.
-#[derive(Default)]
-pub(crate) struct Registry(Mutex<Peers>);
+pub(crate) struct Registry {
+    peers: Mutex<Peers>,
+    inbound: Arc<Budget>,
+    outbound: Arc<Budget>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        let [inbound, outbound] = [INBOUND, OUTBOUND].map(|limits| Arc::new(Budget::new(limits)));
+        Self { peers: Mutex::default(), inbound, outbound }
+    }
+}
 
 #[derive(Default)]
 struct Peers {
@@ -79,18 +93,33 @@ struct Peers {
 }
 
 impl Registry {
-    /// Makes a peer sendable, and gives the queue of what is sent to it.
-    pub(crate) fn add(&self, peer: PeerId) -> UnboundedReceiver<QueuedFrame> {
+    /// Makes a peer sendable that comes from there, and gives the queue of what is sent to it and what it pays from for what
+    /// it sends.
+    pub(crate) fn add(&self, peer: PeerId, from: Prefix, merit: Merit) -> (UnboundedReceiver<QueuedFrame>, Purse) {
         let (queue, frames) = unbounded_channel();
         let budget = Arc::new(Semaphore::new(OUTBOUND_BYTES_MAX));
-        self.lock().outbound.insert(peer, Outbound { queue, budget });
-        frames
+        let (standing, given) = watch::channel(merit.into());
+        let (inbound, purse) = (self.inbound.purse(from, given.clone()), self.outbound.purse(from, given));
+        self.lock().outbound.insert(peer, Outbound { queue, budget, purse, standing });
+        (frames, inbound)
+    }
+
+    /// Notes what a peer has earned, if it is connected.
+    pub(crate) fn set_merit(&self, peer: PeerId, merit: Merit) {
+        if let Some(outbound) = self.lock().outbound.get(&peer) {
+            outbound.standing.send_replace(merit.into());
+        }
+    }
+
+    /// Whether a peer can be sent frames.
+    pub(crate) fn contains(&self, peer: PeerId) -> bool {
+        self.lock().outbound.contains_key(&peer)
     }
 
     /// Makes a peer unsendable. Those who wait to send to it learn so.
     pub(crate) fn remove(&self, peer: PeerId) {
         if let Some(outbound) = self.lock().outbound.remove(&peer) {
-            outbound.budget.close();
+            outbound.close();
         }
     }
 
@@ -99,7 +128,7 @@ impl Registry {
         let mut peers = self.lock();
         peers.closed = true;
         for (_, outbound) in peers.outbound.drain() {
-            outbound.budget.close();
+            outbound.close();
         }
     }
 
@@ -112,14 +141,23 @@ impl Registry {
             let peers = self.lock();
             peers.outbound.get(&peer).cloned().ok_or_else(|| peers.missing(peer))?
         };
-        let permit = pay(&outbound.budget, frame.len()).await;
-        let sent = permit.map(|permit| outbound.queue.send((frame, permit)));
+        let own = pay(&outbound.budget, frame.len()).await;
+        let shared = if own.is_some() { outbound.purse.pay(frame.len()).await } else { None };
+        let sent = own.zip(shared).map(|(own, shared)| outbound.queue.send((frame, [own, shared])));
         if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(self.lock().missing(peer)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Peers> {
         // Nothing inside can panic halfway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outbound {
+    /// Nobody waits any more to send there.
+    fn close(&self) {
+        self.budget.close();
+        self.standing.send_replace(Standing::Gone);
     }
 }
 

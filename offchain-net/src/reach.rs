@@ -56,6 +56,11 @@ impl Reach {
         self.relay || !self.relays.is_empty()
     }
 
+    /// Whether strangers may use connections to this node for more than frames.
+    pub(crate) fn serves(&self) -> bool {
+        self.looks_up() || self.autonat || self.relay_server.is_some()
+    }
+
     /// Whether anything to do with looking peers up runs.
     pub(crate) fn looks_up(&self) -> bool {
         self.lookup_server || !self.bootstrap.is_empty()

@@ -8,9 +8,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use walytis_core::{NetworkEvent, PeerId};
 
+use crate::budget::Purse;
 use crate::links::Ended;
 use crate::queues::{Events, QueuedFrame, Registry};
 use crate::wire::{self, GATHER_BYTES, WireError};
+
+/// What a session's buffer for gathering keeps while nothing waits.
+const GATHER_KEPT_BYTES: usize = 4 * 1024;
 
 /// What a session works with.
 pub(crate) struct Session<S> {
@@ -19,6 +23,8 @@ pub(crate) struct Session<S> {
     /// The event to begin with.
     pub(crate) connected: NetworkEvent,
     pub(crate) frames: UnboundedReceiver<QueuedFrame>,
+    /// What the peer's frames are paid from.
+    pub(crate) purse: Purse,
     pub(crate) events: Events,
     pub(crate) registry: Arc<Registry>,
     pub(crate) stall: Duration,
@@ -28,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Moves frames until the stream ends, the peer misbehaves or `stop` is sent or dropped. Gives `Connected` first,
     /// `Disconnected` last, and every frame between the two.
     pub(crate) async fn run(self, mut stop: oneshot::Receiver<()>) -> (PeerId, Ended) {
-        let Self { peer, stream, connected, mut frames, events, registry, stall } = self;
+        let Self { peer, stream, connected, mut frames, purse, events, registry, stall } = self;
         let begun = tokio::select! {
             biased;
             _ = &mut stop => false,
@@ -37,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (mut reader, mut writer) = stream.split();
         let work = async {
             tokio::select! {
-                result = receive(peer, &mut reader, &events, stall) => result,
+                result = receive(peer, &mut reader, &events, &purse, stall) => result,
                 result = transmit(&mut frames, &mut writer, stall) => result,
             }
         };
@@ -56,14 +62,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Turns what arrives into events until the stream ends. It reads no further while the caller is slow, which makes the
-/// peer wait.
-async fn receive<R>(peer: PeerId, reader: &mut R, events: &Events, stall: Duration) -> Result<(), WireError>
+/// Turns what arrives into events until the stream ends. It reads no further while a frame cannot be paid for, which makes
+/// the peer wait. A stranger's frame, once paid for, has to arrive within `stall` in all: others wait for its share.
+async fn receive<R>(
+    peer: PeerId,
+    reader: &mut R,
+    events: &Events,
+    purse: &Purse,
+    stall: Duration,
+) -> Result<(), WireError>
 where
     R: AsyncRead + Unpin,
 {
-    while let Some(bytes) = wire::read_frame(reader, stall).await? {
-        events.push(NetworkEvent::Frame { peer, bytes }).await;
+    while let Some(length) = wire::read_length(reader, stall).await? {
+        let Some(paid) = purse.pay(length).await else { return Ok(()) };
+        let reading = wire::read_body(reader, length, stall);
+        let bytes = if purse.is_strangers() { wire::within(stall, reading).await? } else { reading.await? };
+        events.push_frame(peer, bytes, paid);
     }
     Ok(())
 }
@@ -99,6 +114,7 @@ where
         gathered.clear();
         unpaid.clear();
         wire::flush(writer, stall).await?;
+        gathered.shrink_to(GATHER_KEPT_BYTES);
     }
     Ok(())
 }
@@ -111,7 +127,7 @@ fn outcome(peer: PeerId, result: &Result<(), WireError>) -> Ended {
             tracing::debug!(%peer, %error, "a frame stream broke");
             Ended::Lost
         }
-        Err(error @ (WireError::TooLong { .. } | WireError::Stalled { .. })) => {
+        Err(error @ (WireError::TooLong { .. } | WireError::Stalled { .. } | WireError::Slow { .. })) => {
             tracing::warn!(%peer, %error, "disconnecting a peer");
             Ended::Misbehaved
         }

@@ -20,8 +20,6 @@ use libp2p::swarm::{
     NotifyHandler, Stream, StreamProtocol, StreamUpgradeError, SubstreamProtocol, ToSwarm, dummy,
 };
 
-use crate::wire::STREAM_PROTOCOL;
-
 /// What happened to a frame stream.
 #[derive(Debug)]
 pub(crate) enum Negotiated {
@@ -52,6 +50,7 @@ pub(crate) struct Open;
 /// Not every connection is for frames: the parts that find peers open some for themselves, to relays and to nodes that
 /// look others up. On those of them that we opened frames are neither opened nor accepted, and the peer is told so.
 pub(crate) struct Streams {
+    protocol: StreamProtocol,
     open_timeout: Duration,
     events: VecDeque<ToSwarm<StreamEvent, Either<Open, Infallible>>>,
     /// Dials of the caller.
@@ -63,8 +62,9 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(open_timeout: Duration) -> Self {
+    pub(crate) fn new(protocol: StreamProtocol, open_timeout: Duration) -> Self {
         Self {
+            protocol,
             open_timeout,
             events: VecDeque::new(),
             dials: HashSet::new(),
@@ -91,7 +91,7 @@ impl Streams {
 
     fn carrier(&mut self, connection: ConnectionId) -> Either<Handler, dummy::ConnectionHandler> {
         self.carriers.insert(connection);
-        Either::Left(Handler::new(self.open_timeout))
+        Either::Left(Handler::new(self.protocol.clone(), self.open_timeout))
     }
 
     /// Opens a frame stream on this connection. `Outbound` or `Failed` follows, unless the connection closes first.
@@ -163,6 +163,7 @@ impl NetworkBehaviour for Streams {
 
 /// One connection's part.
 pub(crate) struct Handler {
+    protocol: StreamProtocol,
     open_timeout: Duration,
     wanted: bool,
     /// The latest stream of the peer. If it opens several before we look, the earlier ones are dropped.
@@ -171,8 +172,8 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    fn new(open_timeout: Duration) -> Self {
-        Self { open_timeout, wanted: false, inbound: None, outbound: None }
+    fn new(protocol: StreamProtocol, open_timeout: Duration) -> Self {
+        Self { protocol, open_timeout, wanted: false, inbound: None, outbound: None }
     }
 }
 
@@ -185,7 +186,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(STREAM_PROTOCOL), ()).with_timeout(self.open_timeout)
+        SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ()).with_timeout(self.open_timeout)
     }
 
     fn poll(

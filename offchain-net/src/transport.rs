@@ -1,5 +1,6 @@
 //! TCP, QUIC, relayed connections and the behaviours, put together.
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::Version;
@@ -9,14 +10,23 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, ping,
-    quic, relay, swarm, tcp, upnp, yamux,
+    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, quic,
+    relay, swarm, tcp, upnp,
 };
+use walytis_core::Merit;
 
+use crate::address::core_peer;
+use crate::admission::Admission;
 use crate::config::{self, NetConfig};
 use crate::guard::Guarded;
+use crate::lines::Lines;
+use crate::liveness::Liveness;
+use crate::merits::Merits;
+use crate::muxer::{Multiplexing, Purpose};
 use crate::network::StartError;
+use crate::protocol;
 use crate::reach::{Reach, RelayLimits};
+use crate::sockets::Sockets;
 use crate::streams::Streams;
 
 /// The name under which peers are looked up: not that of the public network of IPFS, whose nodes we neither ask nor
@@ -28,9 +38,10 @@ const LOOKUP_PROTOCOL: StreamProtocol = StreamProtocol::new("/walytis/kad/1");
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     limits: connection_limits::Behaviour,
+    pub(crate) admission: Admission,
     pub(crate) streams: Streams,
     identify: identify::Behaviour,
-    ping: ping::Behaviour,
+    pub(crate) liveness: Liveness,
     pub(crate) local: Toggle<mdns::tokio::Behaviour>,
     pub(crate) lookup: Toggle<kad::Behaviour<MemoryStore>>,
     autonat_client: Toggle<autonat::v2::client::Behaviour>,
@@ -42,17 +53,16 @@ pub(crate) struct Behaviour {
 }
 
 /// Builds a swarm that listens nowhere yet.
-pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behaviour>, StartError> {
+pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig, sockets: &Sockets) -> Result<Swarm<Behaviour>, StartError> {
     let limits = connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(config::HANDSHAKES_INCOMING_MAX))
         .with_max_pending_outgoing(Some(config::HANDSHAKES_OUTGOING_MAX))
         .with_max_established_per_peer(Some(config::CONNECTIONS_PER_PEER_MAX))
-        .with_max_established_incoming(Some(config.incoming_max))
         .with_max_established_outgoing(Some(config.outgoing_max));
-    let identify = identify::Config::new("walytis/1".into(), keypair.public())
+    let identify = identify::Config::new(format!("walytis/{}", config.protocol), keypair.public())
         .with_agent_version("walytis".into())
         .with_interval(config::IDENTIFY_INTERVAL)
         .with_cache_size(0);
+    let (merits, lines) = (Merits::default(), Lines::default());
     let (peer, reach) = (keypair.public().to_peer_id(), &config.reach);
     let (relay_transport, relay_client) = if reach.uses_relays() {
         let (transport, behaviour) = relay::client::new(peer);
@@ -62,9 +72,10 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
     };
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
-        streams: Streams::new(config.open_timeout()),
+        admission: Admission::new(config.incoming_max, merits.clone(), lines.clone()),
+        streams: Streams::new(protocol::name(config.protocol), config.open_timeout()),
         identify: identify::Behaviour::new(identify),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(config::PING_INTERVAL)),
+        liveness: Liveness::new(config.ping_interval(), config.probe_timeout()),
         local: reach.mdns.then(|| local(peer)).flatten().into(),
         lookup: reach.looks_up().then(|| lookup(peer, reach)).into(),
         autonat_client: reach.autonat.then(autonat::v2::client::Behaviour::default).into(),
@@ -79,7 +90,8 @@ pub(crate) fn swarm(keypair: &Keypair, config: &NetConfig) -> Result<Swarm<Behav
     let swarm_config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(config.open_timeout() * 2)
         .with_max_negotiating_inbound_streams(config::STREAMS_MAX.into());
-    Ok(Swarm::new(transport(keypair, config, relay_transport)?, behaviour, peer, swarm_config))
+    let transport = transport(keypair, config, (&merits, &lines, sockets), relay_transport)?;
+    Ok(Swarm::new(transport, behaviour, peer, swarm_config))
 }
 
 /// Whoever is near. Without multicast a node works all the same.
@@ -94,10 +106,12 @@ fn lookup(peer: PeerId, reach: &Reach) -> kad::Behaviour<MemoryStore> {
         max_records: 0,
         max_value_bytes: 0,
         max_providers_per_key: 1,
-        max_provided_keys: config::LOOKUP_PEERS_MAX,
+        // One of them is this node itself.
+        max_provided_keys: config::LOOKUP_PEERS_MAX + 1,
     };
     let mut kademlia = kad::Config::new(LOOKUP_PROTOCOL);
     kademlia.set_record_filtering(kad::StoreInserts::FilterBoth).set_query_timeout(config::LOOKUP_TIMEOUT);
+    kademlia.set_provider_record_ttl(Some(config::LOOKUP_LIFE));
     kademlia.set_provider_publication_interval(Some(config::LOOKUP_REFRESH));
     kademlia.set_periodic_bootstrap_interval(Some(config::LOOKUP_REFRESH));
     let mut behaviour = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), kademlia);
@@ -129,23 +143,24 @@ fn relay_server(peer: PeerId, limits: RelayLimits) -> relay::Behaviour {
 fn transport(
     keypair: &Keypair,
     config: &NetConfig,
+    with: (&Merits, &Lines, &Sockets),
     relayed: Option<relay::client::Transport>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config)?) {
+    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config, with)?) {
         Ok(transport) => transport.boxed(),
         Err(error) => {
             tracing::warn!(%error, "host names cannot be resolved here, so only IP addresses can be dialled");
-            tcp_or_quic(keypair, config)?
+            tcp_or_quic(keypair, config, with)?
         }
     };
     let Some(relayed) = relayed else { return Ok(direct) };
-    let stall = config.stall_timeout();
+    let (stall, silence, sockets) = (config.stall_timeout(), config.silence_timeout(), with.2.clone());
     // From end to end: the relay has none of these keys.
     let relayed = relayed
-        .map(move |circuit, _| Guarded::new(circuit, stall))
+        .map(move |circuit, _| Guarded::new(sockets.watch(circuit, None, silence), stall))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
-        .multiplex(multiplexing())
+        .multiplex_ext(multiplexing(with.0, &config.reach))
         .timeout(config::HANDSHAKE_TIMEOUT);
     Ok(relayed
         .or_transport(direct)
@@ -156,26 +171,48 @@ fn transport(
         .boxed())
 }
 
-fn multiplexing() -> yamux::Config {
-    let mut multiplexing = yamux::Config::default();
-    multiplexing.set_max_num_streams(config::STREAMS_MAX.into());
-    multiplexing
+/// How many streams and which windows each peer gets.
+fn multiplexing(
+    merits: &Merits,
+    reach: &Reach,
+) -> impl FnOnce(&PeerId, &ConnectedPoint) -> Multiplexing + Clone + use<> {
+    let merits = merits.clone();
+    let (serves, uses_relays) = (reach.serves(), reach.uses_relays());
+    move |peer, point| {
+        let merit = core_peer(*peer).map_or(Merit::Stranger, |peer| merits.of(peer));
+        let finds = serves || point.is_relayed() || (uses_relays && point.is_dialer());
+        Multiplexing::of(merit, if finds { Purpose::Finding } else { Purpose::Frames })
+    }
 }
 
-fn tcp_or_quic(keypair: &Keypair, settings: &NetConfig) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+fn tcp_or_quic(
+    keypair: &Keypair,
+    settings: &NetConfig,
+    (merits, lines, sockets): (&Merits, &Lines, &Sockets),
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
     // Small frames must not wait for more, so Nagle's algorithm is off (it is by default; this says that we rely on it).
-    let stall = settings.stall_timeout();
+    let (stall, silence) = (settings.stall_timeout(), settings.silence_timeout());
+    let (sockets, lines) = (sockets.clone(), lines.clone());
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .map(move |socket, _| Guarded::new(socket, stall))
+        .map(move |socket, point| {
+            let local = socket.0.local_addr().ok().map(|local| local.ip());
+            let guarded = Guarded::new(sockets.watch(socket, local, silence), stall);
+            match point {
+                ConnectedPoint::Listener { local_addr, send_back_addr } => {
+                    guarded.on(lines.add(&local_addr, &send_back_addr))
+                }
+                ConnectedPoint::Dialer { .. } => guarded,
+            }
+        })
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keypair).map_err(StartError::Noise)?)
-        .multiplex(multiplexing())
+        .multiplex_ext(multiplexing(merits, &settings.reach))
         .timeout(config::HANDSHAKE_TIMEOUT);
 
     let mut quic = quic::Config::new(keypair);
     quic.handshake_timeout = config::HANDSHAKE_TIMEOUT;
-    quic.max_idle_timeout = config::QUIC_IDLE_MS;
-    quic.keep_alive_interval = config::QUIC_KEEP_ALIVE;
+    quic.max_idle_timeout = settings.quic_idle_ms();
+    quic.keep_alive_interval = settings.quic_keep_alive();
     quic.max_concurrent_stream_limit = config::STREAMS_MAX.into();
     quic.max_stream_data = config::QUIC_STREAM_WINDOW_BYTES;
     quic.max_connection_data = config::QUIC_WINDOW_BYTES;

@@ -3,21 +3,16 @@
 use std::io;
 use std::time::Duration;
 
-use libp2p::StreamProtocol;
 use libp2p::futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use walytis_core::FRAME_BYTES_MAX;
 
-/// The name under which the frame stream is negotiated. Another framing gets another name.
-pub const PROTOCOL: &str = "/walytis/frames/1";
-
-pub(crate) const STREAM_PROTOCOL: StreamProtocol = StreamProtocol::new(PROTOCOL);
+/// The name under which the frame stream is negotiated. Another framing, or another meaning of what is in the frames, gets
+/// another name: [`PROTOCOL_NUMBER`](crate::PROTOCOL_NUMBER) is its end.
+pub const PROTOCOL: &str = "/walytis/frames/2";
 
 /// Bytes of the length before each frame.
 pub(crate) const PREFIX_BYTES: usize = 4;
-
-/// How far a frame's buffer grows ahead of the bytes that arrived.
-const STEP_BYTES: usize = 64 * 1024;
 
 /// Frames up to this many bytes are gathered into one write.
 pub(crate) const GATHER_BYTES: usize = 64 * 1024;
@@ -29,13 +24,15 @@ pub(crate) enum WireError {
     TooLong { bytes: u32 },
     #[error("no byte moved for {ms} ms")]
     Stalled { ms: u128 },
+    #[error("a frame took longer than {ms} ms")]
+    Slow { ms: u128 },
     #[error("the stream failed")]
     Stream(#[from] io::Error),
 }
 
-/// Reads the next frame; `None` if the stream ended between frames. Waits as long as it takes for a frame to begin; one
-/// that has begun must progress within `stall`.
-pub(crate) async fn read_frame<R>(stream: &mut R, stall: Duration) -> Result<Option<Vec<u8>>, WireError>
+/// Reads the length of the next frame; `None` if the stream ended between frames. Waits as long as it takes for a frame to
+/// begin; one that has begun must progress within `stall`.
+pub(crate) async fn read_length<R>(stream: &mut R, stall: Duration) -> Result<Option<usize>, WireError>
 where
     R: AsyncRead + Unpin,
 {
@@ -47,23 +44,35 @@ where
     progress(stall, stream.read_exact(rest)).await?;
     let announced = u32::from_le_bytes(prefix);
     let length = usize::try_from(announced).unwrap_or(usize::MAX);
-    if length > FRAME_BYTES_MAX {
+    if length > FRAME_BYTES_MAX && !walytis_core::mutant!(ReadAnyFrame) {
         return Err(WireError::TooLong { bytes: announced });
     }
-    let mut frame = Vec::new();
-    while frame.len() < length {
-        let start = frame.len();
-        frame.resize(length.min(start + STEP_BYTES), 0);
-        let mut filled = start;
-        while let Some(space) = frame.get_mut(filled..).filter(|space| !space.is_empty()) {
-            let count = progress(stall, stream.read(space)).await?;
-            if count == 0 {
-                return Err(WireError::Stream(io::ErrorKind::UnexpectedEof.into()));
-            }
-            filled += count;
+    Ok(Some(length))
+}
+
+/// Reads a frame whose length has been read, and paid for: it is held from now on, whether its bytes arrive or not.
+pub(crate) async fn read_body<R>(stream: &mut R, length: usize, stall: Duration) -> Result<Vec<u8>, WireError>
+where
+    R: AsyncRead + Unpin,
+{
+    let mut frame = vec![0; length];
+    let mut filled = 0;
+    while let Some(space) = frame.get_mut(filled..).filter(|space| !space.is_empty()) {
+        let count = progress(stall, stream.read(space)).await?;
+        if count == 0 {
+            return Err(WireError::Stream(io::ErrorKind::UnexpectedEof.into()));
         }
+        filled += count;
     }
-    Ok(Some(frame))
+    Ok(frame)
+}
+
+/// Ends what takes longer than `limit` in all.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, WireError>>,
+) -> Result<T, WireError> {
+    timeout(limit, work).await.unwrap_or(Err(WireError::Slow { ms: limit.as_millis() }))
 }
 
 /// Writes all bytes. Each part must be taken within `stall`.
@@ -109,12 +118,45 @@ mod tests {
 
     const STALL: Duration = Duration::from_secs(60);
 
+    /// Reads the next frame as a session does, which pays in between.
+    async fn read_frame(stream: &mut Cursor<&[u8]>) -> Result<Option<Vec<u8>>, WireError> {
+        match read_length(stream, STALL).await? {
+            Some(length) => read_body(stream, length, STALL).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Gives a byte now and then, for ever.
+    struct Trickle(tokio::time::Interval);
+
+    const DROP: Duration = Duration::from_millis(1);
+
+    impl AsyncRead for Trickle {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+            bytes: &mut [u8],
+        ) -> std::task::Poll<io::Result<usize>> {
+            std::task::ready!(self.0.poll_tick(cx));
+            bytes[0] = 7;
+            std::task::Poll::Ready(Ok(1))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_comes_byte_by_byte_ends_in_time() {
+        let mut stream = Trickle(tokio::time::interval(DROP));
+        let reading = read_body(&mut stream, FRAME_BYTES_MAX, STALL);
+        let ended = within(20 * DROP, reading).await.map(|frame| frame.len());
+        assert!(matches!(ended, Err(WireError::Slow { ms: 20 })), "{ended:?}");
+    }
+
     /// Reads frames until the stream ends or fails, and words the result.
     async fn read(bytes: &[u8]) -> Vec<String> {
         let mut stream = Cursor::new(bytes);
         let mut seen = Vec::new();
         loop {
-            match read_frame(&mut stream, STALL).await {
+            match read_frame(&mut stream).await {
                 Ok(Some(frame)) => seen.push(format!("frame of {}", frame.len())),
                 Ok(None) => seen.push("end".into()),
                 Err(error) => seen.push(error.to_string()),
@@ -160,7 +202,7 @@ mod tests {
         let mut stream = Cursor::new(bytes);
         let mut written = Vec::new();
         loop {
-            match read_frame(&mut stream, STALL).await {
+            match read_frame(&mut stream).await {
                 Ok(Some(frame)) => {
                     written.extend(prefix(&frame));
                     written.extend(frame);

@@ -1,86 +1,13 @@
 //! Peers that do not keep to the protocol, made of a bare TCP connection, Noise and Yamux.
-#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod common;
 
+use common::raw::Raw;
 use common::{TCP, guarded, key, listen, next, node, node_with, seeds_by_key};
-use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox};
-use libp2p::core::transport::{DialOpts, PortUse};
-use libp2p::core::upgrade::Version;
-use libp2p::core::{Endpoint, Transport};
 use libp2p::futures::{AsyncReadExt, AsyncWriteExt};
-use libp2p::identity::Keypair;
-use libp2p::{Multiaddr, noise, tcp, yamux};
 use offchain_net::{Libp2pNetwork, NetConfig, PROTOCOL};
 use offchain_testkit::network_contract::{connect, exchange};
-use std::future::poll_fn;
-use std::task::Poll;
-use tokio::task::JoinHandle;
 use walytis_core::{Address, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
-
-/// A connection of a peer that does what a test wants.
-struct Raw {
-    muxer: StreamMuxerBox,
-}
-
-impl Raw {
-    async fn dial(seed: u8, address: &Address) -> Self {
-        let keypair = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-        let mut transport = tcp::tokio::Transport::default()
-            .upgrade(Version::V1Lazy)
-            .authenticate(noise::Config::new(&keypair).unwrap())
-            .multiplex(yamux::Config::default())
-            .boxed();
-        let mut place: Multiaddr = address.as_str().parse().unwrap();
-        place.pop();
-        let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
-        let (_, muxer) = transport.dial(place, options).unwrap().await.unwrap();
-        Self { muxer }
-    }
-
-    /// Opens a stream and asks for a protocol, by multistream-select's rules.
-    async fn open(&mut self, protocol: &str) -> SubstreamBox {
-        let mut stream = poll_fn(|cx| {
-            if let Poll::Ready(stream) = self.muxer.poll_outbound_unpin(cx) {
-                return Poll::Ready(stream.unwrap());
-            }
-            assert!(self.muxer.poll_unpin(cx).is_pending());
-            Poll::Pending
-        })
-        .await;
-        let mut messages = Vec::new();
-        for text in ["/multistream/1.0.0", protocol] {
-            messages.push(u8::try_from(text.len() + 1).unwrap());
-            messages.extend_from_slice(text.as_bytes());
-            messages.push(b'\n');
-        }
-        let mut answer = vec![0; messages.len()];
-        let mut negotiation = std::pin::pin!(async {
-            stream.write_all(&messages).await.unwrap();
-            stream.flush().await.unwrap();
-            stream.read_exact(&mut answer).await.unwrap();
-        });
-        poll_fn(|cx| {
-            let _ = self.muxer.poll_unpin(cx);
-            negotiation.as_mut().poll(cx)
-        })
-        .await;
-        assert_eq!(answer, messages, "the node agrees");
-        stream
-    }
-
-    /// Keeps the connection going, without answering, until the other side ends it.
-    fn run(mut self) -> JoinHandle<()> {
-        tokio::spawn(poll_fn(move |cx| {
-            while let Poll::Ready(result) = self.muxer.poll_inbound_unpin(cx) {
-                if result.is_err() {
-                    return Poll::Ready(());
-                }
-            }
-            self.muxer.poll_unpin(cx).map(|_| ())
-        }))
-    }
-}
 
 /// A node that a raw peer with a smaller key can open streams to, with a third node that must not suffer.
 async fn victim(config: NetConfig) -> (Libp2pNetwork, Address, Libp2pNetwork) {

@@ -27,12 +27,13 @@ const GUARDED_BYTES: usize = HEADER_BYTES + DIGEST_BYTES;
 pub(crate) struct Backend {
     disk: Arc<dyn Disk>,
     closed: Arc<AtomicBool>,
+    unsettled: Arc<AtomicBool>,
 }
 
 impl Backend {
-    /// A backend that leaves the disk once `closed` is set.
-    pub(crate) fn new(disk: Arc<dyn Disk>, closed: Arc<AtomicBool>) -> Self {
-        Self { disk, closed }
+    /// A backend that leaves the disk once `closed` is set. `unsettled` says whether the header was written and not synced.
+    pub(crate) fn new(disk: Arc<dyn Disk>, closed: Arc<AtomicBool>, unsettled: Arc<AtomicBool>) -> Self {
+        Self { disk, closed, unsettled }
     }
 
     fn open_disk(&self) -> io::Result<&dyn Disk> {
@@ -50,6 +51,14 @@ pub(crate) fn check_header(disk: &dyn Disk, name: &str) -> Result<(), OpenError>
     }
     let reason = "its header is not what was written".to_owned();
     Err(OpenError::Damaged { what: name.to_owned(), reason })
+}
+
+/// Writes the header once more as it is, durably: after a sync has failed, what is read need not be on the disk.
+pub(crate) fn settle_header(disk: &dyn Disk) -> io::Result<()> {
+    let mut guarded = [0; GUARDED_BYTES];
+    disk.read(0, &mut guarded)?;
+    disk.write(0, &guarded)?;
+    disk.sync()
 }
 
 fn digest(header: &[u8]) -> [u8; DIGEST_BYTES] {
@@ -78,7 +87,9 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.open_disk()?.sync()
+        self.open_disk()?.sync()?;
+        self.unsettled.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), io::Error> {
@@ -87,6 +98,7 @@ impl StorageBackend for Backend {
         if start >= HEADER_BYTES {
             return disk.write(offset, bytes);
         }
+        self.unsettled.store(true, Ordering::Release);
         let (of_header, behind) = bytes.split_at(bytes.len().min(HEADER_BYTES - start));
         let mut guarded = [0; GUARDED_BYTES];
         if of_header.len() < HEADER_BYTES {

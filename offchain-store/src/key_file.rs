@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use crate::disk::{Disk, FileDisk};
 use crate::kdf::KdfCost;
-use crate::key_slot::{SLOT_BYTES, Slot, SlotFault, SlotRefusal};
+use crate::key_slot::{self, SLOT_BYTES, Slot, SlotFault, SlotRefusal};
 use crate::open_error::OpenError;
 use crate::scratch::{lock, open_scratch, settle};
 use crate::secrets::{RootKey, Unlock};
@@ -152,7 +152,8 @@ impl KeyFile {
             [_, Ok(second)] => Ok((1, second)),
             [Ok(first), Err(_)] => Ok((0, first)),
             [Err(SlotFault::UnknownFormat(number)), Err(_)] | [Err(_), Err(SlotFault::UnknownFormat(number))] => {
-                Err(OpenError::UnknownFormat { what: self.name(), number: u32::from(*number) })
+                let known = u32::from(key_slot::FORMAT);
+                Err(OpenError::UnknownFormat { what: self.name(), number: u32::from(*number), known })
             }
             [Err(SlotFault::Damaged), Err(SlotFault::Damaged)] => Err(self.damaged("neither of its slots is whole")),
         }

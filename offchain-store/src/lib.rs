@@ -27,5 +27,6 @@ pub use kdf::KdfCost;
 pub use key_file::KeyFile;
 pub use open_error::OpenError;
 pub use redb_store::RedbStore;
+pub use root_row::{STORE_FORMAT, STORE_FORMAT_OLDEST};
 pub use sealed_store::{Random, SealedStore, system_random};
 pub use secrets::{RootKey, Unlock, UnlockKind};

@@ -53,13 +53,30 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file was written by a program that is newer, or is no longer known.
-    #[error("{what} has format {number}, which this program does not know: use the program that wrote it")]
+    /// A build that is newer, or is no longer known, wrote the file. It is sound.
+    #[error(
+        "{what} has format {number}; this build reads {known}. Nothing is wrong with it, and nothing was changed: use the \
+         build that wrote it, or one that reads format {number}"
+    )]
     UnknownFormat {
         /// The file or the part of it.
         what: String,
         /// The format's number, as read.
         number: u32,
+        /// The newest number that this build reads.
+        known: u32,
+    },
+    /// An earlier build wrote other records under a number that this build reads. They are sound: each seal holds.
+    #[error(
+        "an earlier build made this store, under the same number ({number}), and its records cannot be read here ({reason}). \
+         Nothing is wrong with it, and nothing was changed: the build that wrote it reads it, and can export its public \
+         chains to files for this one"
+    )]
+    EarlierBuild {
+        /// The format's number.
+        number: u32,
+        /// What cannot be read.
+        reason: String,
     },
     /// The passphrase's cost lies outside the bounds of [`KdfCost`](crate::KdfCost).
     #[error("a passphrase cost of {iterations} iterations, {memory_kib} KiB and {lanes} lanes is out of bounds")]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use redb::{Database, DatabaseError, StorageError};
 use walytis_core::{Batch, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
-use crate::backend::{Backend, check_header};
+use crate::backend::{Backend, check_header, settle_header};
 use crate::disk::{Disk, FileDisk};
 use crate::frozen_disk::FrozenDisk;
 use crate::guarded::{guarded, guarded_noting};
@@ -26,19 +26,26 @@ const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// is in use, or panics while it unwinds, which ends the process.
 const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// The format of redb's files that redb 4 reads.
+const REDB_FORMAT: u32 = 3;
+
 /// How errors name the store when no single table is concerned.
 const WHOLE: &str = "(whole store)";
 
 /// A store in one redb file.
 ///
 /// Each commit is durable when it returns (two-phase, with quick repair: opening after a crash takes the same time
-/// whatever the file's size). One handle has the file at a time. After a commit has failed, the handle takes no more;
-/// reads go on from what was committed before.
+/// whatever the file's size). One handle has the file at a time. After a commit has failed, the handle takes no more until
+/// [`Store::reopen`], which helps if space was lacking; reads go on from what was committed before.
 pub struct RedbStore {
     disk: Arc<dyn Disk>,
     // `None` only when the file could not be opened anew after a failure.
     engine: RwLock<Option<Engine>>,
     poisoned: AtomicBool,
+    /// It was for lack of space.
+    full: AtomicBool,
+    /// The header was written since the last sync that worked.
+    unsettled: Arc<AtomicBool>,
     /// Held by whoever commits.
     turn: Mutex<()>,
 }
@@ -77,8 +84,9 @@ impl RedbStore {
         }
         // redb writes to what it opens, also to what it then cannot open. Until the first commit it does so in memory only:
         // whoever merely reads changes nothing, above all nothing that is damaged.
+        let unsettled = Arc::new(AtomicBool::new(false));
         let opened = match disk.len() {
-            Ok(0) => open_engine(Arc::clone(&disk), Use::Write, name),
+            Ok(0) => open_engine(Arc::clone(&disk), Use::Write, Arc::clone(&unsettled), name),
             Ok(_) => open_frozen(&disk, name),
             Err(source) => Err(OpenError::Io { what: name.to_owned(), source }),
         };
@@ -87,6 +95,8 @@ impl RedbStore {
                 disk,
                 engine: RwLock::new(Some(database)),
                 poisoned: AtomicBool::new(false),
+                full: AtomicBool::new(false),
+                unsettled,
                 turn: Mutex::new(()),
             }),
             Err(error) => {
@@ -161,7 +171,7 @@ impl RedbStore {
         }
         close_engine(engine.take());
         let opened = check_header(&*self.disk, WHOLE)
-            .and_then(|()| open_engine(Arc::clone(&self.disk), Use::Write, WHOLE))
+            .and_then(|()| open_engine(Arc::clone(&self.disk), Use::Write, Arc::clone(&self.unsettled), WHOLE))
             .map_err(while_open)?;
         *engine = Some(opened);
         Ok(())
@@ -222,10 +232,33 @@ impl Store for RedbStore {
                 None => Err(StoreError::Poisoned),
             }
         });
-        if written.is_err() {
+        if let Err(error) = &written {
+            self.full.store(matches!(error, StoreError::Full { .. }), Ordering::Release);
             self.freeze();
         }
         written
+    }
+
+    /// As opening the file anew, which a full disk leaves sound.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if !self.full.load(Ordering::Acquire) {
+            return Err(StoreError::Poisoned);
+        }
+        if self.unsettled.load(Ordering::Acquire) {
+            settle_header(&*self.disk).map_err(|error| io_error(WHOLE, &error))?;
+            self.unsettled.store(false, Ordering::Release);
+        }
+        self.freeze();
+        if self.engine.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(unreadable());
+        }
+        self.full.store(false, Ordering::Release);
+        self.poisoned.store(false, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -306,7 +339,7 @@ fn records<'a>(
 fn open_frozen(disk: &Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
     let frozen = FrozenDisk::over(Arc::clone(disk));
     let frozen = frozen.map_err(|source| OpenError::Io { what: name.to_owned(), source })?;
-    let engine = open_engine(Arc::new(frozen), Use::Read, name)?;
+    let engine = open_engine(Arc::new(frozen), Use::Read, Arc::default(), name)?;
     // Only now, so that another format is named as one.
     match check_header(&**disk, name) {
         Ok(()) => Ok(engine),
@@ -317,13 +350,13 @@ fn open_frozen(disk: &Arc<dyn Disk>, name: &str) -> Result<Engine, OpenError> {
     }
 }
 
-fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, OpenError> {
+fn open_engine(disk: Arc<dyn Disk>, purpose: Use, unsettled: Arc<AtomicBool>, name: &str) -> Result<Engine, OpenError> {
     let mut unknown = None;
     let closed = Arc::new(AtomicBool::new(false));
     let opened = guarded(name, || {
         Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create_with_backend(Backend::new(disk, Arc::clone(&closed)))
+            .create_with_backend(Backend::new(disk, Arc::clone(&closed), unsettled))
             .map_err(|error| match error {
                 DatabaseError::Storage(StorageError::Io(error)) => io_error(name, &error),
                 error => {
@@ -335,7 +368,7 @@ fn open_engine(disk: Arc<dyn Disk>, purpose: Use, name: &str) -> Result<Engine, 
             })
     });
     match unknown {
-        Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number }),
+        Some(number) => Err(OpenError::UnknownFormat { what: name.to_owned(), number, known: REDB_FORMAT }),
         None => {
             let panicked = AtomicBool::new(false);
             opened

@@ -5,7 +5,14 @@ use std::collections::BTreeMap;
 use walytis_core::{StoreError, Table};
 
 use crate::names::lasting;
-use crate::sealer::{Digest, FORMAT, NONCE_BYTES, Sealer, name_bytes};
+use crate::sealer::{Digest, NONCE_BYTES, Sealer, name_bytes};
+
+/// The number of a store's format: it changes whenever bytes in a store change their meaning, also those of rows that the
+/// layers above write. `docs/format.md` has a table of the numbers.
+pub const STORE_FORMAT: u8 = 2;
+
+/// The oldest format that opens here: whoever opens such a store changes it to [`STORE_FORMAT`], or leaves it alone.
+pub const STORE_FORMAT_OLDEST: u8 = 1;
 
 /// The table that holds the root row, and nothing else.
 pub(crate) const TABLE: Table = Table::changing("offchain-store.root");
@@ -13,8 +20,10 @@ pub(crate) const TABLE: Table = Table::changing("offchain-store.root");
 pub(crate) const KEY: &[u8] = b"root";
 
 /// The digest of every changing table that was ever written to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RootRow {
+    /// The number of the store's format.
+    pub(crate) format: u8,
     /// How many batches changed a guarded row.
     pub(crate) batch: u64,
     pub(crate) digests: BTreeMap<&'static str, Digest>,
@@ -28,6 +37,11 @@ pub(crate) enum RootFault {
 }
 
 impl RootRow {
+    /// The root row of a store that has no rows yet.
+    pub(crate) const fn new() -> Self {
+        Self { format: STORE_FORMAT, batch: 0, digests: BTreeMap::new() }
+    }
+
     /// The row as it is kept: its format in clear, then its content, sealed.
     pub(crate) fn seal(&self, sealer: &Sealer, nonce: [u8; NONCE_BYTES]) -> Result<Vec<u8>, StoreError> {
         let mut content = Vec::new();
@@ -37,9 +51,9 @@ impl RootRow {
             content.extend_from_slice(name.as_bytes());
             content.extend_from_slice(&digest.to_bytes());
         }
-        let sealed = sealer.seal(TABLE.name, KEY, &content, nonce)?;
+        let sealed = sealer.seal(TABLE.name, &sealed_key(self.format), &content, nonce)?;
         let mut kept = Vec::with_capacity(1 + sealed.len());
-        kept.push(FORMAT);
+        kept.push(self.format);
         kept.extend_from_slice(&sealed);
         Ok(kept)
     }
@@ -47,14 +61,15 @@ impl RootRow {
     /// Reads a kept row.
     pub(crate) fn open(sealer: &Sealer, kept: &[u8]) -> Result<Self, RootFault> {
         let (format, sealed) = kept.split_first().ok_or_else(|| damaged("the root row is empty"))?;
-        if *format != FORMAT {
+        if !(STORE_FORMAT_OLDEST..=STORE_FORMAT).contains(format) && !walytis_core::mutant!(OpenAnyFormat) {
             return Err(RootFault::UnknownFormat(*format));
         }
-        let content = sealer.open(TABLE.name, KEY, sealed.to_vec()).map_err(RootFault::Damaged)?;
-        Self::read(&content).ok_or_else(|| damaged("the root row is not well formed"))
+        let sealed = sealer.open(TABLE.name, &sealed_key(*format), sealed.to_vec());
+        let content = sealed.map_err(RootFault::Damaged)?;
+        Self::read(*format, &content).ok_or_else(|| damaged("the root row is not well formed"))
     }
 
-    fn read(content: &[u8]) -> Option<Self> {
+    fn read(format: u8, content: &[u8]) -> Option<Self> {
         let (batch, mut rest) = content.split_first_chunk()?;
         let mut digests = BTreeMap::new();
         while let Some((name_bytes, after)) = rest.split_first() {
@@ -63,8 +78,14 @@ impl RootRow {
             digests.insert(lasting(std::str::from_utf8(name).ok()?), Digest::from_bytes(digest));
             rest = after;
         }
-        Some(Self { batch: u64::from_le_bytes(*batch), digests })
+        Some(Self { format, batch: u64::from_le_bytes(*batch), digests })
     }
+}
+
+/// The key to which the row's seal is bound. From format 2 on it has the number, so that nobody who has the disk makes an
+/// older store of a newer one.
+fn sealed_key(format: u8) -> Vec<u8> {
+    if format == 1 { KEY.to_vec() } else { [KEY, &[format]].concat() }
 }
 
 fn damaged(reason: &str) -> RootFault {

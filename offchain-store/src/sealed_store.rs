@@ -9,7 +9,7 @@ use walytis_core::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Re
 
 use crate::open_error::OpenError;
 use crate::redb_store::RedbStore;
-use crate::root_row::{self, RootFault, RootRow};
+use crate::root_row::{self, RootFault, RootRow, STORE_FORMAT};
 use crate::sealer::{Digest, NONCE_BYTES, Sealer};
 use crate::secrets::RootKey;
 
@@ -54,6 +54,15 @@ struct Guard {
     poisoned: bool,
 }
 
+/// Whether a batch rewrites the root row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RootIs {
+    /// If it changes a row that the root row guards.
+    AsNeeded,
+    /// In any case: the format is another.
+    Rewritten,
+}
+
 impl<S: Store> SealedStore<S> {
     /// Begins a sealed store on `below`, which must not hold one yet.
     ///
@@ -63,7 +72,7 @@ impl<S: Store> SealedStore<S> {
         if below.get(root_row::TABLE, root_row::KEY)?.is_some() {
             return Err(OpenError::Exists { what: "a sealed store".to_owned() });
         }
-        let store = Self::new(below, root_key, RootRow::default(), random);
+        let store = Self::new(below, root_key, RootRow::new(), random);
         let mut batch = Batch::new();
         let sealed = store.guard().root.seal(&store.sealer, store.nonce())?;
         batch.put(root_row::TABLE, root_row::KEY, sealed);
@@ -82,12 +91,13 @@ impl<S: Store> SealedStore<S> {
         let sealer = Sealer::new(root_key);
         let root = RootRow::open(&sealer, &kept).map_err(|fault| match fault {
             RootFault::UnknownFormat(number) => {
-                OpenError::UnknownFormat { what: root_row::TABLE.name.to_owned(), number: u32::from(number) }
+                let known = u32::from(STORE_FORMAT);
+                OpenError::UnknownFormat { what: "this store".to_owned(), number: u32::from(number), known }
             }
             RootFault::Damaged(error) => OpenError::from(error),
         })?;
         let store = Self::new(below, root_key, root, random);
-        store.check_changing_tables()?;
+        store.check_changing_tables(&store.guard().root)?;
         Ok(store)
     }
 
@@ -97,14 +107,56 @@ impl<S: Store> SealedStore<S> {
         self.guard().root.batch
     }
 
+    /// The number of the format in which the store was left; see [`STORE_FORMAT`](crate::STORE_FORMAT).
+    #[must_use]
+    pub fn format(&self) -> u8 {
+        self.guard().root.format
+    }
+
+    /// Changes the store to [`STORE_FORMAT`](crate::STORE_FORMAT), and applies a batch that brings its rows there: all of it,
+    /// durably, or nothing, also across a crash. A store that has that format stays as it is.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn migrate(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut guard = self.guard();
+        if guard.root.format == STORE_FORMAT {
+            return Ok(());
+        }
+        let from = RootRow { format: STORE_FORMAT, ..guard.root.clone() };
+        self.commit_as(&mut guard, &from, batch, RootIs::Rewritten)
+    }
+
+    fn commit_as(&self, guard: &mut Guard, root: &RootRow, batch: &Batch, root_is: RootIs) -> Result<(), StoreError> {
+        if guard.poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        let committed = self.sealed(root, batch, root_is).and_then(|(kept, next_root)| {
+            self.below.commit(&kept)?;
+            Ok(next_root)
+        });
+        match committed {
+            Ok(next_root) => {
+                if let Some(next_root) = next_root {
+                    guard.root = next_root;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                guard.poisoned = true;
+                Err(error)
+            }
+        }
+    }
+
     fn new(below: S, root_key: &RootKey, root: RootRow, random: Random) -> Self {
         let guard = Mutex::new(Guard { root, poisoned: false });
         Self { below, sealer: Sealer::new(root_key), random: Mutex::new(random), guard }
     }
 
-    fn check_changing_tables(&self) -> Result<(), StoreError> {
-        for (&name, &expected) in &self.guard().root.digests {
-            if self.table_digest(name)? != expected {
+    fn check_changing_tables(&self, root: &RootRow) -> Result<(), StoreError> {
+        for (&name, &expected) in &root.digests {
+            if self.table_digest(name)? != expected && !walytis_core::mutant!(SkipRootRow) {
                 let reason = "its rows are not those that were left: one is old, missing or was put back".to_owned();
                 return Err(StoreError::Damaged { table: name.to_owned(), reason });
             }
@@ -130,14 +182,14 @@ impl<S: Store> SealedStore<S> {
         }
     }
 
-    /// The batch as it is kept, and the root row that it leaves if it changes a guarded row.
-    fn sealed(&self, root: &RootRow, batch: &Batch) -> Result<(Batch, Option<RootRow>), StoreError> {
+    /// The batch as it is kept, and the root row that it leaves if it changes a guarded row or the format.
+    fn sealed(&self, root: &RootRow, batch: &Batch, root_is: RootIs) -> Result<(Batch, Option<RootRow>), StoreError> {
         let mut kept = Batch::new();
         // A grouped batch rewrites some rows again and again: only what stays of them is sealed.
         let changes = batch.last_changes();
         let mut nonces = self.nonces(changes.len() + 1).into_iter();
         let mut nonce = || nonces.next().unwrap_or_else(|| self.nonce());
-        let mut next_root: Option<RootRow> = None;
+        let mut next_root: Option<RootRow> = (root_is == RootIs::Rewritten).then(|| root.clone());
 
         for change in changes {
             let table = change.table();
@@ -198,6 +250,9 @@ impl<S: Store> SealedStore<S> {
     fn nonces(&self, count: usize) -> Vec<[u8; NONCE_BYTES]> {
         let mut nonces = vec![[0; NONCE_BYTES]; count];
         self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(nonces.as_flattened_mut());
+        if walytis_core::mutant!(RepeatNonce) {
+            return vec![[0; NONCE_BYTES]; count];
+        }
         nonces
     }
 }
@@ -258,22 +313,24 @@ impl<S: Store> Store for SealedStore<S> {
         if batch.is_empty() {
             return Ok(());
         }
-        let committed = self.sealed(&guard.root, batch).and_then(|(kept, next_root)| {
-            self.below.commit(&kept)?;
-            Ok(next_root)
-        });
-        match committed {
-            Ok(next_root) => {
-                if let Some(next_root) = next_root {
-                    guard.root = next_root;
-                }
-                Ok(())
+        let root = guard.root.clone();
+        self.commit_as(&mut guard, &root, batch, RootIs::AsNeeded)
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut guard = self.guard();
+        self.below.reopen()?;
+        let kept = self.below.get(root_row::TABLE, root_row::KEY)?.unwrap_or_default();
+        let root = RootRow::open(&self.sealer, &kept).map_err(|fault| match fault {
+            RootFault::UnknownFormat(_) => {
+                let reason = "the root row is not the one that was read before".to_owned();
+                StoreError::Damaged { table: root_row::TABLE.name.to_owned(), reason }
             }
-            Err(error) => {
-                guard.poisoned = true;
-                Err(error)
-            }
-        }
+            RootFault::Damaged(error) => error,
+        })?;
+        self.check_changing_tables(&root)?;
+        *guard = Guard { root, poisoned: false };
+        Ok(())
     }
 }
 

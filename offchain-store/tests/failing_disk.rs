@@ -92,6 +92,50 @@ fn a_failure_at_any_change_loses_nothing_acknowledged() {
     }
 }
 
+/// Writes until there is no room from the n-th change on; then there is room again, and the same handle goes on. Whether it came
+/// to that.
+fn run_on(after: u64, times: u64) -> bool {
+    let context = format!("full at change {after}, {times} times");
+    let disk = empty();
+    let store = open(&disk).expect("it is sound");
+    disk.arm(Failure { after, times, kind: ErrorKind::StorageFull });
+    let acknowledged = (0..COMMITS).take_while(|number| store.commit(&step(*number)).is_ok()).count();
+    let mut seen = steps(&store, &context);
+    assert!(usize::from(seen) == acknowledged || usize::from(seen) == acknowledged + 1, "{context}: reads");
+    // Where the header itself could not be made durable, that is tried again.
+    if store.reopen().is_err() {
+        assert_eq!(store.commit(&step(seen)), Err(StoreError::Poisoned), "{context}: an unsettled store takes nothing");
+    }
+    let fired = disk.disarm();
+    store.reopen().unwrap_or_else(|error| panic!("{context}: {error}"));
+    while seen < COMMITS {
+        assert_eq!(steps(&store, &context), seen, "{context}");
+        store.commit(&step(seen)).unwrap_or_else(|error| panic!("{context}: writing on: {error}"));
+        seen += 1;
+    }
+    drop(store);
+    assert_eq!(steps(&open(&disk).expect("the store"), &context), COMMITS, "{context}");
+    fired
+}
+
+#[test]
+fn once_there_is_room_the_same_handle_goes_on() {
+    for times in [1, 3, u64::MAX] {
+        let reached = (0..10_000).take_while(|after| run_on(*after, times)).count();
+        assert!(reached > 5 * usize::from(COMMITS), "{reached} changes were tried");
+    }
+}
+
+#[test]
+fn a_disk_that_broke_is_not_taken_for_one_that_was_full() {
+    let disk = empty();
+    let store = open(&disk).expect("it is sound");
+    disk.arm(Failure { after: 3, times: 1, kind: ErrorKind::Other });
+    while store.commit(&step(0)).is_ok() {}
+    assert_eq!(store.reopen(), Err(StoreError::Poisoned));
+    assert_eq!(store.commit(&step(0)), Err(StoreError::Poisoned));
+}
+
 #[test]
 fn a_creation_that_fails_can_be_repeated_on_an_emptied_disk() {
     let mut failures = 0;

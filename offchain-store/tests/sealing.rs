@@ -251,6 +251,48 @@ fn a_guard_of_another_format_is_named() {
     assert!(matches!(open(&below), Err(OpenError::UnknownFormat { number: 9, .. })));
 }
 
+/// The root row of an empty store of format 1, and its root key: a vector of the build at 7c53815.
+fn of_format_1() -> (MemoryStore, RootKey) {
+    const ROOT: &str =
+        "0137c4b25ef4fc629f0c61e1a39a09e69c612a90338bdea7ad000102030405060708090a0b0c0d0e0f1011121314151617";
+    let byte = |at: usize| u8::from_str_radix(&ROOT[at..at + 2], 16).expect("a byte");
+    let below = MemoryStore::new();
+    let row: Vec<u8> = (0..ROOT.len()).step_by(2).map(byte).collect();
+    below.commit(&put(Table::changing("offchain-store.root"), *b"root", row)).expect("a commit");
+    (below, RootKey::generate(&mut support::Counting::default()))
+}
+
+#[test]
+fn a_store_of_format_1_stays_as_it_is_until_it_is_migrated_and_never_goes_back() {
+    let (below, key) = of_format_1();
+    let open = |below: &MemoryStore| SealedStore::open(below.clone(), &key, random());
+    let store = open(&below).expect("format 1 opens");
+    assert_eq!(store.format(), 1);
+    store.commit(&put(STATE, [1], *b"old")).expect("a commit");
+    drop(store);
+    // Whoever is cut short while it is migrated finds it as it was.
+    let store = open(&below).expect("the store");
+    assert_eq!(store.format(), 1, "writing changes no number");
+    below.fail_commit(0, StoreError::Disk { reason: "gone".to_owned() });
+    store.migrate(&put(STATE, [1], *b"new")).expect_err("it fails");
+    let below = below.reopened();
+    let store = open(&below).expect("the store");
+    assert_eq!((store.format(), store.get(STATE, &[1]).expect("a read")), (1, Some(b"old".to_vec())));
+    store.migrate(&put(STATE, [1], *b"new")).expect("migrated");
+    assert_eq!(store.format(), offchain_store::STORE_FORMAT);
+    drop(store);
+    let store = open(&below).expect("the store");
+    assert_eq!((store.format(), store.get(STATE, &[1]).expect("a read")), (2, Some(b"new".to_vec())));
+    store.commit(&put(STATE, [2], *b"more")).expect("it goes on");
+    drop(store);
+    // The number cannot be taken back by whoever has the disk.
+    let root = Table::changing("offchain-store.root");
+    let mut row = below.get(root, b"root").expect("a read").expect("the root row");
+    row[0] = 1;
+    below.commit(&put(root, *b"root", row)).expect("a commit below");
+    assert!(matches!(open(&below), Err(OpenError::Damaged { .. })));
+}
+
 #[test]
 fn a_failed_commit_leaves_the_guard_as_it_was() {
     let below = MemoryStore::new();

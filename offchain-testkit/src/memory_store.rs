@@ -18,6 +18,10 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Health {
     poisoned: bool,
+    /// The failure was for lack of space.
+    reopens: bool,
+    /// Nothing more fits.
+    full: bool,
     // How many commits succeed before one fails, and with what.
     failure: Option<(u64, StoreError)>,
 }
@@ -82,6 +86,17 @@ impl MemoryStore {
         lock(&self.health).failure = None;
     }
 
+    /// Lets no more fit (every commit fails with [`StoreError::Full`]), or again.
+    pub fn set_full(&self, full: bool) {
+        lock(&self.health).full = full;
+    }
+
+    /// Whether nothing more fits.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        lock(&self.health).full
+    }
+
     /// Every key and every value as it is kept, as whoever steals the disk would find them.
     pub fn raw_bytes(&self) -> impl Iterator<Item = Vec<u8>> {
         let rows = self.snapshot().0.into_values().flatten();
@@ -136,9 +151,14 @@ impl Store for MemoryStore {
         if health.poisoned {
             return Err(StoreError::Poisoned);
         }
+        if health.full && !batch.is_empty() {
+            (health.poisoned, health.reopens) = (true, true);
+            return Err(StoreError::Full { reason: "nothing more fits".to_owned() });
+        }
         match health.failure.take() {
             Some((0, error)) => {
                 health.poisoned = true;
+                health.reopens = matches!(error, StoreError::Full { .. });
                 return Err(error);
             }
             Some((commits, error)) => health.failure = Some((commits - 1, error)),
@@ -152,6 +172,15 @@ impl Store for MemoryStore {
                 Change::Delete { key, .. } => rows.remove(key),
             };
         }
+        Ok(())
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut health = lock(&self.health);
+        if health.poisoned && !health.reopens {
+            return Err(StoreError::Poisoned);
+        }
+        health.poisoned = false;
         Ok(())
     }
 }

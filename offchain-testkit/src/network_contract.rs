@@ -217,7 +217,7 @@ fn numbered(number: usize) -> Vec<u8> {
 async fn next(network: &dyn Network) -> NetworkEvent {
     loop {
         match network.next().await {
-            Some(NetworkEvent::Listening { .. }) => {}
+            Some(NetworkEvent::Listening { .. } | NetworkEvent::AddressesChanged) => {}
             Some(event) => return event,
             None => unreachable!("the network closed"),
         }

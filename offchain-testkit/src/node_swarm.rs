@@ -206,6 +206,8 @@ impl NodeSwarm {
             let mut options = NodeOptions::default();
             options.committer = Committer::Inline;
             options.now = self.clock(Arc::clone(&place.skew_ms));
+            let asked = handle.clone();
+            options.room = Some(Arc::new(move |_| !asked.is_full()));
             let node = Node::start(engine, store, Some(network), options);
             place.running = Some(Running { node: node.clone(), handle });
             node
@@ -250,6 +252,13 @@ impl NodeSwarm {
     pub fn fail_commit(&self, id: NodeId, commits: u64, error: StoreError) {
         if let Some(running) = &place_of(&mut lock(&self.places), id).running {
             running.handle.fail_commit(commits, error);
+        }
+    }
+
+    /// Fills the disk of a running node, so that nothing more fits, or makes room on it again.
+    pub fn fill(&self, id: NodeId, full: bool) {
+        if let Some(running) = &place_of(&mut lock(&self.places), id).running {
+            running.handle.set_full(full);
         }
     }
 

@@ -246,6 +246,7 @@ fights! {
     empty_promises: Marks { forged: 100, ..BORNE };
     equivocation: writes(6);
     false_addresses: SHUNNED;
+    false_codes: Marks { forged: 6, ..BORNE };
     forged_admissions: Marks { open_invitation: true, ..forges(6) };
     forged_epochs: forges(6);
     forged_invitations: SHUNNED;
@@ -281,7 +282,7 @@ fights! {
     swapped_signatures: forges(6);
     two_faces: writes(12);
     unasked_answers: SHUNNED;
-    unknown_numbers: forges(5);
+    unknown_numbers: Marks { forged: 3, ..BORNE };
     want_flood: BORNE;
     weak_signatures: forges(6);
     wide_fan: writes(300);

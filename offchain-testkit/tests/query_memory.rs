@@ -29,9 +29,8 @@ fn chain(store: &Arc<RedbStore>) -> ChainId {
     let mut place = Place::Genesis([1; 32]);
     let mut chain = ChainId::ZERO;
     for number in 0..BLOCKS {
-        let kind = if number == 0 { BlockKind::Operation } else { BlockKind::Content };
         let topics = if number % 1_000 == 1 { vec![b"rare".to_vec()] } else { Vec::new() };
-        let draft = Draft { kind, place, foreign: Vec::new(), topics, content: vec![1; 400] };
+        let draft = Draft { kind: BlockKind::Content, place, foreign: Vec::new(), topics, content: vec![1; 400] };
         let block = draft.sign(&author, &device, Timestamp(number), &mut rng).expect("a block that keeps the rules");
         chains::insert(&mut view, &block).expect("its parent is there");
         chain = block.chain();

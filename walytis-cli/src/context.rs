@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use offchain_store::{OpenError, UnlockKind};
-use walytis_node::{Home, NodeError, Unlock};
+use walytis_node::{Home, Migration, NodeError, Unlock};
 
 use crate::arguments::Global;
 use crate::home::HomeFolder;
@@ -40,7 +40,14 @@ impl Context {
         let store = self.home.store();
         let opening = tokio::task::spawn_blocking(move || Home::open(store, &unlock));
         let opened = self.stop.or(async { Ok(opening.await?) }).await?;
-        opened.map_err(|error| self.explain(error))
+        let home = opened.map_err(|error| self.explain(error))?;
+        if let Some(Migration { from, to }) = home.migration() {
+            self.output.remark(format_args!(
+                "This home had format {from}, and has format {to} now: builds that read format {from} alone do not open it \
+                 any more."
+            ));
+        }
+        Ok(home)
     }
 
     /// Says what to do, in terms of this program.

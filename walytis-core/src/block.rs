@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, CodecError};
+use crate::codec::{self, AtMost, CodecError};
 use crate::keys::{ED25519_SIGNATURE_BYTES, ML_DSA_SIGNATURE_BYTES};
 use crate::limits::{CONTENT_BYTES_MAX, FOREIGN_MAX, HEADER_BYTES_MAX, PARENTS_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 use crate::{AuthorKey, BlockId, ChainId, FormatVersion, Hash, HybridKey, Suite, Transcript, planted};
@@ -114,12 +114,15 @@ struct WireHeader {
     suite: u8,
     chain: ChainId,
     genesis: Option<[u8; 32]>,
+    #[serde(with = "AtMost::<PARENTS_MAX, 32>")]
     parents: Vec<BlockId>,
+    #[serde(with = "AtMost::<FOREIGN_MAX, 64>")]
     foreign: Vec<ForeignHead>,
     author: AuthorKey,
     previous: Option<BlockId>,
     sequence: u64,
     created_at_ms: u64,
+    #[serde(with = "AtMost::<TOPICS_MAX, 1>")]
     topics: Vec<serde_bytes::ByteBuf>,
     content_bytes: u64,
     content_hash: Hash,
@@ -244,12 +247,12 @@ impl Header {
         Ok(header)
     }
 
-    fn check(&self) -> Result<(), BlockError> {
+    pub(crate) fn check(&self) -> Result<(), BlockError> {
         if self.ancestry.is_some() && (self.version == FormatVersion::V1 || self.genesis.is_some()) {
             return Err(rule("ancestry", "in a block of version 2 or later that is no genesis"));
         }
         let operation = self.kind == BlockKind::Operation;
-        if self.suite != self.kind.suite() {
+        if self.suite != self.kind.suite() && !crate::mutant!(AcceptAnySuite) {
             return Err(rule("suite", "operations and checkpoints are signed in hybrid, other blocks with Ed25519"));
         }
         if self.genesis.is_some() {
@@ -261,13 +264,15 @@ impl Header {
         } else if self.chain == ChainId::ZERO || (self.parents.is_empty() && self.previous.is_none()) {
             return Err(rule("genesis", "only a genesis has no chain or no parents"));
         }
-        if self.parents.len() > PARENTS_MAX {
+        if self.parents.len() > PARENTS_MAX && !crate::mutant!(AcceptManyParents) {
             return Err(rule("parents", "at most 32"));
         }
         if !self.parents.is_sorted_by(|a, b| a < b) || self.previous.is_some_and(|own| self.parents.contains(&own)) {
             return Err(rule("parents", "sorted, unique, and without the previous block"));
         }
-        if self.foreign.len() > FOREIGN_MAX || !self.foreign.is_sorted_by(|a, b| a < b) {
+        if (self.foreign.len() > FOREIGN_MAX || !self.foreign.is_sorted_by(|a, b| a < b))
+            && !crate::mutant!(AcceptAnyForeign)
+        {
             return Err(rule("foreign heads", "at most 64, sorted and unique"));
         }
         if !operation && !self.foreign.is_empty() {
@@ -276,13 +281,13 @@ impl Header {
         if self.foreign.iter().any(|head| head.chain == self.chain) {
             return Err(rule("foreign heads", "of other chains"));
         }
-        if self.previous.is_none() != (self.sequence == 0) {
+        if self.previous.is_none() != (self.sequence == 0) && !crate::mutant!(AcceptAnyFirstNumber) {
             return Err(rule("sequence", "zero in an author's first block, and in no other"));
         }
         if self.topics.len() > TOPICS_MAX || self.topics.iter().any(|topic| topic.len() > TOPIC_BYTES_MAX) {
             return Err(rule("topics", "at most 32 of at most 256 bytes"));
         }
-        if self.kind != BlockKind::Content && !self.topics.is_empty() {
+        if self.kind != BlockKind::Content && !self.topics.is_empty() && !crate::mutant!(ShowPrivateTopics) {
             return Err(rule("topics", "only blocks of content show topics"));
         }
         if usize::try_from(self.content_bytes).map_or(true, |bytes| bytes > CONTENT_BYTES_MAX) {
@@ -328,7 +333,7 @@ fn read_version(bytes: &[u8]) -> Result<FormatVersion, BlockError> {
 }
 
 /// A block as it arrives or is kept: nothing about it is known to hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RawBlock {
     /// The header's exact bytes.
     #[serde(with = "serde_bytes")]
@@ -344,7 +349,35 @@ pub struct RawBlock {
 /// What a topic takes in memory beside its bytes: a place in the list, and what its allocation is rounded up by.
 const TOPIC_BESIDE_BYTES: usize = size_of::<Vec<u8>>() + 32;
 
+/// A block's parts where they stand.
+#[derive(Deserialize)]
+struct RawParts<'a> {
+    #[serde(with = "serde_bytes")]
+    header: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    signature: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    content: &'a [u8],
+}
+
+impl<'de> Deserialize<'de> for RawBlock {
+    /// Reads a block of at least [`RawBlock::BYTES_MIN`] bytes. Of a shorter one nothing is kept.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let RawParts { header, signature, content } = RawParts::deserialize(deserializer)?;
+        let bytes = header.len().saturating_add(signature.len()).saturating_add(content.len());
+        if bytes < Self::BYTES_MIN {
+            return Err(serde::de::Error::invalid_length(bytes, &"the bytes of a block"));
+        }
+        Ok(Self { header: header.to_vec(), signature: signature.to_vec(), content: content.to_vec() })
+    }
+}
+
 impl RawBlock {
+    /// The fewest bytes that a block's parts have together, in any version of the format: a signature of 64, and in the
+    /// header the author's key and the hash of the content, 32 each. What is shorter is no block, and not decoded: a list of
+    /// such would take many times its bytes in memory.
+    pub const BYTES_MIN: usize = 128;
+
     /// About how many bytes of memory its parts have allocated.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Newtypes of ids, keys and addresses.
 
+use core::net::IpAddr;
 use std::fmt;
 use std::str::FromStr;
 
@@ -166,8 +167,19 @@ impl FromStr for PeerId {
 
 /// Where a peer can be dialled: a multiaddress as text, such as `/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo...`. The transport
 /// parses it; here it is only bounded.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Address(String);
+
+impl<'de> Deserialize<'de> for Address {
+    /// Reads an address of at most [`Address::BYTES_MAX`] bytes. Of a longer one nothing is kept.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        if text.len() > Self::BYTES_MAX {
+            return Err(serde::de::Error::invalid_length(text.len(), &"the bytes of an address"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
 
 impl Address {
     /// The most bytes that an address may have: several times what the longest relay address needs.
@@ -198,14 +210,47 @@ impl Address {
         self.0.contains("/p2p-circuit")
     }
 
-    /// Puts the addresses first that are of most use to others, for lists that are cut: those through a relay, which are
-    /// few and may be the only ones that work, then the direct ones, then those that only this machine can reach.
-    pub fn most_useful_first(addresses: &mut [Self]) {
-        addresses.sort_by_key(|address| {
-            let local = address.0.contains("/127.0.0.1/") || address.0.contains("/::1/");
-            (local, !address.is_relayed())
-        });
+    /// The addresses of a node that others are told: at most `max` of them, those of most use first.
+    ///
+    /// What only this machine can reach is told where there is nothing else: whoever is told of `127.0.0.1` dials
+    /// himself. First come those through a relay, which are few and may be the only ones that work. Of the others each host
+    /// has its turn before any has a second one: if one address of a host cannot be reached, the others of it hardly can.
+    #[must_use]
+    pub fn for_others(addresses: &[Self], max: usize) -> Vec<Self> {
+        let Some(best) = addresses.iter().map(Self::scope).min() else { return Vec::new() };
+        let mut useful: Vec<&Self> = addresses.iter().filter(|address| address.scope() == best).collect();
+        useful.sort_by_key(|address| !address.is_relayed());
+        let mut turns: Vec<(usize, &Self)> = Vec::with_capacity(useful.len());
+        for (number, address) in useful.iter().enumerate() {
+            let before = useful.iter().take(number).filter(|other| other.host() == address.host()).count();
+            turns.push((if address.is_relayed() { 0 } else { before }, address));
+        }
+        turns.sort_by_key(|(turn, _)| *turn);
+        turns.into_iter().take(max).map(|(_, address)| address.clone()).collect()
     }
+
+    /// The first two parts: the kind of host, and which.
+    fn host(&self) -> Option<(&str, &str)> {
+        let mut parts = self.0.split('/').skip(1);
+        Some((parts.next()?, parts.next()?))
+    }
+
+    fn scope(&self) -> Scope {
+        match self.host().and_then(|(_, host)| host.parse::<IpAddr>().ok()) {
+            Some(ip) if ip.is_loopback() => Scope::Machine,
+            // Nobody can dial one without the name of his own interface, which no address has.
+            Some(IpAddr::V6(ip)) if ip.is_unicast_link_local() => Scope::Link,
+            _ => Scope::Network,
+        }
+    }
+}
+
+/// Who can reach an address, the most useful first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    Network,
+    Machine,
+    Link,
 }
 
 impl fmt::Display for Address {
@@ -259,10 +304,23 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_addresses_begin_with_what_others_need_most() {
-        let texts = ["/ip4/127.0.0.1/tcp/1", "/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.2/tcp/1/p2p/x/p2p-circuit/p2p/y"];
-        let mut addresses = texts.map(|text| Address::new(text).unwrap());
-        Address::most_useful_first(&mut addresses);
-        assert_eq!(addresses.map(|address| address.0), [texts[2], texts[1], texts[0]]);
+    fn others_are_told_what_they_can_use_and_of_each_host_something() {
+        let check = |max, given: &[&str], expected: &[&str]| {
+            let given: Vec<Address> = given.iter().map(|text| Address::new(*text).unwrap()).collect();
+            let told: Vec<String> = Address::for_others(&given, max).into_iter().map(|address| address.0).collect();
+            assert_eq!(told, expected, "{max} of {given:?}");
+        };
+        let (loopback, loopback_6, link) = ("/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1", "/ip6/fe80::7/tcp/1");
+        let (tcp, quic) = ("/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.1/udp/1/quic-v1");
+        let (tcp_6, quic_6) = ("/ip6/2001:db8::1/tcp/1", "/ip6/2001:db8::1/udp/1/quic-v1");
+        let relayed = "/ip4/192.0.2.2/tcp/1/p2p/x/p2p-circuit/p2p/y";
+        check(8, &[], &[]);
+        check(8, &[loopback, loopback_6, link, tcp], &[tcp]);
+        check(8, &[link, loopback, loopback_6], &[loopback, loopback_6]);
+        check(8, &[link], &[link]);
+        check(8, &["/ip4/127.3.2.1/tcp/1", tcp, relayed], &[relayed, tcp]);
+        check(8, &[tcp, quic, tcp_6, quic_6], &[tcp, tcp_6, quic, quic_6]);
+        check(3, &[loopback, tcp, quic, tcp_6, quic_6, relayed], &[relayed, tcp, tcp_6]);
+        check(8, &["/dns4/example.org/tcp/1", "/memory/1", loopback], &["/dns4/example.org/tcp/1", "/memory/1"]);
     }
 }

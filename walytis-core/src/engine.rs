@@ -12,8 +12,8 @@ use crate::public::{
     PublicError,
 };
 use crate::{
-    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Outbox, PeerId, Pending, Store, Table, Timestamp,
-    Workers, codec,
+    Address, AuthorSecret, ChainError, CodecError, Dialer, KnownPeer, Merit, Outbox, PeerId, Pending, Store,
+    StoreError, Table, Timestamp, Workers, codec,
 };
 
 /// One row each: the transport key's seed, and the addresses on which the node listened last.
@@ -23,6 +23,8 @@ const LISTENING: &[u8] = &[1];
 
 /// How long a peer may be connected without sharing a chain.
 const STRANGER_MS: u64 = 30_000;
+/// What is said where too much waits in memory for a store without room.
+const HELD: &str = "too much waits for it";
 /// How long a peer that misbehaved is not spoken to.
 const FORGIVE_MS: u64 = 60_000;
 
@@ -207,6 +209,14 @@ impl Engine {
         self
     }
 
+    /// The most bytes that all public chains have here together; without this call,
+    /// [`PUBLIC_BYTES_MAX`](crate::public::PUBLIC_BYTES_MAX).
+    #[must_use]
+    pub const fn with_public_bytes_max(mut self, bytes: u64) -> Self {
+        self.public.limit_all(bytes);
+        self
+    }
+
     /// Whether the removal of a public chain was cut short and is to go on.
     #[must_use]
     pub fn removes_chains(&self) -> bool {
@@ -254,13 +264,48 @@ impl Engine {
             }
             return;
         }
-        let outcome = self.dispatch(event).and_then(|()| self.with_public(|public, desk| public.finish(desk)));
+        let begun = self.with_public(|public, desk| public.register(desk));
+        let outcome = begun.and_then(|()| self.dispatch(event));
+        self.end_step(outcome, out);
+    }
+
+    /// The engine as it begins on what is durable, with the same source of randomness: for when a commit has failed for lack of
+    /// room, and the store was opened anew.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn begun_anew(self, store: Arc<dyn Store>, now: Timestamp) -> Result<Self, PublicError> {
+        Self::open(store, now, self.rng)
+    }
+
+    /// The store has no room: no block is taken from peers, and nothing leaves for the store until [`Engine::room_again`].
+    /// The caller gives no command that writes meanwhile.
+    pub fn set_full(&mut self) {
+        self.view.set_full();
+    }
+
+    /// The store has room again: what was put off goes on.
+    pub fn room_again(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.now = now;
+        if let Some((number, batch)) = self.view.take_held() {
+            out.push(Effect::Commit { number, batch });
+        }
+        self.public.room_again();
+        self.end_step(Ok(()), out);
+    }
+
+    fn end_step(&mut self, outcome: Result<(), PublicError>, out: &mut Vec<Effect>) {
+        let outcome = outcome.and_then(|()| self.with_public(|public, desk| public.finish(desk)));
         if let Err(error) = outcome {
             self.stop(error, out);
             return;
         }
         if let Some((number, batch)) = self.view.close_step() {
             out.push(Effect::Commit { number, batch });
+        }
+        if self.view.holds_too_much() {
+            self.stop(StoreError::Full { reason: HELD.to_owned() }.into(), out);
+            return;
         }
         // A block leaves before the heads that name it.
         out.append(&mut self.at_once);
@@ -291,6 +336,19 @@ impl Engine {
                     Ok(())
                 })
             }
+            AnyEvent::ListenEnded(address) => {
+                self.listening.retain(|known| *known != address);
+                self.view.put(NODE, LISTENING, codec::encode(&self.listening));
+                let addresses = self.listening.clone();
+                self.with_public(|public, desk| {
+                    public.listening(desk, &addresses);
+                    Ok(())
+                })
+            }
+            AnyEvent::AddressesChanged => self.with_public(|public, desk| {
+                public.addresses_changed(desk);
+                Ok(())
+            }),
             AnyEvent::Connected { peer, dialer, address } => {
                 self.connections = self.connections.wrapping_add(1);
                 let connection = self.connections;
@@ -333,6 +391,10 @@ impl Engine {
                 })
             }
             AnyEvent::CommitFailed(error) => Err(error.into()),
+            AnyEvent::DiskSpace(space) => {
+                self.public.disk_space(space);
+                Ok(())
+            }
             AnyEvent::Timer(timer) => self.timer(timer),
         }
     }
@@ -360,7 +422,8 @@ impl Engine {
             }
             Command::Status => self.public.all(&self.view).map(|chains| {
                 let peers = self.peers.keys().copied().filter(|peer| self.public.knows(*peer)).collect();
-                Answer::Status(Status { addresses: self.listening.clone(), peers, chains })
+                let addresses = Address::for_others(&self.listening, usize::MAX);
+                Answer::Status(Status { addresses, peers, chains })
             }),
             Command::Peers => Ok(Answer::Peers(self.public.known_peers())),
             Command::Connect { address } => {
@@ -418,8 +481,13 @@ impl Engine {
                     self.at_once.push(Effect::Timer { after_ms: 0, timer: Timer::Chain(timer) });
                     continue;
                 }
+                ChainEffect::AskDiskSpace => {
+                    self.at_once.push(Effect::AskDiskSpace);
+                    continue;
+                }
                 ChainEffect::Dial(address) => Effect::Dial(address),
                 ChainEffect::Find(peer) => Effect::Find(peer),
+                ChainEffect::Merit { peer, merit } => Effect::Merit { peer, merit },
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Chain(timer) },
                 ChainEffect::Reply { ticket, answer } => Effect::Reply { ticket, answer: answer.map(Answer::Chain) },
                 ChainEffect::Delivered { subscription, entry } => {
@@ -429,10 +497,13 @@ impl Engine {
                     Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
                 }
                 ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
+                // Nobody here has private chains.
+                ChainEffect::Expelled { .. } => continue,
                 ChainEffect::Misbehaved(peer) => {
                     self.misbehaved(peer);
                     continue;
                 }
+                ChainEffect::Disconnect(peer) => Effect::Disconnect(peer),
             };
             self.outgoing.push(effect);
         }
@@ -442,6 +513,7 @@ impl Engine {
     /// Ends the connection to a peer that sent what no honest one sends, and does not speak to it for a while.
     fn misbehaved(&mut self, peer: PeerId) {
         self.shunned.insert(peer);
+        self.outgoing.push(Effect::Merit { peer, merit: Merit::Stranger });
         self.outgoing.push(Effect::Disconnect(peer));
         self.outgoing.push(Effect::Timer { after_ms: FORGIVE_MS, timer: Timer::Forgive(peer) });
     }

@@ -28,6 +28,7 @@ pub mod sync;
 #[cfg(test)]
 mod testing;
 mod transcript;
+mod unproven;
 mod workers;
 
 pub use block::{BlockError, BlockKind, FORMAT_VERSION, ForeignHead, Header, ParsedBlock, RawBlock, VerifiedBlock};
@@ -42,10 +43,11 @@ pub use keys::{
     AuthorSecret, BadSignature, ED25519_SIGNATURE_BYTES, HYBRID_SIGNATURE_BYTES, HybridKey, HybridSecret,
     HybridSignature, ML_DSA_KEY_BYTES, ML_DSA_SIGNATURE_BYTES, Suite,
 };
-pub use machine::{Effect, Event, Progress, Protocol, Target, Ticket};
+pub use machine::{DiskSpace, Effect, Event, Progress, Protocol, Target, Ticket};
 pub use names::is_unseen;
 pub use network::{
-    Carrier, Dialer, FRAME_BYTES_MAX, Found, KnownPeer, Network, NetworkError, NetworkEvent, Route, Way,
+    CODE_ADDRESSES_MAX, Carrier, Dialer, FRAME_BYTES_MAX, Found, KnownPeer, Merit, Network, NetworkError, NetworkEvent,
+    OtherProtocol, Route, Way,
 };
 pub use orphans::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 pub use outbox::Outbox;
@@ -53,4 +55,5 @@ pub use pending::{BatchNumber, Pending, Savepoint};
 pub use remembered::remember_signatures;
 pub use store::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Rows, Store, StoreError, Table};
 pub use transcript::Transcript;
+pub use unproven::{DialFailure, UnprovenAddresses};
 pub use workers::{InTurn, Workers};

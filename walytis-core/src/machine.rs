@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Address, Batch, BatchNumber, Dialer, PeerId, StoreError};
+use crate::{Address, Batch, BatchNumber, Dialer, Merit, PeerId, StoreError};
 
 /// Names a question, so that its answer finds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,12 +26,39 @@ pub trait Protocol {
     type Delivery: fmt::Debug;
 }
 
+/// How much room the disk has on which a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// How many bytes can still be written.
+    pub free_bytes: u64,
+    /// How many bytes it has in all.
+    pub total_bytes: u64,
+}
+
+impl DiskSpace {
+    /// The least that is kept free for what strangers do not write: far more than is on its way to the disk while it is asked
+    /// once. A disk that has less in all takes nothing of strangers.
+    pub const FLOOR_BYTES_MIN: u64 = 64 * 1024 * 1024;
+    /// The most that is kept free: days of a busy group.
+    pub const FLOOR_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+    /// How many bytes are kept free: a 16th of the disk, within these bounds.
+    #[must_use]
+    pub fn floor_bytes(&self) -> u64 {
+        (self.total_bytes / 16).clamp(Self::FLOOR_BYTES_MIN, Self::FLOOR_BYTES_MAX)
+    }
+}
+
 /// What an engine is told.
 pub enum Event<P: Protocol> {
     /// The network is there: dial whom we remember.
     Online,
     /// The node accepts connections at this address.
     Listening(Address),
+    /// The node no longer accepts connections at this address.
+    ListenEnded(Address),
+    /// This machine has lost an address, or got one: who could not be reached before may be reached now.
+    AddressesChanged,
     /// A peer can be sent frames.
     Connected {
         /// The peer.
@@ -65,6 +92,8 @@ pub enum Event<P: Protocol> {
     Committed(BatchNumber),
     /// A batch could not be written.
     CommitFailed(StoreError),
+    /// How much room the store's disk has, if [`Effect::AskDiskSpace`] asked for it.
+    DiskSpace(DiskSpace),
     /// A timer that was asked for is due.
     Timer(P::Timer),
 }
@@ -91,6 +120,13 @@ pub enum Effect<P: Protocol> {
     Dial(Address),
     /// Look for addresses of a peer, if the network can.
     Find(PeerId),
+    /// Tell the network what a peer has earned, connected or not.
+    Merit {
+        /// The peer.
+        peer: PeerId,
+        /// What it has earned.
+        merit: Merit,
+    },
     /// Give the timer back after so many milliseconds.
     Timer {
         /// How long, measured by a clock that does not jump.
@@ -98,6 +134,8 @@ pub enum Effect<P: Protocol> {
         /// What to give back.
         timer: P::Timer,
     },
+    /// Say how much room the store's disk has, by [`Event::DiskSpace`]; whoever cannot know it says nothing.
+    AskDiskSpace,
     /// Answer a command.
     Reply {
         /// Whose.
@@ -155,6 +193,8 @@ impl<P: Protocol> Clone for Event<P> {
         match self {
             Self::Online => Self::Online,
             Self::Listening(address) => Self::Listening(address.clone()),
+            Self::ListenEnded(address) => Self::ListenEnded(address.clone()),
+            Self::AddressesChanged => Self::AddressesChanged,
             Self::Connected { peer, dialer, address } => {
                 Self::Connected { peer: *peer, dialer: *dialer, address: address.clone() }
             }
@@ -165,6 +205,7 @@ impl<P: Protocol> Clone for Event<P> {
             Self::Command { ticket, command } => Self::Command { ticket: *ticket, command: command.clone() },
             Self::Committed(number) => Self::Committed(*number),
             Self::CommitFailed(error) => Self::CommitFailed(error.clone()),
+            Self::DiskSpace(space) => Self::DiskSpace(*space),
             Self::Timer(timer) => Self::Timer(timer.clone()),
         }
     }
@@ -175,6 +216,8 @@ impl<P: Protocol> fmt::Debug for Event<P> {
         match self {
             Self::Online => f.write_str("Online"),
             Self::Listening(address) => f.debug_tuple("Listening").field(address).finish(),
+            Self::ListenEnded(address) => f.debug_tuple("ListenEnded").field(address).finish(),
+            Self::AddressesChanged => f.write_str("AddressesChanged"),
             Self::Connected { peer, dialer, address } => f
                 .debug_struct("Connected")
                 .field("peer", peer)
@@ -192,6 +235,7 @@ impl<P: Protocol> fmt::Debug for Event<P> {
             }
             Self::Committed(number) => f.debug_tuple("Committed").field(number).finish(),
             Self::CommitFailed(error) => f.debug_tuple("CommitFailed").field(error).finish(),
+            Self::DiskSpace(space) => f.debug_tuple("DiskSpace").field(space).finish(),
             Self::Timer(timer) => f.debug_tuple("Timer").field(timer).finish(),
         }
     }
@@ -209,9 +253,11 @@ impl<P: Protocol> fmt::Debug for Effect<P> {
             Self::Disconnect(peer) => f.debug_tuple("Disconnect").field(peer).finish(),
             Self::Dial(address) => f.debug_tuple("Dial").field(address).finish(),
             Self::Find(peer) => f.debug_tuple("Find").field(peer).finish(),
+            Self::Merit { peer, merit } => f.debug_struct("Merit").field("peer", peer).field("merit", merit).finish(),
             Self::Timer { after_ms, timer } => {
                 f.debug_struct("Timer").field("after_ms", after_ms).field("timer", timer).finish()
             }
+            Self::AskDiskSpace => f.write_str("AskDiskSpace"),
             Self::Reply { ticket, answer } => {
                 f.debug_struct("Reply").field("ticket", ticket).field("answer", answer).finish()
             }

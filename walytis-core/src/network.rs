@@ -1,10 +1,16 @@
 //! What a shell needs of a network: peers proven by key, and ordered frames between them.
 
+use std::fmt;
+
 use crate::{Address, PeerId};
 
 /// The most bytes that one frame may have, its own framing aside. It carries a block with 1 MiB of content, its sealed
 /// form padded by an eighth, keys and signatures; and it bounds what one peer can make us hold.
 pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The most addresses that a code names. A joiner needs one that works, tries all at once, and waits for those that do not;
+/// and people pass codes on by hand: each address adds some 130 characters.
+pub const CODE_ADDRESSES_MAX: usize = 4;
 
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +19,30 @@ pub enum Dialer {
     Us,
     /// The peer did.
     Peer,
+}
+
+/// What a peer has earned, the least first. A network that has more visitors than places, or more bytes to hold than it may,
+/// lets go of those first that have earned least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Merit {
+    /// Nothing. To name a chain that is followed here earns nothing.
+    #[default]
+    Stranger,
+    /// A person here invited or allowed it, or joins by its invitation.
+    Invited,
+    /// It let this node in on a public chain, or brought blocks there before others did.
+    Follower,
+    /// Its device is a member's of a private group of this node.
+    Member,
+}
+
+impl Merit {
+    /// What a peer counts as that had earned this, once somebody says that it has earned `said`: the greater of the two, for
+    /// there are several ways to earn something. [`Merit::Stranger`] takes back all of it.
+    #[must_use]
+    pub fn once_said(self, said: Self) -> Self {
+        if said == Self::Stranger { said } else { self.max(said) }
+    }
 }
 
 /// What happens on a network.
@@ -24,6 +54,14 @@ pub enum NetworkEvent {
         /// The full address.
         address: Address,
     },
+    /// The node no longer accepts connections at this address: it, or the machine's network interface, has lost it.
+    ListenEnded {
+        /// The full address, as it was given by `Listening`.
+        address: Address,
+    },
+    /// This machine has lost an address, or got one: whom it could not reach before, it may reach now. What was connected
+    /// from an address that is gone is closed. Given at most every few seconds.
+    AddressesChanged,
     /// A peer, whose key the transport has proven, can be sent frames. Given once per peer, until `Disconnected`.
     Connected {
         /// The peer.
@@ -52,12 +90,37 @@ pub enum NetworkEvent {
         /// Why.
         reason: String,
     },
+    /// A peer speaks another protocol than this node, so no frames can be exchanged with it; the connection ends. Given once
+    /// for each such connection.
+    OtherProtocol(OtherProtocol),
     /// Somebody says that a peer is at this address, which ends in `/p2p/<peer id>`. Nothing is proven by it: whoever
     /// answers there still has to be that peer.
     Discovered {
         /// The full address.
         address: Address,
     },
+}
+
+/// A peer speaks a protocol of another number than this build. Neither side has done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherProtocol {
+    /// The peer.
+    pub peer: PeerId,
+    /// The number that the peer speaks.
+    pub theirs: u32,
+    /// The number that this build speaks.
+    pub ours: u32,
+}
+
+impl fmt::Display for OtherProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, theirs, ours } = self;
+        let older = if theirs < ours { "that peer" } else { "this one" };
+        write!(
+            f,
+            "peer {peer} speaks protocol {theirs}, and this build speaks {ours}: {older} needs a newer build of walytis"
+        )
+    }
 }
 
 /// What carries the frames of a direct connection.
@@ -185,7 +248,8 @@ pub trait Network: Send + Sync {
     /// The key by which peers know this node.
     fn local_peer(&self) -> PeerId;
 
-    /// Starts to accept connections at an address; `Listening` follows for each address that results.
+    /// Starts to accept connections at an address; `Listening` follows for each address that results, and `ListenEnded`
+    /// when one is gone.
     async fn listen(&self, address: Address) -> Result<(), NetworkError>;
 
     /// Starts to dial an address; `Connected` or `DialFailed` follows. If it ends in `/p2p/<peer id>`, another peer
@@ -201,6 +265,10 @@ pub trait Network: Send + Sync {
     /// Looks for addresses of a peer, as far as this network can: `Discovered` follows for each that is found. Nothing
     /// follows if none is, or if such a search is under way already.
     async fn find(&self, _peer: PeerId) {}
+
+    /// Says what a peer has earned, connected or not, which counts for its later connections, too: see [`Merit::once_said`].
+    /// A network may forget the peers that have earned least; each is a stranger again then.
+    async fn set_merit(&self, _peer: PeerId, _merit: Merit) {}
 
     /// How each connected peer is reached. Empty if this network cannot tell.
     async fn routes(&self) -> Vec<Route> {

@@ -94,10 +94,12 @@ impl<T> Orphans<T> {
             return 0;
         }
         let mut evicted = 0_usize;
-        while self.peers.get(&peer).is_some_and(|share| share.bytes.saturating_add(bytes) > ORPHAN_BYTES_PER_PEER_MAX) {
+        while self.peers.get(&peer).is_some_and(|share| {
+            share.bytes.saturating_add(bytes) > ORPHAN_BYTES_PER_PEER_MAX && !crate::mutant!(ForgetOrphanQuota)
+        }) {
             evicted = evicted.saturating_add(self.evict(peer));
         }
-        while self.bytes.saturating_add(bytes) > self.bytes_max {
+        while self.bytes.saturating_add(bytes) > self.bytes_max && !crate::mutant!(ForgetOrphanBound) {
             let largest = self.peers.iter().max_by_key(|(_, share)| share.bytes).map(|(peer, _)| *peer);
             let Some(largest) = largest else { break };
             evicted = evicted.saturating_add(self.evict(largest));

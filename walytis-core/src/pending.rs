@@ -6,15 +6,23 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{Batch, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
+use crate::{Batch, Change, Direction, ID_PREFIX_BYTES, KeyRange, Keys, Record, Store, StoreError, Table};
 
 /// The number of a batch, counted from 1 in each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchNumber(pub u64);
 
-/// A point within a step; see [`Pending::savepoint`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A point within a step; see [`Pending::savepoint`]. Of one step, a later point is the greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Savepoint(usize);
+
+impl Savepoint {
+    /// Whether nothing was written before it in its step.
+    #[must_use]
+    pub const fn is_first(self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// The rows of one table, by key.
 type TableRows<T> = BTreeMap<Vec<u8>, T>;
@@ -68,6 +76,10 @@ type Recent = (Table, Vec<u8>, Vec<u8>);
 /// How long a row may be that is remembered: as long as those of indexes. Secrets and contents are longer.
 const RECENT_BYTES: usize = 16;
 
+/// How many changes wait in memory while the store has no room. They are of rows about peers, of some hundred bytes each; the
+/// longest, of a chain's peers, has 40 KiB at most.
+const HELD_CHANGES_MAX: usize = 1024;
+
 /// How many rows of indexes of ids are remembered. Each is looked at for an id that is not among them.
 const RECENT_ROWS: usize = 8;
 
@@ -85,6 +97,8 @@ pub struct Pending {
     rows: Rows<Newest>,
     batches: VecDeque<BatchNumber>,
     last: BatchNumber,
+    /// While the store has no room: what waits in memory for it.
+    held: Option<Batch>,
     /// Rows of indexes of ids that were read last: where a chain is, is asked again and again. Such rows stay as they are.
     recent: RefCell<VecDeque<Recent>>,
 }
@@ -100,6 +114,7 @@ impl Pending {
             rows: Rows::new(),
             batches: VecDeque::new(),
             last: BatchNumber(0),
+            held: None,
             recent: RefCell::default(),
         }
     }
@@ -217,7 +232,8 @@ impl Pending {
     }
 
     /// The number of the open step's batch, if it comes to one.
-    pub(crate) const fn open(&self) -> BatchNumber {
+    #[must_use]
+    pub const fn open(&self) -> BatchNumber {
         BatchNumber(self.last.0.saturating_add(1))
     }
 
@@ -248,7 +264,46 @@ impl Pending {
         self.last = number;
         self.before.clear();
         self.batches.push_back(number);
-        Some((number, std::mem::take(&mut self.batch)))
+        let batch = std::mem::take(&mut self.batch);
+        let Some(held) = &mut self.held else { return Some((number, batch)) };
+        held.append(batch);
+        None
+    }
+
+    /// The store has no room: steps wait in memory until [`Pending::take_held`]. They are seen, and nothing waits for them, so
+    /// only what may be lost in a crash can be written meanwhile: what is remembered of others, and never a block of our own
+    /// or anything that is acknowledged.
+    pub fn set_full(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Whether the store has no room.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Whether more waits in memory than may: rows that are replaced again and again count once.
+    pub fn holds_too_much(&mut self) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        if held.changes().len() <= HELD_CHANGES_MAX {
+            return false;
+        }
+        let last: Vec<Change> = held.last_changes().into_iter().cloned().collect();
+        *held = Batch::new();
+        for change in last {
+            match change {
+                Change::Put { table, key, value } => held.put(table, key, value),
+                Change::Delete { table, key } => held.delete(table, key),
+            }
+        }
+        held.changes().len() > HELD_CHANGES_MAX / 2
+    }
+
+    /// There may be room again: what waited in memory is to be committed, in one batch, under the number returned.
+    pub fn take_held(&mut self) -> Option<(BatchNumber, Batch)> {
+        let held = self.held.take()?;
+        if held.is_empty() { None } else { Some((self.last, held)) }
     }
 
     /// A point of the open step to which [`Pending::rollback`] can return.
@@ -283,7 +338,7 @@ impl Pending {
     /// The newest batch that is not durable yet, if any.
     #[must_use]
     pub fn barrier(&self) -> Option<BatchNumber> {
-        self.batches.back().copied()
+        if self.held.is_some() { None } else { self.batches.back().copied() }
     }
 
     /// Notes that all batches up to `number` are durable: the store itself now answers for their rows.

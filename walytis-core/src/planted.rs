@@ -6,8 +6,19 @@
 //! active: a check that is skipped where blocks arrive would be skipped there, too.
 //!
 //! Each fault is planted in one place, as `planted!(Name)`; `cargo xtask tidy` proves it.
+//!
+//! Mutants are checks that are taken out, as `mutant!(Name)`: no swarm has to find them, but a named test does. A mutant is
+//! chosen for a whole process, because tests have many threads; so may a fault be.
+
+mod mutants;
 
 use std::cell::Cell;
+use std::sync::LazyLock;
+
+pub use mutants::{Mutant, NOTICED};
+
+/// The variable of the environment that names the mutant or the fault of this process. `cargo xtask mutants` sets it.
+const CHOICE: &str = "WALYTIS_MUTANT";
 
 /// Makes the enum, the list of all and their names from one list.
 macro_rules! faults {
@@ -81,6 +92,12 @@ faults! {
     /// Blocks of other chains are taken in that the block beside them does not name. Breaks B3. Seen when an enemy sends
     /// an identity chain with a block that has nothing to do with it.
     TakeUnnamed,
+
+    // Kinds of chains.
+
+    /// Whether an id is a private chain's is not asked where it is handled as a public one's. Breaks S9. Seen when somebody
+    /// is given a public code with a group's id, or asks for the group in public frames.
+    MistakeKind,
 
     // Private content.
 
@@ -221,10 +238,22 @@ pub fn activate(fault: Option<Fault>) -> Option<Fault> {
     ACTIVE.replace(fault)
 }
 
-/// Whether a fault is active on this thread.
+/// Whether a fault is active on this thread, or was chosen for this process.
 #[must_use]
 pub fn is(fault: Fault) -> bool {
-    ACTIVE.get() == Some(fault)
+    ACTIVE.get() == Some(fault) || CHOSEN.0 == Some(fault)
+}
+
+/// What was chosen for this process. A name that is not known chooses nothing: then the test passes, which is noticed.
+static CHOSEN: LazyLock<(Option<Fault>, Option<Mutant>)> = LazyLock::new(|| {
+    let name = std::env::var(CHOICE).unwrap_or_default();
+    (Fault::from_name(&name), Mutant::from_name(&name))
+});
+
+/// Whether a mutant was chosen for this process.
+#[must_use]
+pub fn is_mutant(mutant: Mutant) -> bool {
+    CHOSEN.1 == Some(mutant)
 }
 
 #[cfg(test)]
@@ -239,6 +268,16 @@ mod tests {
         assert_eq!(names.len(), Fault::ALL.len());
         assert!(Fault::ALL.iter().all(|fault| Fault::from_name(fault.name()) == Some(*fault)));
         assert_eq!(Fault::from_name("skipsignature"), None);
+    }
+
+    #[test]
+    fn no_name_is_of_two() {
+        let names: BTreeSet<&str> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
+        assert_eq!(names.len(), Mutant::ALL.len());
+        assert!(Mutant::ALL.iter().all(|mutant| Mutant::from_name(mutant.name()) == Some(*mutant)));
+        assert!(names.iter().all(|name| Fault::from_name(name).is_none()));
+        let noticed: BTreeSet<Fault> = NOTICED.iter().copied().collect();
+        assert_eq!(noticed.len(), NOTICED.len());
     }
 
     #[test]

@@ -350,6 +350,17 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Full`], [`StoreError::Disk`] or [`StoreError::Poisoned`]; after any of them, later commits of the
     /// same handle are refused as poisoned, reads still work.
     fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Takes commits again after one has failed for lack of space ([`StoreError::Full`]), as a handle that is opened anew
+    /// does. When it returns, what can be read is durable: the batch that failed is there as a whole, or not at all. Whoever
+    /// held what rested on that batch has to read it anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] from a store that cannot do this, or after a failure of another kind; otherwise why the
+    /// store cannot be used, upon which the handle stays poisoned.
+    fn reopen(&self) -> Result<(), StoreError> {
+        Err(StoreError::Poisoned)
+    }
 }
 
 impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
@@ -373,5 +384,9 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
 
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         (**self).commit(batch)
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        (**self).reopen()
     }
 }

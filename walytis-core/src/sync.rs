@@ -7,11 +7,16 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::codec::AtMost;
+use crate::limits::FOREIGN_ANCESTORS_MAX;
 use crate::reconcile::{Compare, Differ};
-use crate::{BlockId, ChainError, ChainId, Pending, RawBlock, chains};
+use crate::{BlockId, ChainError, ChainId, FRAME_BYTES_MAX, Pending, RawBlock, chains};
 
 /// The most ids in one message: heads, a sample, or blocks asked for.
 pub const IDS_MAX: usize = 256;
+
+/// The most blocks in one message: as many as a frame has room for.
+pub const BLOCKS_MAX: usize = FRAME_BYTES_MAX / RawBlock::BYTES_MIN;
 
 /// The most attachments that one message may ask for. Each may have a little more than 1 MiB.
 pub const WANTED_MAX: usize = 4;
@@ -35,6 +40,9 @@ pub const QUIET_MS: u64 = 20_000;
 /// The most heads that are told with a comparison: whoever has more tells none.
 pub const COMPARED_HEADS_MAX: usize = 8;
 
+/// The highest number of a [`SyncMessage`] that is known.
+pub const MESSAGE_MAX: u32 = 8;
+
 /// How many blocks further back than the heads are named when pulling.
 pub const SAMPLE: usize = 64;
 
@@ -46,6 +54,7 @@ pub struct WireBlock {
     /// What the layer above sends along: content, or the receiver's wrap of an epoch.
     pub attachment: Option<ByteBuf>,
     /// The blocks of other chains that are ancestors of this one, parents first.
+    #[serde(with = "AtMost::<FOREIGN_ANCESTORS_MAX, { RawBlock::BYTES_MIN }>")]
     pub foreign: Vec<RawBlock>,
 }
 
@@ -89,6 +98,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// At most [`IDS_MAX`] heads.
+        #[serde(with = "AtMost::<IDS_MAX, 32>")]
         heads: Vec<BlockId>,
     },
     /// Send me what is not below these; answered by `Portion`.
@@ -96,6 +106,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// Some blocks that I hold: heads, and others further back. At most [`IDS_MAX`].
+        #[serde(with = "AtMost::<IDS_MAX, 32>")]
         have: Vec<BlockId>,
     },
     /// Send me the next portion of the exchange that my last `Pull` began.
@@ -107,7 +118,8 @@ pub enum SyncMessage {
     Portion {
         /// The chain.
         chain: ChainId,
-        /// The blocks.
+        /// The blocks: at most [`BLOCKS_MAX`].
+        #[serde(with = "AtMost::<BLOCKS_MAX, { RawBlock::BYTES_MIN }>")]
         blocks: Vec<WireBlock>,
         /// How many blocks are still to come in this exchange.
         left: u64,
@@ -124,6 +136,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// At most [`WANTED_MAX`] ids.
+        #[serde(with = "AtMost::<WANTED_MAX, 32>")]
         ids: Vec<BlockId>,
     },
     /// The attachment of a block.
@@ -140,6 +153,7 @@ pub enum SyncMessage {
         /// The chain.
         chain: ChainId,
         /// All my heads, if they are at most [`COMPARED_HEADS_MAX`]; otherwise none. Who has them all need not compare.
+        #[serde(with = "AtMost::<COMPARED_HEADS_MAX, 32>")]
         heads: Vec<BlockId>,
         /// What I have.
         compare: Compare,
@@ -192,8 +206,10 @@ impl SyncMessage {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         match self {
-            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } => ids.len() <= IDS_MAX,
-            Self::WantAttachments { ids, .. } => ids.len() <= WANTED_MAX,
+            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } => {
+                ids.len() <= IDS_MAX || crate::mutant!(HearManyIds)
+            }
+            Self::WantAttachments { ids, .. } => ids.len() <= WANTED_MAX || crate::mutant!(HearManyWanted),
             Self::Compare { heads, compare, .. } => heads.len() <= COMPARED_HEADS_MAX && compare.is_bounded(),
             Self::Differ { differ, .. } => differ.is_bounded(),
             _ => true,

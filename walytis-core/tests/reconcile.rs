@@ -282,7 +282,7 @@ proptest! {
             };
             told.push(Told { from: None, to, holding });
         }
-        let message = Compare { salt: SALT, goes_on: false, told };
+        let message = Compare { salt: SALT, goes_on: false, told: told.into() };
         prop_assert!(message.is_bounded());
         if let Reply::Differ(differ) = reply(&mut a, &key, &message).unwrap() {
             prop_assert!(differ.is_bounded());
@@ -298,7 +298,7 @@ proptest! {
                     1 => Where::Mine(vec![Short([*told; 6])]),
                     _ => Where::Parts {
                         grid: Grid { generations_log2: *generations_log2, prefixes_log2: *prefixes_log2 },
-                        parts,
+                        parts: parts.into(),
                     },
                 };
                 Open { told: u16::from(*told) % 12, there }
@@ -306,7 +306,7 @@ proptest! {
             let mut open: Vec<Open> = open.collect();
             open.sort_by_key(|open| open.told);
             open.dedup_by_key(|open| open.told);
-            let differ = Differ { salt: SALT, open, cut: None };
+            let differ = Differ { salt: SALT, open: open.into(), cut: None };
             if !differ.is_bounded() {
                 break;
             }
@@ -322,7 +322,7 @@ proptest! {
 #[test]
 fn messages_keep_to_their_bounds_or_are_refused() {
     let told = |from, to, holding| Told { from, to: Bound::before(to), holding };
-    let compare = |told| Compare { salt: SALT, goes_on: false, told };
+    let compare = |told: Vec<Told>| Compare { salt: SALT, goes_on: false, told: told.into() };
     let some = |count| Holding::Some(Part { count, mark: Some(walytis_core::reconcile::Mark([1; 8])) });
     let short = |number: usize| Short([0, 0, 0, 0, (number / 256) as u8, (number % 256) as u8]);
     let check = |compare: &Compare, fits: bool| assert_eq!(compare.is_bounded(), fits, "{compare:?}");
@@ -340,8 +340,9 @@ fn messages_keep_to_their_bounds_or_are_refused() {
     check(&ranges(RANGES_MAX), true);
     check(&ranges(RANGES_MAX + 1), false);
 
-    let check = |open: Vec<Open>, cut, fits: bool| assert_eq!(Differ { salt: SALT, open, cut }.is_bounded(), fits);
-    let parts = |grid, count| Where::Parts { grid, parts: vec![Part { count: 0, mark: None }; count] };
+    let check =
+        |open: Vec<Open>, cut, fits: bool| assert_eq!(Differ { salt: SALT, open: open.into(), cut }.is_bounded(), fits);
+    let parts = |grid, count| Where::Parts { grid, parts: vec![Part { count: 0, mark: None }; count].into() };
     let grid = |generations_log2, prefixes_log2| Grid { generations_log2, prefixes_log2 };
     check(vec![Open { told: 1, there: parts(grid(63, 0), 2048) }], Some(2), true);
     check(vec![Open { told: 1, there: parts(grid(63, 0), 2049) }], None, false);

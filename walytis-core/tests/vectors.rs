@@ -23,10 +23,11 @@ fn block(kind: BlockKind, place: Place, content: &[u8]) -> VerifiedBlock {
     sign(Draft { kind, place, foreign: vec![], topics: vec![], content: content.to_vec() })
 }
 
-/// Two blocks of version 2: the first behind the genesis, the second behind that, by somebody else.
-fn version_2(genesis: &VerifiedBlock) -> [VerifiedBlock; 2] {
+/// Two blocks of version 2 on a public chain: the first behind the genesis, the second behind that, by somebody else.
+fn version_2() -> [VerifiedBlock; 2] {
+    let genesis = block(BlockKind::Content, Place::Genesis([4; 32]), &[1, 0]);
     let mut view = Pending::new(Arc::new(Nothing));
-    chains::insert(&mut view, genesis).unwrap();
+    chains::insert(&mut view, &genesis).unwrap();
     let mut parent = genesis.id();
     [(1, "moved"), (4, "next")].map(|(author, content)| {
         let place = Place::After { chain: genesis.chain(), parents: vec![parent], previous: None };
@@ -74,7 +75,7 @@ fn the_format_has_not_changed() {
         topics: vec![b"a".to_vec(), b"".to_vec()],
         content: b"text".to_vec(),
     });
-    let [moved, next] = version_2(&genesis);
+    let [moved, next] = version_2();
     let device = HybridSecret::from_seed(&[2; 64]);
     let found = [
         ("author.key", hex(&AuthorSecret::from_seed(&[1; 32]).public().0)),

@@ -6,15 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use walytis_core::{
-    AuthorKey, BlockId, ChainError, ChainId, ForeignHead, Hash, HybridKey, ParsedBlock, Pending, chains,
+    AuthorKey, BlockId, ChainError, ChainId, ForeignHead, Hash, HybridKey, ParsedBlock, Pending, Savepoint, chains,
 };
 
 use crate::membership::{Device, Epoch, Invitation, Member, Membership, Rank};
+use crate::memo::{Base, Memo};
 use crate::operation::{Admit, Binding, Founder, Genesis, Operation, OperationError};
 use crate::{Map, Role};
 
-/// How many memberships are remembered. Blocks of a chain mostly stand on a few of them; the rest is computed again.
-const MEMBERSHIPS_MAX: usize = 512;
 /// How many decoded operations are remembered.
 const OPERATIONS_MAX: usize = 4096;
 /// Of how many epochs it is remembered for whom they are, in 64 bytes each. A membership holds more than that of each.
@@ -68,10 +67,12 @@ pub(crate) struct Resolved {
 /// Computes memberships and remembers them. It reads operations of any chain through the view that it is given.
 #[derive(Default)]
 pub struct Fold {
-    memberships: BTreeMap<(ChainId, Vec<BlockId>), Arc<Membership>>,
+    memberships: Memo,
     steps: BTreeMap<BlockId, Arc<Step>>,
     /// By epoch: [`Membership::readers_tag`] of its view.
     readers: BTreeMap<BlockId, Hash>,
+    /// How many memberships were computed.
+    computed: u64,
 }
 
 impl std::fmt::Debug for Fold {
@@ -98,14 +99,13 @@ impl Fold {
         let mut key: Vec<BlockId> = operations.to_vec();
         key.sort_unstable();
         key.dedup();
-        if let Some(known) = self.memberships.get(&(chain, key.clone())) {
-            return Ok(Arc::clone(known));
+        if let Some((known, _)) = self.memberships.find(chain, &key) {
+            return Ok(known);
         }
-        let membership = Arc::new(self.compute(view, chain, &key)?);
-        if self.memberships.len() >= MEMBERSHIPS_MAX {
-            self.memberships.clear();
-        }
-        self.memberships.insert((chain, key), Arc::clone(&membership));
+        self.computed = self.computed.saturating_add(1);
+        let (membership, base) = self.compute(view, chain, &key)?;
+        let membership = Arc::new(membership);
+        self.memberships.keep(view, (chain, key), Arc::clone(&membership), base);
         Ok(membership)
     }
 
@@ -131,13 +131,37 @@ impl Fold {
         Ok(tag)
     }
 
-    /// Forgets what was computed over blocks that turned out not to be written. (For whom an epoch is follows from its id.)
+    /// Forgets the memberships that were computed over what the view's open step wrote behind a point. To be called before
+    /// the view goes back there. (What an operation says, and for whom an epoch is, follows from its id.)
+    pub fn forget_behind(&mut self, view: &Pending, point: Savepoint) {
+        self.memberships.forget_behind(view, point);
+    }
+
+    /// Forgets everything that was computed.
     pub fn forget(&mut self) {
         self.memberships.clear();
         self.steps.clear();
     }
 
-    fn compute(&mut self, view: &Pending, chain: ChainId, heads: &[BlockId]) -> Result<Membership, FoldError> {
+    /// How many memberships were computed so far: those that were not remembered.
+    #[must_use]
+    pub const fn computed(&self) -> u64 {
+        self.computed
+    }
+
+    /// The bytes of all memberships that are remembered, as the fold counts them: at most 8 MiB, or one membership.
+    #[must_use]
+    pub const fn remembered_bytes(&self) -> usize {
+        self.memberships.bytes()
+    }
+
+    /// Returns the membership, and on which of those that are remembered it was computed.
+    fn compute(
+        &mut self,
+        view: &Pending,
+        chain: ChainId,
+        heads: &[BlockId],
+    ) -> Result<(Membership, Option<Base>), FoldError> {
         // Operations one upon the other, on top of a set that is known already: the set's other operations are all
         // ancestors of each, so each is the last in causal order when its turn comes, and can be applied alone.
         let mut upon = Vec::new();
@@ -150,13 +174,13 @@ impl Fold {
             }
             upon.push(head);
             below = chains::operation_parents(view, head)?;
-            if let Some(known) = self.memberships.get(&(chain, below.clone())) {
-                let mut membership = Membership::clone(known);
+            if let Some((known, base)) = self.memberships.find(chain, &below) {
+                let mut membership = Membership::clone(&known);
                 for id in upon.iter().rev() {
                     let step = self.step(view, *id)?;
                     self.apply(view, &mut membership, &step)?;
                 }
-                return Ok(membership);
+                return Ok((membership, Some(Base { steps: upon.len(), ..base })));
             }
         }
         let steps = self.collect(view, heads)?;
@@ -169,7 +193,7 @@ impl Fold {
             let mut membership = self.founded(view, chain, &first, genesis)?;
             match self.apply_all(view, &mut membership, &steps, &fallen)? {
                 Some(id) => drop(fallen.insert(id)),
-                None => return Ok(membership),
+                None => return Ok((membership, None)),
             }
         }
     }
@@ -195,7 +219,11 @@ impl Fold {
                 let standing = admissions.entry(admit.invitation.id()).or_default();
                 standing.insert((rank_of(membership, &step.author), step.generation, step.id));
                 let uses = usize::try_from(invitation.uses).unwrap_or(usize::MAX);
-                match standing.last().map(|(_, _, last)| *last).filter(|_| standing.len() > uses) {
+                match standing
+                    .last()
+                    .map(|(_, _, last)| *last)
+                    .filter(|_| standing.len() > uses && !walytis_core::mutant!(AdmitSurplus))
+                {
                     Some(last) if last == step.id => {
                         standing.pop_last();
                         continue;
@@ -296,7 +324,7 @@ impl Fold {
             membership.epochs.insert(step.id, Arc::new(epoch));
         }
         // What else rests on an admission that does not stand falls with it: its author is nobody.
-        if !membership.devices.contains_key(&step.author) {
+        if !membership.devices.contains_key(&step.author) && !walytis_core::mutant!(KeepFallen) {
             return Ok(());
         }
         name(&mut membership.named, &step.foreign);

@@ -12,11 +12,15 @@ use walytis_core::{
 use crate::fold::{Fold, FoldError, Step, name, read_step};
 use crate::invitation::join_transcript;
 use crate::membership::Membership;
-use crate::operation::{Admit, Binding, Founder, Operation, Purpose};
+use crate::operation::{Admit, Binding, Founder, Operation, OperationError, Purpose};
 use crate::{Map, Role};
 
 /// The most devices of a group. Who makes an epoch writes a wrap for each, some 1,600 bytes with its proof, in one commit.
 const DEVICES_MAX: usize = 1024;
+
+/// The most bytes of a private block's body. Today's have 71; those of later programs are kept unread, so they are to be
+/// small, whatever is in them. What is large stands beside the block.
+const PRIVATE_BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// Why a block may not enter the set.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -65,6 +69,21 @@ impl From<ChainError> for Refusal {
 }
 
 impl Refusal {
+    /// The version or kind of an operation or a block that this program does not know, if that is the reason: whoever sent
+    /// the block may be honest, and newer.
+    #[must_use]
+    pub fn newer_number(&self) -> Option<u32> {
+        match self {
+            Self::Block(BlockError::Newer { version, .. }) => Some(u32::from(*version)),
+            Self::Format { version, .. } => Some(u32::from(version.number())),
+            Self::Fold(FoldError::Operation { reason: OperationError::Kind(kind), .. }) => Some(u32::from(*kind)),
+            Self::Fold(FoldError::Operation { reason: OperationError::Codec(error), .. }) if error.is_newer() => {
+                Some(error.number())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether our own store is the reason, not the block.
     #[must_use]
     pub const fn is_ours(&self) -> bool {
@@ -92,7 +111,7 @@ impl Fold {
     pub fn judge(&mut self, view: &Pending, block: ParsedBlock) -> Result<Judged, Refusal> {
         let id = block.id();
         let version = block.header().version;
-        if version != FormatVersion::V1 {
+        if version != FormatVersion::V1 && !walytis_core::mutant!(TakeNewerIntoGroups) {
             return Err(Refusal::Format { id, version });
         }
         for head in &block.header().foreign {
@@ -100,7 +119,8 @@ impl Fold {
                 return Err(Refusal::ForeignMissing { id });
             }
         }
-        if chains::foreign_ancestors(view, &block.header().foreign)?.is_none() {
+        if chains::foreign_ancestors(view, &block.header().foreign)?.is_none() && !walytis_core::mutant!(RestOnAnything)
+        {
             return Err(Refusal::Rule { id, rule: "the blocks of other chains that it rests on have at most 256 KiB" });
         }
         if block.header().genesis.is_some() {
@@ -122,6 +142,9 @@ impl Fold {
             BlockKind::Operation => {
                 let step = read_step(&block, 0)?;
                 self.judge_operation(view, &membership, &before, &step)?;
+            }
+            BlockKind::Private if block.content().len() > PRIVATE_BODY_BYTES_MAX => {
+                return Err(Refusal::Rule { id, rule: "a private block's body has at most 4 KiB" });
             }
             BlockKind::Private if membership.purpose != Purpose::Identity => {}
             _ => return Err(Refusal::Rule { id, rule: "this chain takes no blocks of this kind" }),
@@ -182,7 +205,10 @@ impl Fold {
         if membership.device(&step.author, role).is_none() && !planted!(SkipRole) {
             return Err(Refusal::NoRight { id });
         }
-        if !step.foreign.is_empty() && !matches!(step.operation, Operation::Admit(_)) {
+        if !step.foreign.is_empty()
+            && !matches!(step.operation, Operation::Admit(_))
+            && !walytis_core::mutant!(NameOtherChains)
+        {
             return Err(Refusal::Rule { id, rule: "only an admission names other chains" });
         }
         match &step.operation {
@@ -193,7 +219,9 @@ impl Fold {
             }
             Operation::Admit(admit) => self.judge_admission(view, membership, step, admit)?,
             Operation::BeginEpoch(begin) => {
-                if begin.view != before || membership.purpose == Purpose::Identity {
+                if (begin.view != before || membership.purpose == Purpose::Identity)
+                    && !walytis_core::mutant!(BeginForAnyView)
+                {
                     return Err(Refusal::Rule { id, rule: "an epoch is for the view of its own ancestors" });
                 }
             }
@@ -212,13 +240,15 @@ impl Fold {
         let id = step.id;
         let binding = &admit.joiner.binding;
         let invitation = membership.invitations.get(&admit.invitation.id());
-        if !invitation.is_some_and(crate::Invitation::is_open) {
+        if !invitation.is_some_and(crate::Invitation::is_open) && !walytis_core::mutant!(AdmitByClosed) {
             return Err(Refusal::Rule { id, rule: "an admission uses an open invitation" });
         }
         let Some(member) = binding.path.first() else {
             return Err(Refusal::Rule { id, rule: "a binding's path leads to a device" });
         };
-        if membership.members.contains_key(member) || membership.devices.contains_key(&binding.author) {
+        if (membership.members.contains_key(member) || membership.devices.contains_key(&binding.author))
+            && !walytis_core::mutant!(AdmitTwice)
+        {
             return Err(Refusal::Rule { id, rule: "an admission is of a new member with a new key" });
         }
         if membership.devices.len() >= DEVICES_MAX {
@@ -227,8 +257,12 @@ impl Fold {
         let named = named_by(step);
         let key = self.judge_binding(view, membership.identity, step, binding, membership.purpose, &named)?;
         let proof = join_transcript(&membership.identity, member, &binding.device, &binding.hash(), &admit.session);
-        admit.joiner.verify(&membership.identity.0, &key).map_err(|_| BlockError::Signature { id })?;
-        admit.invitation.verify(&proof, &admit.proof).map_err(|_| BlockError::Signature { id })?;
+        if !walytis_core::mutant!(SkipBinding) {
+            admit.joiner.verify(&membership.identity.0, &key).map_err(|_| BlockError::Signature { id })?;
+        }
+        if !walytis_core::mutant!(SkipInvitationProof) {
+            admit.invitation.verify(&proof, &admit.proof).map_err(|_| BlockError::Signature { id })?;
+        }
         Ok(())
     }
 
@@ -251,7 +285,7 @@ impl Fold {
         if !named.keys().eq(binding.path.first()) {
             return Err(rule("an admission names heads of the member's chain, and of no other"));
         }
-        if binding.leaf.is_some() != (purpose != Purpose::Identity) {
+        if binding.leaf.is_some() != (purpose != Purpose::Identity) && !walytis_core::mutant!(AdmitWithoutLeaf) {
             return Err(rule("a leaf key is published on chains with content, and on no other"));
         }
         if binding.leaf.as_ref().is_some_and(|leaf| leaf.check().is_err()) {
@@ -265,7 +299,7 @@ impl Fold {
             }
         }
         let resolved = self.resolve(view, &binding.path, named)?;
-        if usize::from(resolved.depth) >= NESTING_MAX {
+        if usize::from(resolved.depth) >= NESTING_MAX && !walytis_core::mutant!(NestDeeper) {
             return Err(rule("chains nest at most 8 deep"));
         }
         let key = resolved.key;

@@ -93,6 +93,22 @@ impl LocalDevice {
         Ok(Some(secret))
     }
 
+    /// The keys with which this device asks to be admitted to a chain: of one device and one chain always the same. So a
+    /// home that is put back from a copy older than its admission has them again, and whoever admitted it knows it again.
+    /// (Who is admitted again after a removal needs other ones: nothing removes a member yet.)
+    #[must_use]
+    pub fn joining_keys(&self, chain: ChainId) -> (AuthorSecret, LeafSecret) {
+        let device = Zeroizing::new(self.secret.seed());
+        let derive = |context: &str| {
+            let mut hasher = blake3::Hasher::new_derive_key(context);
+            hasher.update(&device[..]).update(&chain.0);
+            Zeroizing::new(*hasher.finalize().as_bytes())
+        };
+        let author = derive("walytis v1 author key of a joining device");
+        let leaf = derive("walytis v1 leaf key of a joining device");
+        (AuthorSecret::from_seed(&author), LeafSecret::from_seed(&leaf))
+    }
+
     /// The key by which the transport knows the device.
     #[must_use]
     pub fn peer(&self) -> PeerId {

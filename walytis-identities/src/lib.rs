@@ -20,6 +20,7 @@ mod judge;
 pub mod keyring;
 mod map;
 mod membership;
+mod memo;
 mod operation;
 mod writer;
 

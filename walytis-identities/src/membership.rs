@@ -152,6 +152,11 @@ impl Membership {
         self.devices_of_peer(peer).next()
     }
 
+    /// The keys by which the transport knows the devices, ascending, each once.
+    pub fn transport_peers(&self) -> impl Iterator<Item = &PeerId> {
+        self.peers.keys()
+    }
+
     /// All devices that the transport knows by this key, by author key.
     pub fn devices_of_peer(&self, peer: &PeerId) -> impl Iterator<Item = (&AuthorKey, &Arc<Device>)> {
         let authors = self.peers.get(peer).into_iter().flatten();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 use walytis_core::public::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainName, ChainSummary, Rule, Sharing,
+    ChainAnswer, ChainCode, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainName, ChainSummary, Rule,
+    Sharing,
 };
 use walytis_core::query::{Ancestry, AncestryWalk, IdPrefix, Query};
-use walytis_core::{BlockId, FormatVersion};
+use walytis_core::{BlockId, FormatVersion, PeerId};
 
 use crate::chain_pager::ChainPager;
 use crate::chain_subscription::{ChainSubscription, News};
@@ -57,11 +58,12 @@ impl Node {
         }
     }
 
-    /// Stops following a chain, and removes all of its blocks here. Gives how many they were, once they are gone.
+    /// Stops following a chain, and removes all of its blocks here. Gives how many they were, once they are gone. A join of it
+    /// that is under way ends. Of one that is [`Standing::Misfiled`](crate::Standing::Misfiled) no block is removed.
     ///
     /// # Errors
-    /// [`PublicError::Unknown`](crate::PublicError::Unknown), [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining)
-    /// or [`PublicError::Leaving`](crate::PublicError::Leaving); [`NodeError::NoRoom`] if a home's disk has no room for a
+    /// [`PublicError::Unknown`](crate::PublicError::Unknown) or [`PublicError::Leaving`](crate::PublicError::Leaving);
+    /// [`NodeError::NoRoom`] if a home's disk has no room for a
     /// deletion, not even what each home keeps for it: then nothing is deleted.
     pub async fn delete_chain(&self, chain: &str) -> Result<u64, NodeError> {
         #[cfg(feature = "redb")]
@@ -233,7 +235,9 @@ impl Node {
         let (tell_progress, progress) = watch::channel(None);
         let command = Command::Chain(ChainCommand::Join { code: code.to_owned(), name: name.map(ToOwned::to_owned) });
         self.request(Request::Command(command, Waiter::Progress(reply, tell_progress))).await?;
-        Ok(ChainJoin { node: self.clone(), answered, progress: Progressing::new(progress) })
+        let inviters = code.parse::<ChainCode>().map(|code| code.inviters);
+        let inviters = inviters.unwrap_or_default().iter().map(|inviter| inviter.peer).collect();
+        Ok(ChainJoin { node: self.clone(), answered, progress: Progressing::new(progress), inviters })
     }
 
     /// Changes whom and what this node lets in on a chain.
@@ -284,6 +288,7 @@ pub struct ChainJoin {
     node: Node,
     answered: oneshot::Receiver<Result<Answer, EngineError>>,
     progress: Progressing,
+    inviters: Vec<PeerId>,
 }
 
 impl ChainJoin {
@@ -299,10 +304,15 @@ impl ChainJoin {
     /// [`PublicError::NoInviter`](crate::PublicError::NoInviter), [`PublicError::Refused`](crate::PublicError::Refused),
     /// [`PublicError::Interrupted`](crate::PublicError::Interrupted),
     /// [`PublicError::AlreadyFollowed`](crate::PublicError::AlreadyFollowed),
-    /// [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining), or one of a name; or [`NodeError::Closed`] if
+    /// [`PublicError::AlreadyJoining`](crate::PublicError::AlreadyJoining),
+    /// [`PublicError::OtherKind`](crate::PublicError::OtherKind) or
+    /// [`PublicError::PrivateGenesis`](crate::PublicError::PrivateGenesis) if the id is no public chain's,
+    /// [`PublicError::Leaving`](crate::PublicError::Leaving) if the chain is deleted meanwhile, or one of a name; or
+    /// [`NodeError::Closed`] if
     /// the node is shut down before.
     pub async fn finish(self) -> Result<ChainSummary, NodeError> {
-        match self.node.answer(self.answered).await?? {
+        let answer = self.node.answer(self.answered).await?;
+        match answer.map_err(|error| self.node.why_not_joined(&self.inviters, error))? {
             Answer::Chain(ChainAnswer::Chain(chain)) => Ok(chain),
             other => mismatch(&other),
         }

@@ -58,7 +58,13 @@ impl Commits {
                 let _ = queue.send((number, batch));
                 None
             }
-            Writer::Inline(store) => Some(outcome(store.commit(&batch), number)),
+            Writer::Inline(store) => {
+                let outcome = outcome(store.commit(&batch), number);
+                if matches!(outcome, Event::CommitFailed(_)) {
+                    self.waiting_bytes = batch_bytes(&batch);
+                }
+                Some(outcome)
+            }
         }
     }
 
@@ -74,6 +80,11 @@ impl Commits {
     /// Whether more may be caused to be written.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting_bytes < WAITING_BYTES_MAX
+    }
+
+    /// How many bytes wait to be written: those of the batches that failed, once one has.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        u64::try_from(self.waiting_bytes).unwrap_or(u64::MAX)
     }
 
     /// Whether everything is durable.

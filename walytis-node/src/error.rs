@@ -1,8 +1,8 @@
 //! What can go wrong with a node.
 
 use crate::machine::EngineError;
-use walytis_core::NetworkError;
 use walytis_core::public::{ArchiveError, ImportError};
+use walytis_core::{NetworkError, OtherProtocol};
 
 /// Why a node could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum NodeError {
     #[cfg(feature = "libp2p")]
     #[error(transparent)]
     Start(#[from] offchain_net::StartError),
+    /// Whoever was asked speaks another protocol than this build.
+    #[error("nothing can be exchanged with the inviter: {0}")]
+    OtherProtocol(OtherProtocol),
     /// There is no room on the disk to delete in.
     #[error(
         "nothing was deleted: to delete, a store needs 1 MiB of room on its disk, and there is none. Free some there, and \

@@ -85,7 +85,7 @@ impl Node {
         let (tell_progress, progress) = watch::channel(None);
         let command = Command::Join { code: code.to_owned(), name: name.map(ToOwned::to_owned) };
         self.request(Request::Command(command, Waiter::Progress(reply, tell_progress))).await?;
-        Ok(Join::new(self.clone(), answered, progress))
+        Ok(Join::new(self.clone(), answered, progress, code))
     }
 
     /// Adds a private block to a group. When it returns, the block is durable here; members get it as soon as they can

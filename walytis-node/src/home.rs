@@ -13,8 +13,9 @@ use walytis_offchain::CheckReport;
 
 use crate::error::NodeError;
 use crate::machine::{Engine, EngineError};
+use crate::migration::{Migration, migrate};
 use crate::node::{Beside, Node};
-use crate::options::{NodeOptions, system_time};
+use crate::options::system_time;
 use crate::room::Room;
 
 /// Who a new home is: its identity, or, without private groups, the key by which the transport knows it.
@@ -31,6 +32,7 @@ pub struct Home {
     pub(crate) store: SealedStore<RedbStore>,
     /// Where it is.
     pub(crate) folder: std::path::PathBuf,
+    migration: Option<Migration>,
 }
 
 impl Home {
@@ -63,13 +65,21 @@ impl Home {
         }
     }
 
-    /// Opens a home.
+    /// Opens a home. One of an earlier format is brought to today's, durably and in one step: [`Home::migration`] says so.
     ///
     /// # Errors
-    /// As [`offchain_store::open`]: [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::WrongUnlock`], ...
+    /// As [`offchain_store::open`]: [`OpenError::NotFound`], [`OpenError::InUse`], [`OpenError::WrongUnlock`], ...; or
+    /// [`OpenError::EarlierBuild`], after which nothing was changed.
     pub fn open(folder: impl AsRef<Path>, unlock: &Unlock) -> Result<Self, NodeError> {
         let folder = folder.as_ref();
-        Ok(Self { store: offchain_store::open(folder, unlock)?, folder: folder.to_path_buf() })
+        let (store, migration) = migrate(offchain_store::open(folder, unlock)?)?;
+        Ok(Self { store, folder: folder.to_path_buf(), migration })
+    }
+
+    /// What was changed when the home was opened, if it had an earlier format.
+    #[must_use]
+    pub const fn migration(&self) -> Option<Migration> {
+        self.migration
     }
 
     /// A node without a network: it reads and writes what is here. It runs on the tokio runtime in which this is called.
@@ -82,8 +92,9 @@ impl Home {
     pub fn offline(self) -> Result<Node, NodeError> {
         let room = self.room();
         let (store, engine) = self.engine()?;
+        let options = room.options();
         let beside = Beside { room: Some(room), ..Beside::default() };
-        Ok(Node::start_then(engine, store, None, &NodeOptions::default(), beside))
+        Ok(Node::start_then(engine, store, None, &options, beside))
     }
 
     /// Verifies every block, signature, commitment and index, and then every page of the file. Takes as long as reading

@@ -1,6 +1,8 @@
 //! A join under way.
 
 use tokio::sync::{oneshot, watch};
+use walytis_core::PeerId;
+use walytis_identities::InvitationCode;
 use walytis_offchain::{Answer, EngineError, GroupSummary, Progress};
 
 use crate::error::NodeError;
@@ -13,6 +15,7 @@ pub struct Join {
     node: Node,
     answered: oneshot::Receiver<Result<Answer, EngineError>>,
     progress: Progressing,
+    inviters: Vec<PeerId>,
 }
 
 impl Join {
@@ -20,8 +23,12 @@ impl Join {
         node: Node,
         answered: oneshot::Receiver<Result<Answer, EngineError>>,
         progress: watch::Receiver<Option<Progress>>,
+        code: &str,
     ) -> Self {
-        Self { node, answered, progress: Progressing::new(progress) }
+        let code = code.parse::<InvitationCode>();
+        let inviters =
+            code.map(|code| code.inviters().iter().map(|inviter| inviter.peer).collect()).unwrap_or_default();
+        Self { node, answered, progress: Progressing::new(progress), inviters }
     }
 
     /// Waits for progress and gives the newest; `None` once the join has ended. Safe to cancel.
@@ -34,10 +41,13 @@ impl Join {
     /// # Errors
     /// [`EngineError::Invitation`] for a code that cannot be read, [`EngineError::NoInviter`],
     /// [`EngineError::Refused`], [`EngineError::Dropped`], [`EngineError::BadInviter`], [`EngineError::Interrupted`],
-    /// [`EngineError::AlreadyMember`], [`EngineError::AlreadyJoining`], [`EngineError::BadName`] or
+    /// [`NodeError::OtherProtocol`],
+    /// [`EngineError::AlreadyMember`], [`EngineError::AlreadyJoining`], [`EngineError::OtherKind`] or
+    /// [`EngineError::PublicGenesis`] if the id is no group's, [`EngineError::BadName`] or
     /// [`EngineError::NameTaken`]; or [`NodeError::Closed`] if the node is shut down before.
     pub async fn finish(self) -> Result<GroupSummary, NodeError> {
-        match self.node.answer(self.answered).await?? {
+        let answer = self.node.answer(self.answered).await?;
+        match answer.map_err(|error| self.node.why_not_joined(&self.inviters, error))? {
             Answer::Group(group) => Ok(group),
             other => mismatch(&other),
         }

@@ -25,6 +25,7 @@ mod committer;
 #[cfg(feature = "offchain")]
 mod delivery;
 mod error;
+mod full;
 #[cfg(feature = "offchain")]
 mod groups;
 pub mod guide;
@@ -32,10 +33,13 @@ pub mod guide;
 mod home;
 #[cfg(feature = "offchain")]
 mod join;
+mod lane;
 pub mod layers;
 mod listening;
 mod listing;
 mod machine;
+#[cfg(feature = "redb")]
+mod migration;
 mod node;
 mod options;
 mod outbox;
@@ -71,11 +75,15 @@ pub use error::NodeError;
 pub use home::Home;
 #[cfg(feature = "offchain")]
 pub use join::Join;
-pub use listening::{Listening, Unreached};
+#[cfg(feature = "offchain")]
+pub use listening::RefusedJoins;
+pub use listening::{Fullness, Listening, OtherProtocols, Unreached};
 pub use listing::Listing;
 pub use machine::{Engine, EngineError, Status};
+#[cfg(feature = "redb")]
+pub use migration::Migration;
 pub use node::Node;
-pub use options::{Clock, Committer, NodeOptions};
+pub use options::{Clock, Committer, DiskProbe, NodeOptions, Room};
 #[cfg(feature = "offchain")]
 pub use pager::Pager;
 pub use peers::PeerDetails;
@@ -90,19 +98,21 @@ pub use subscription::Subscription;
 pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
+pub use walytis_core::chains::Owner;
 pub use walytis_core::public::{
     ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
-    ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing, Standing,
-    Start, SubscriptionSummary,
+    ChainRoom, ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
+    Standing, Start, SubscriptionSummary,
 };
 pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{
     Address, AuthorKey, BlockId, Carrier, ChainId, Direction, FormatVersion, Found, KnownPeer, Network, NetworkError,
-    PeerId, Progress, Route, Store, StoreError, Timestamp, Way,
+    OtherProtocol, PeerId, Progress, Route, Store, StoreError, Timestamp, Way,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};
 #[cfg(feature = "offchain")]
 pub use walytis_offchain::{
-    CheckReport, Delivery, Entry, EntryContent, GroupDetails, GroupSummary, Identity, MemberDetails,
+    CheckReport, Delivery, Entry, EntryContent, GroupDetails, GroupSummary, Identity, JoinRefusal, MemberDetails,
+    Newer, NewerKind, RefusedJoin,
 };

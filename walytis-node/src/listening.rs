@@ -1,27 +1,33 @@
 //! Where a node accepts connections.
 
 use tokio::sync::watch;
-use walytis_core::Address;
+use walytis_core::{Address, OtherProtocol};
+#[cfg(feature = "offchain")]
+use walytis_offchain::RefusedJoin;
 
 /// The full addresses at which a node accepts connections; see [`Node::listening`](crate::Node::listening).
 #[derive(Clone, Debug)]
 pub struct Listening {
-    known: watch::Receiver<Vec<Address>>,
-    given: usize,
+    /// Those that there are, numbered in the order in which they came.
+    known: watch::Receiver<Vec<(u64, Address)>>,
+    /// The number of the last one given.
+    given: u64,
 }
 
 impl Listening {
-    pub(crate) fn new(known: watch::Receiver<Vec<Address>>) -> Self {
+    pub(crate) fn new(known: watch::Receiver<Vec<(u64, Address)>>) -> Self {
         Self { known, given: 0 }
     }
 
-    /// Waits for the next address, which others can dial as it is; those that are there already come first. `None` once
-    /// the node has stopped. Safe to cancel.
+    /// Waits for the next address, which others can dial as it is; those that are there already come first. One that was
+    /// gone and is back comes again. `None` once the node has stopped. Safe to cancel.
     pub async fn next(&mut self) -> Option<Address> {
         let given = self.given;
-        let address = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
-        self.given = given.saturating_add(1);
-        address
+        let next = |known: &Vec<(u64, Address)>| known.iter().find(|(number, _)| *number > given).cloned();
+        let known = self.known.wait_for(|known| next(known).is_some()).await.ok()?;
+        let (number, address) = next(&known)?;
+        self.given = number;
+        Some(address)
     }
 }
 
@@ -47,5 +53,76 @@ impl Unreached {
         let failure = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
         self.given = given.saturating_add(1);
         failure
+    }
+}
+
+/// Joiners whom a node did not admit; see [`Node::refused_joins`](crate::Node::refused_joins).
+#[cfg(feature = "offchain")]
+#[derive(Clone, Debug)]
+pub struct RefusedJoins {
+    known: watch::Receiver<Vec<RefusedJoin>>,
+    given: usize,
+}
+
+#[cfg(feature = "offchain")]
+impl RefusedJoins {
+    pub(crate) fn new(known: watch::Receiver<Vec<RefusedJoin>>) -> Self {
+        Self { known, given: 0 }
+    }
+
+    /// Waits for the next one. `None` once the node has stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<RefusedJoin> {
+        let given = self.given;
+        let refused = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
+        self.given = given.saturating_add(1);
+        refused
+    }
+}
+
+/// Peers that speak another protocol than this build; see [`Node::other_protocols`](crate::Node::other_protocols).
+#[derive(Clone, Debug)]
+pub struct OtherProtocols {
+    known: watch::Receiver<Vec<OtherProtocol>>,
+    given: usize,
+}
+
+impl OtherProtocols {
+    /// How many peers are told of: strangers make as many as they like.
+    pub(crate) const PEERS_MAX: usize = 64;
+
+    pub(crate) fn new(known: watch::Receiver<Vec<OtherProtocol>>) -> Self {
+        Self { known, given: 0 }
+    }
+
+    /// Waits for the next peer that was met. `None` once the node has stopped. Safe to cancel.
+    pub async fn next(&mut self) -> Option<OtherProtocol> {
+        let given = self.given;
+        let other = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).copied();
+        self.given = given.saturating_add(1);
+        other
+    }
+}
+
+/// Whether a node's store has room; see [`Node::fullness`](crate::Node::fullness).
+#[derive(Clone, Debug)]
+pub struct Fullness(watch::Receiver<Option<String>>);
+
+impl Fullness {
+    pub(crate) fn new(mut full: watch::Receiver<Option<String>>) -> Self {
+        full.mark_changed();
+        Self(full)
+    }
+
+    /// Why nothing can be written now; `None` if the store has room.
+    #[must_use]
+    pub fn now(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the next change: `Some(Some(reason))` once nothing can be written, `Some(None)` once it can again. `None` once
+    /// the node has stopped. The first call gives what is so now. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Option<String>> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
     }
 }

@@ -1,6 +1,8 @@
 //! The engine that a node runs: the one of the highest layer that is built in. What is said to it and what it says have
 //! the same shapes, whichever it is.
 
+use walytis_core::{ChainError, StoreError};
+
 #[cfg(not(feature = "offchain"))]
 pub use walytis_core::Engine;
 #[cfg(not(feature = "offchain"))]
@@ -13,6 +15,23 @@ pub use walytis_core::public::PublicError as EngineError;
 pub(crate) use walytis_offchain::{Answer, Command, Delivery, Effect, Event, Timer};
 #[cfg(feature = "offchain")]
 pub use walytis_offchain::{Engine, EngineError, Status};
+
+/// The store's own failure, if that is the reason.
+pub(crate) fn store_failure(error: &EngineError) -> Option<StoreError> {
+    #[cfg(feature = "offchain")]
+    use walytis_identities::{FoldError, KeyringError, WriteError};
+    match error {
+        EngineError::Chain(ChainError::Store(error)) => Some(error.clone()),
+        #[cfg(feature = "offchain")]
+        EngineError::Write(
+            WriteError::Chain(ChainError::Store(error))
+            | WriteError::Fold(FoldError::Chain(ChainError::Store(error)))
+            | WriteError::Keyring(KeyringError::Store(error)),
+        )
+        | EngineError::Fold(FoldError::Chain(ChainError::Store(error))) => Some(error.clone()),
+        _ => None,
+    }
+}
 
 /// What a public chain's error is to the engine that hosts it.
 #[cfg(feature = "offchain")]

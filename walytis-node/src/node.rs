@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use walytis_core::{Address, Network, PeerId, Store};
+use walytis_core::{Address, Network, OtherProtocol, PeerId, Store};
 
 use crate::error::NodeError;
-use crate::listening::{Listening, Unreached};
-use crate::machine::{Answer, Command, Engine, Status};
+#[cfg(feature = "offchain")]
+use crate::listening::RefusedJoins;
+use crate::listening::{Fullness, Listening, OtherProtocols, Unreached};
+use crate::machine::{Answer, Command, Engine, EngineError, Status};
 use crate::options::NodeOptions;
 use crate::peers::{self, PeerDetails};
 use crate::request::{Request, Waiter};
@@ -50,8 +52,12 @@ pub(crate) struct Handle {
     pub(crate) room: Option<crate::room::Room>,
     online: bool,
     requests: mpsc::Sender<Request>,
-    listening: watch::Receiver<Vec<Address>>,
+    listening: watch::Receiver<Vec<(u64, Address)>>,
     unreached: watch::Receiver<Vec<(Address, String)>>,
+    #[cfg(feature = "offchain")]
+    refused: watch::Receiver<Vec<walytis_offchain::RefusedJoin>>,
+    others: watch::Receiver<Vec<OtherProtocol>>,
+    full: watch::Receiver<Option<String>>,
     ended: watch::Receiver<Option<End>>,
 }
 
@@ -83,6 +89,10 @@ impl Node {
         let (notify, noticed) = mpsc::unbounded_channel();
         let (tell_listening, listening) = watch::channel(Vec::new());
         let (tell_unreached, unreached) = watch::channel(Vec::new());
+        #[cfg(feature = "offchain")]
+        let (tell_refused, refused) = watch::channel(Vec::new());
+        let (tell_others, others) = watch::channel(Vec::new());
+        let (tell_full, full) = watch::channel(None);
         let (tell_end, ended) = watch::channel(None);
         let handle = Handle {
             peer: engine.peer(),
@@ -96,6 +106,10 @@ impl Node {
             requests,
             listening,
             unreached,
+            #[cfg(feature = "offchain")]
+            refused,
+            others,
+            full,
             ended,
         };
         let channels = Channels {
@@ -104,6 +118,10 @@ impl Node {
             notify,
             listening: tell_listening,
             unreached: tell_unreached,
+            #[cfg(feature = "offchain")]
+            refused: tell_refused,
+            others: tell_others,
+            full: tell_full,
         };
         let shell = Shell::new(engine, store, network.clone(), options, channels);
         tokio::spawn(async move {
@@ -125,13 +143,33 @@ impl Node {
     /// Where the node accepts connections, as far as it is known now.
     #[cfg(all(feature = "redb", feature = "libp2p"))]
     pub(crate) fn known_addresses(&self) -> Vec<Address> {
-        self.0.listening.borrow().clone()
+        self.0.listening.borrow().iter().map(|(_, address)| address.clone()).collect()
     }
 
     /// The addresses at which nobody could be reached, each once, up to 256 of them. The node tries them again by itself.
     #[must_use]
     pub fn unreached(&self) -> Unreached {
         Unreached::new(self.0.unreached.clone())
+    }
+
+    /// Joiners whom the node did not admit to a group, and why: each with each reason once, up to 64 of them.
+    #[cfg(feature = "offchain")]
+    #[must_use]
+    pub fn refused_joins(&self) -> RefusedJoins {
+        RefusedJoins::new(self.0.refused.clone())
+    }
+
+    /// Peers that speak a protocol of another number than this build, each once, up to 64 of them. Nothing can be exchanged
+    /// with them until one side has a newer build.
+    #[must_use]
+    pub fn other_protocols(&self) -> OtherProtocols {
+        OtherProtocols::new(self.0.others.clone())
+    }
+
+    /// Whether the store has room, and each change of that.
+    #[must_use]
+    pub fn fullness(&self) -> Fullness {
+        Fullness::new(self.0.full.clone())
     }
 
     /// How the node is.
@@ -240,6 +278,13 @@ impl Node {
     pub(crate) async fn request(&self, request: Request) -> Result<(), NodeError> {
         self.place().await?.send(request);
         Ok(())
+    }
+
+    /// Why a join failed, in better words where one of those who were asked speaks another protocol.
+    pub(crate) fn why_not_joined(&self, inviters: &[PeerId], error: EngineError) -> NodeError {
+        let others = self.0.others.borrow();
+        let other = others.iter().find(|other| inviters.contains(&other.peer)).copied();
+        other.map_or_else(|| error.into(), NodeError::OtherProtocol)
     }
 
     async fn why_stopped(&self) -> NodeError {

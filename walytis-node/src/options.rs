@@ -4,10 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walytis_core::Timestamp;
+use walytis_core::public::PUBLIC_BYTES_MAX;
+use walytis_core::{DiskSpace, Timestamp};
 
 /// A wall clock. What it says is shown to people and never decides anything.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Whether a store's disk has room for so many bytes.
+pub type Room = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
+/// Says how much room the store's disk has; `None` if that cannot be known now. It is asked at most about once a second or
+/// mebibyte of what strangers write, within the node's task, so it should be quick.
+pub type DiskProbe = Arc<dyn Fn() -> Option<DiskSpace> + Send + Sync>;
 
 /// Where batches are made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,11 +42,25 @@ pub struct NodeOptions {
     pub committer: Committer,
     /// The wall clock.
     pub now: Clock,
+    /// Says whether the store's disk has room for so many bytes more, once a commit has failed for lack of it. It may take its
+    /// time: the node waits. Without it the node tries to write again after a while, which ends its connections if that fails.
+    pub room: Option<Room>,
+    /// How much room the store's disk has. Without it, strangers may fill the disk up to the limits of public chains. A
+    /// `Home` asks its file system.
+    pub disk_space: Option<DiskProbe>,
+    /// The most bytes that all public chains have here together.
+    pub public_bytes_max: u64,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { committer: Committer::Thread, now: Arc::new(system_time) }
+        Self {
+            committer: Committer::Thread,
+            now: Arc::new(system_time),
+            room: None,
+            disk_space: None,
+            public_bytes_max: PUBLIC_BYTES_MAX,
+        }
     }
 }
 

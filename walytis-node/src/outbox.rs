@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::machine::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use walytis_core::{Address, Network, NetworkError, PeerId, Route};
+use walytis_core::{Address, Merit, Network, NetworkError, PeerId, Route};
 
+use crate::lane::{Class, Queue};
 use crate::request::{NetworkReply, Notice};
 
 /// How many bytes may wait for one peer, beside what its transport takes. A peer that falls further behind is
@@ -17,22 +17,20 @@ use crate::request::{NetworkReply, Notice};
 /// the longest frames.
 const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What a frame costs beside its bytes, so that small ones are bounded too.
-const FRAME_BYTES: usize = 64;
-
 /// What the network is asked for beside sending, in order.
 enum Order {
     Listen(Address, NetworkReply),
     Dial(Address, Option<NetworkReply>),
     Disconnect(PeerId),
     Find(PeerId),
+    Merit(PeerId, Merit),
     Routes(oneshot::Sender<Vec<Route>>),
 }
 
 /// The frames that wait for one peer, and the task that sends them.
 struct Lane {
-    frames: UnboundedSender<Vec<u8>>,
-    waiting_bytes: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
+    merit: Merit,
     task: AbortHandle,
 }
 
@@ -62,10 +60,9 @@ impl Outbox {
     pub(crate) fn connected(&mut self, peer: PeerId) {
         // Lanes that have ended are let go here, so that their number is bounded by that of connections.
         while self.tasks.try_join_next().is_some() {}
-        let (frames, queued) = unbounded_channel();
-        let waiting_bytes = Arc::new(AtomicUsize::new(0));
-        let task = self.tasks.spawn(send_all(Arc::clone(&self.network), peer, queued, Arc::clone(&waiting_bytes)));
-        self.lanes.insert(peer, Lane { frames, waiting_bytes, task });
+        let queue = Arc::new(Queue::default());
+        let task = self.tasks.spawn(send_all(Arc::clone(&self.network), peer, Arc::clone(&queue)));
+        self.lanes.insert(peer, Lane { queue, merit: Merit::Stranger, task });
     }
 
     /// A peer is gone, and with it what waits for it.
@@ -76,13 +73,25 @@ impl Outbox {
     /// Queues a frame to a peer, behind all earlier ones. One to a peer that is gone is lost, as one under way is.
     pub(crate) fn send(&mut self, peer: PeerId, frame: Vec<u8>) {
         let Some(lane) = self.lanes.get(&peer) else { return };
-        let bytes = frame.len().saturating_add(FRAME_BYTES);
-        let waiting = lane.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if waiting.saturating_add(bytes) > LANE_BYTES_MAX {
+        let (bytes, behind) = lane.queue.push(frame);
+        if bytes > LANE_BYTES_MAX && !walytis_core::mutant!(WaitForSlow) {
             tracing::info!(%peer, "disconnecting a peer that is too slow; it can catch up later");
             self.disconnect(peer);
-        } else {
-            let _ = lane.frames.send(frame);
+        } else if behind > 0 {
+            self.make_room(Class::of(lane.merit));
+        }
+    }
+
+    /// Disconnects whoever is furthest behind, if too much waits for all peers of a class.
+    fn make_room(&mut self, class: Class) {
+        let lanes = self.lanes.iter().filter(|(_, lane)| Class::of(lane.merit) == class);
+        let behind: Vec<_> = lanes.map(|(peer, lane)| (lane.queue.behind(), *peer)).collect();
+        let all = behind.iter().fold(0_usize, |all, (bytes, _)| all.saturating_add(*bytes));
+        if all > class.bytes_max()
+            && let Some((_, peer)) = behind.into_iter().max()
+        {
+            tracing::info!(%peer, "disconnecting the slowest peer, since too much waits for all; it can catch up later");
+            self.disconnect(peer);
         }
     }
 
@@ -100,6 +109,14 @@ impl Outbox {
     /// Looks for a peer's addresses.
     pub(crate) fn find(&self, peer: PeerId) {
         let _ = self.orders.send(Order::Find(peer));
+    }
+
+    /// Says what a peer has earned.
+    pub(crate) fn set_merit(&mut self, peer: PeerId, merit: Merit) {
+        if let Some(lane) = self.lanes.get_mut(&peer) {
+            lane.merit = lane.merit.once_said(merit);
+        }
+        let _ = self.orders.send(Order::Merit(peer, merit));
     }
 
     /// Says how connected peers are reached.
@@ -124,6 +141,7 @@ async fn carry_out(network: Arc<dyn Network>, mut orders: UnboundedReceiver<Orde
         match order {
             Order::Disconnect(peer) => network.disconnect(peer).await,
             Order::Find(peer) => network.find(peer).await,
+            Order::Merit(peer, merit) => network.set_merit(peer, merit).await,
             Order::Routes(answer) => drop(answer.send(network.routes().await)),
             Order::Listen(address, answer) => drop(answer.send(network.listen(address).await)),
             Order::Dial(address, answer) => {
@@ -139,16 +157,11 @@ async fn carry_out(network: Arc<dyn Network>, mut orders: UnboundedReceiver<Orde
 }
 
 /// Sends frames to a peer one after the other, until it is gone.
-async fn send_all(
-    network: Arc<dyn Network>,
-    peer: PeerId,
-    mut frames: UnboundedReceiver<Vec<u8>>,
-    waiting_bytes: Arc<AtomicUsize>,
-) {
-    while let Some(frame) = frames.recv().await {
-        let bytes = frame.len().saturating_add(FRAME_BYTES);
+async fn send_all(network: Arc<dyn Network>, peer: PeerId, queue: Arc<Queue>) {
+    loop {
+        let frame = queue.next().await;
         match network.send(peer, frame).await {
-            Ok(()) => drop(waiting_bytes.fetch_sub(bytes, Ordering::Relaxed)),
+            Ok(()) => queue.sent(),
             Err(NetworkError::NotConnected { .. } | NetworkError::Closed) => return,
             Err(error) => {
                 // Going on would leave a gap, which the peer could not tell from a frame that we never meant to send.
@@ -172,7 +185,10 @@ mod tests {
     const SLOW: PeerId = PeerId([1; 32]);
     const QUICK: PeerId = PeerId([2; 32]);
 
-    /// A network on which one peer takes nothing, and whose calls are noted.
+    /// Strangers that take nothing, by their first bytes; members are not among them.
+    const STRANGERS: std::ops::Range<u8> = 10..40;
+
+    /// A network on which some peers take nothing, and whose calls are noted.
     #[derive(Default)]
     struct Wire {
         calls: Mutex<Vec<String>>,
@@ -208,7 +224,7 @@ mod tests {
         }
 
         async fn send(&self, peer: PeerId, frame: Vec<u8>) -> Result<(), NetworkError> {
-            if peer == SLOW {
+            if peer == SLOW || STRANGERS.contains(&peer.0[0]) {
                 std::future::pending::<()>().await;
             }
             self.note(format!("{}: {frame:?}", peer.0[0]));
@@ -252,5 +268,31 @@ mod tests {
         assert!(matches!(noticed.recv().await, Some(Notice::Event(Event::DialFailed(failed))) if failed == address));
         outbox.close().await;
         assert_eq!(Arc::strong_count(&wire), 1, "nothing holds the network any more");
+    }
+
+    #[tokio::test]
+    async fn strangers_together_have_a_bound_that_no_member_pays_for() {
+        let (notices, _noticed) = unbounded_channel();
+        let wire = Arc::new(Wire::default());
+        let mut outbox = Outbox::start(Arc::clone(&wire) as Arc<dyn Network>, notices);
+        let frame = vec![0; 1024 * 1024];
+        outbox.connected(SLOW);
+        outbox.set_merit(SLOW, Merit::Member);
+        (0..7).for_each(|_| outbox.send(SLOW, frame.clone()));
+        // One frame each, under way or not, lets nobody go.
+        for number in STRANGERS {
+            outbox.connected(PeerId([number; 32]));
+            outbox.send(PeerId([number; 32]), frame.clone());
+        }
+        assert_eq!(outbox.lanes.len(), 1 + STRANGERS.len());
+        for _ in 0..3 {
+            STRANGERS.for_each(|number| outbox.send(PeerId([number; 32]), frame.clone()));
+            let strangers = outbox.lanes.iter().filter(|(_, lane)| lane.merit == Merit::Stranger);
+            let behind: usize = strangers.map(|(_, lane)| lane.queue.behind()).sum();
+            assert!(behind <= Class::Strangers.bytes_max(), "{behind}");
+        }
+        assert!(outbox.lanes.len() < 1 + STRANGERS.len(), "some had to go");
+        assert!(outbox.lanes.contains_key(&SLOW), "the member waits within its own bound");
+        outbox.close().await;
     }
 }

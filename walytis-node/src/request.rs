@@ -48,6 +48,18 @@ pub(crate) enum Waiter {
     Behind(Missed, Arc<Deliveries>),
 }
 
+impl Waiter {
+    /// Whether it waits for more than one answer.
+    pub(crate) const fn follows(&self) -> bool {
+        match self {
+            Self::Follower(..) => true,
+            #[cfg(feature = "offchain")]
+            Self::Subscriber(..) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What the node's own parts tell its task. Their number is bounded by what the task or its handles have begun.
 pub(crate) enum Notice {
     /// Something is done.

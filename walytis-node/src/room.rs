@@ -7,6 +7,11 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use walytis_core::DiskSpace;
+
+use crate::options::NodeOptions;
 
 /// The file's name in the store's folder.
 const NAME: &str = "reserve";
@@ -28,6 +33,16 @@ impl Room {
         Self { folder: folder.to_path_buf() }
     }
 
+    /// What a node on this disk is started with: it asks the file system how much room there is.
+    pub(crate) fn options(&self) -> NodeOptions {
+        let (room, folder) = (self.clone(), self.folder.clone());
+        NodeOptions {
+            room: Some(Arc::new(move |bytes| room.has(bytes))),
+            disk_space: Some(Arc::new(move || disk_space(&folder))),
+            ..NodeOptions::default()
+        }
+    }
+
     /// Keeps the file, if there is room for it and as much again.
     pub(crate) fn keep(&self) {
         let wanted = u64::try_from(BYTES).ok();
@@ -45,6 +60,15 @@ impl Room {
             tracing::debug!(%error, "no room is kept for deleting");
             let _ = fs::remove_file(self.folder.join(UNFINISHED));
         }
+    }
+
+    /// Whether there is room for so many bytes beside what is kept.
+    pub(crate) fn has(&self, bytes: u64) -> bool {
+        self.keep();
+        let kept = fs::metadata(self.folder.join(NAME)).is_ok();
+        let there_is = kept && usize::try_from(bytes).is_ok_and(|bytes| self.fill(bytes).is_ok());
+        let _ = fs::remove_file(self.folder.join(UNFINISHED));
+        there_is
     }
 
     /// Whether there is room to begin a deletion. If need be, the file is given up for it.
@@ -71,9 +95,32 @@ impl Room {
     }
 }
 
+/// How much room the disk of a folder has for this user.
+#[cfg(unix)]
+fn disk_space(folder: &Path) -> Option<DiskSpace> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Some(DiskSpace { free_bytes: bytes(disk.f_bavail), total_bytes: bytes(disk.f_blocks) })
+}
+
+/// No library that is in use here says it elsewhere: a full disk is noticed when writing fails.
+#[cfg(not(unix))]
+const fn disk_space(_folder: &Path) -> Option<DiskSpace> {
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_home_asks_its_own_disk_how_much_room_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Room::of(folder.path()).options().disk_space.unwrap()().unwrap();
+        assert!(space.free_bytes <= space.total_bytes && space.total_bytes > 0, "{space:?}");
+        assert_eq!(Room::of(&folder.path().join("nowhere")).options().disk_space.unwrap()(), None);
+    }
 
     #[test]
     fn what_is_kept_is_given_up_once_there_is_nothing_else() {

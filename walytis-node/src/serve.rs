@@ -10,7 +10,6 @@ use walytis_core::{Address, NetworkError};
 use crate::error::NodeError;
 use crate::home::Home;
 use crate::node::{Beside, Node};
-use crate::options::NodeOptions;
 use crate::places;
 use crate::wishes;
 
@@ -88,8 +87,9 @@ impl Home {
         let network = Libp2pNetwork::start(TransportKey::from_seed(engine.transport_seed()), config)?;
         let closing = network.clone();
         let close = Box::pin(async move { closing.close().await });
+        let node_options = room.options();
         let beside = Beside { afterwards: Some(close), room: Some(room) };
-        let node = Node::start_then(engine, store, Some(Arc::new(network)), &NodeOptions::default(), beside);
+        let node = Node::start_then(engine, store, Some(Arc::new(network)), &node_options, beside);
         match begin(&node, options, &folder, before, notice).await {
             Ok(()) => Ok(node),
             Err(error) => {

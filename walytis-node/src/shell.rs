@@ -12,14 +12,15 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use walytis_core::public::ChainCommand;
-use walytis_core::{Address, Network, NetworkEvent, Store, Ticket};
+use walytis_core::{Address, Network, NetworkEvent, OtherProtocol, Store, Ticket};
 
 use crate::committer::Commits;
-use crate::listening::Unreached;
+use crate::full::FullState;
+use crate::listening::{OtherProtocols, Unreached};
 use crate::machine::{Command, Effect, Engine, EngineError, Event, Timer};
-use crate::options::{Clock, Committer, NodeOptions};
+use crate::options::{Clock, Committer, DiskProbe, NodeOptions, Room};
 use crate::outbox::Outbox;
-use crate::request::{Notice, Request, Waiter};
+use crate::request::{Notice, Request};
 use crate::threads::Threads;
 use crate::timers::Timers;
 use crate::waiting::Waiting;
@@ -40,6 +41,7 @@ pub(crate) enum End {
 enum Next {
     Notice(Notice),
     Timer(Timer),
+    Room,
     Network(Option<NetworkEvent>),
     Request(Option<Request>),
 }
@@ -52,24 +54,37 @@ pub(crate) struct Channels {
     pub(crate) requests: Receiver<Request>,
     pub(crate) notices: UnboundedReceiver<Notice>,
     pub(crate) notify: UnboundedSender<Notice>,
-    pub(crate) listening: watch::Sender<Vec<Address>>,
+    pub(crate) listening: watch::Sender<Vec<(u64, Address)>>,
     pub(crate) unreached: watch::Sender<Vec<(Address, String)>>,
+    #[cfg(feature = "offchain")]
+    pub(crate) refused: watch::Sender<Vec<walytis_offchain::RefusedJoin>>,
+    pub(crate) others: watch::Sender<Vec<OtherProtocol>>,
+    pub(crate) full: watch::Sender<Option<String>>,
 }
 
 /// An engine and what it needs around it. See the module's documentation.
 pub(crate) struct Shell {
-    engine: Engine,
-    now: Clock,
-    commits: Commits,
-    outbox: Option<Outbox>,
-    timers: Timers,
-    waiting: Waiting,
-    channels: Channels,
-    ready: VecDeque<Event>,
+    /// `None` only once it has failed.
+    pub(crate) engine: Option<Engine>,
+    pub(crate) store: Arc<dyn Store>,
+    committer: Committer,
+    pub(crate) now: Clock,
+    disk_space: Option<DiskProbe>,
+    public_bytes_max: u64,
+    pub(crate) commits: Commits,
+    pub(crate) outbox: Option<Outbox>,
+    pub(crate) timers: Timers,
+    pub(crate) waiting: Waiting,
+    pub(crate) channels: Channels,
+    pub(crate) ready: VecDeque<Event>,
     effects: Vec<Effect>,
+    /// Numbers the addresses at which connections are accepted, in their order.
+    listened: u64,
+    pub(crate) fullness: FullState,
+    pub(crate) room: Option<Room>,
     network_first: bool,
     closing: bool,
-    failed: Option<EngineError>,
+    pub(crate) failed: Option<EngineError>,
 }
 
 impl Shell {
@@ -80,24 +95,43 @@ impl Shell {
         options: &NodeOptions,
         channels: Channels,
     ) -> Self {
-        let engine = match options.committer {
-            Committer::Thread => engine.with_workers(Arc::new(Threads::new())),
-            Committer::Inline => engine,
-        };
-        Self {
-            engine,
+        let commits = Commits::start(options.committer, Arc::clone(&store), channels.notify.clone());
+        let mut shell = Self {
+            engine: None,
+            store,
+            committer: options.committer,
             now: Arc::clone(&options.now),
-            commits: Commits::start(options.committer, store, channels.notify.clone()),
+            disk_space: options.disk_space.clone(),
+            public_bytes_max: options.public_bytes_max,
+            commits,
             outbox: network.map(|network| Outbox::start(network, channels.notify.clone())),
             timers: Timers::new(),
             waiting: Waiting::new(channels.notify.clone()),
             channels,
             ready: VecDeque::new(),
             effects: Vec::new(),
+            listened: 0,
+            fullness: FullState::default(),
+            room: options.room.clone(),
             network_first: false,
             closing: false,
             failed: None,
+        };
+        shell.engine = Some(shell.equipped(engine));
+        shell
+    }
+
+    /// The engine with what it does not keep itself.
+    pub(crate) fn equipped(&self, engine: Engine) -> Engine {
+        let engine = engine.with_public_bytes_max(self.public_bytes_max);
+        match self.committer {
+            Committer::Thread => engine.with_workers(Arc::new(Threads::new())),
+            Committer::Inline => engine,
         }
+    }
+
+    pub(crate) fn new_commits(&self) -> Commits {
+        Commits::start(self.committer, Arc::clone(&self.store), self.channels.notify.clone())
     }
 
     /// Runs until the node is shut down, its last handle is dropped or its store fails. Then the store and the network
@@ -118,6 +152,7 @@ impl Shell {
                     tokio::task::yield_now().await;
                     self.handle(Event::Timer(timer));
                 }
+                Next::Room => self.try_room(),
                 Next::Network(Some(event)) => {
                     arriving = network.as_deref().map(Network::next);
                     self.network_event(event);
@@ -147,6 +182,9 @@ impl Shell {
         if let Poll::Ready(timer) = self.timers.poll_due(cx) {
             return Poll::Ready(Next::Timer(timer));
         }
+        if self.fullness.poll_again(cx).is_ready() {
+            return Poll::Ready(Next::Room);
+        }
         if self.closing || !self.commits.has_room() {
             return Poll::Pending;
         }
@@ -165,19 +203,48 @@ impl Shell {
         Poll::Pending
     }
 
-    fn handle(&mut self, event: Event) {
+    pub(crate) fn handle(&mut self, event: Event) {
         self.ready.push_back(event);
+        self.handle_ready();
+    }
+
+    pub(crate) fn handle_ready(&mut self) {
         while let Some(event) = self.ready.pop_front() {
             if let Event::Committed(number) = &event {
                 self.commits.done(*number);
+                self.has_written();
             }
+            let Some(engine) = &mut self.engine else { return };
             let mut effects = std::mem::take(&mut self.effects);
-            self.engine.handle((self.now)(), event, &mut effects);
-            for effect in effects.drain(..) {
-                self.carry_out(effect);
-            }
-            self.effects = effects;
+            engine.handle((self.now)(), event, &mut effects);
+            self.effects = self.carry_out_all(effects);
         }
+        #[cfg(feature = "offchain")]
+        self.tell_refused();
+    }
+
+    /// Tells of joiners that were not admitted since the last call.
+    #[cfg(feature = "offchain")]
+    fn tell_refused(&self) {
+        let Some(engine) = &self.engine else { return };
+        let refused = engine.refused_joins();
+        self.channels.refused.send_if_modified(|known| {
+            let new = refused.get(known.len()..).unwrap_or_default();
+            known.extend_from_slice(new);
+            !new.is_empty()
+        });
+    }
+
+    /// Returns the emptied list.
+    pub(crate) fn carry_out_all(&mut self, mut effects: Vec<Effect>) -> Vec<Effect> {
+        if let Some(reason) = Self::lacks_room(&effects) {
+            self.begin_anew(reason, effects);
+            return Vec::new();
+        }
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        effects
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -205,6 +272,15 @@ impl Shell {
                     outbox.find(peer);
                 }
             }
+            Effect::Merit { peer, merit } => {
+                if let Some(outbox) = &mut self.outbox {
+                    outbox.set_merit(peer, merit);
+                }
+            }
+            Effect::AskDiskSpace => {
+                let space = self.disk_space.as_ref().and_then(|ask| ask());
+                self.ready.extend(space.map(Event::DiskSpace));
+            }
             Effect::Timer { after_ms, timer } => self.timers.set(after_ms, timer),
             Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),
             Effect::Delivered { subscription, delivery } => self.waiting.deliver(subscription, delivery),
@@ -221,20 +297,35 @@ impl Shell {
             NetworkEvent::Listening { address } => {
                 tracing::debug!(%address, "listening");
                 self.handle(Event::Listening(address.clone()));
+                self.listened = self.listened.saturating_add(1);
+                let number = self.listened;
                 self.channels.listening.send_if_modified(|known| {
-                    let new = !known.contains(&address);
+                    let new = known.iter().all(|(_, other)| *other != address);
                     if new {
-                        known.push(address);
+                        known.push((number, address));
                     }
                     new
                 });
                 return;
+            }
+            NetworkEvent::ListenEnded { address } => {
+                tracing::debug!(%address, "not listening any more");
+                self.channels.listening.send_if_modified(|known| {
+                    known.retain(|(_, other)| *other != address);
+                    true
+                });
+                Event::ListenEnded(address)
+            }
+            NetworkEvent::AddressesChanged => {
+                tracing::debug!("this machine's addresses have changed");
+                Event::AddressesChanged
             }
             NetworkEvent::Connected { peer, dialer, address } => {
                 tracing::debug!(%peer, ?dialer, "connected");
                 if let Some(outbox) = &mut self.outbox {
                     outbox.connected(peer);
                 }
+                self.fullness.connected(peer);
                 Event::Connected { peer, dialer, address }
             }
             NetworkEvent::Disconnected { peer } => {
@@ -242,8 +333,13 @@ impl Shell {
                 if let Some(outbox) = &mut self.outbox {
                     outbox.disconnected(peer);
                 }
+                if !self.fullness.disconnected(peer) {
+                    self.go_online_anew();
+                    return;
+                }
                 Event::Disconnected(peer)
             }
+            NetworkEvent::Frame { peer, .. } if self.fullness.is_ending(peer) => return,
             NetworkEvent::Frame { peer, bytes } => Event::Frame { peer, bytes },
             NetworkEvent::DialFailed { address, reason } => {
                 tracing::debug!(%address, reason, "not reached");
@@ -256,6 +352,17 @@ impl Shell {
                     new
                 });
                 Event::DialFailed(address)
+            }
+            NetworkEvent::OtherProtocol(other) => {
+                tracing::debug!(%other, "no frames can be exchanged");
+                self.channels.others.send_if_modified(|known| {
+                    let new = known.len() < OtherProtocols::PEERS_MAX && !known.contains(&other);
+                    if new {
+                        known.push(other);
+                    }
+                    new
+                });
+                return;
             }
             NetworkEvent::Discovered { address } => {
                 tracing::debug!(%address, "discovered");
@@ -288,13 +395,9 @@ impl Shell {
         }
     }
 
-    fn command(&mut self, command: Command, waiter: Option<Waiter>) {
-        let ticket = self.waiting.ticket(waiter);
-        self.handle(Event::Command { ticket, command });
-    }
-
     fn unsubscribe(&mut self, subscription: Ticket) {
         self.waiting.forget(subscription);
+        self.fullness.forget(subscription);
         for command in unsubscribing(subscription) {
             self.command(command, None);
         }
@@ -302,8 +405,8 @@ impl Shell {
 
     /// Lets go of everything, and says how it ended when it has.
     async fn finish(self) -> End {
-        let Self { engine, commits, outbox, waiting, channels, failed, .. } = self;
-        drop(engine);
+        let Self { engine, store, commits, outbox, waiting, channels, failed, .. } = self;
+        drop((engine, store));
         if let Some(outbox) = outbox {
             outbox.close().await;
         }

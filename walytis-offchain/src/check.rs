@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use walytis_core::public;
 use walytis_core::query::{self, Order, Query, Span};
-use walytis_core::{BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
 use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, keyring, own_wrap};
 
 use crate::EngineError;
@@ -45,8 +45,12 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
         report: CheckReport::default(),
         missing: records::Missing::default(),
         sealed: BTreeMap::new(),
+        unread_bytes: BTreeMap::new(),
         public: false,
     };
+    for public::Misfiled { chain, name } in public::misfiled(&view)? {
+        check.misfiled(chain, &name);
+    }
     // What is left of a chain that is being deleted is no chain.
     let leaving = public::leaving(&view)?;
     let all: Vec<ChainId> = chains::all_chains(&view)?.into_iter().filter(|chain| !leaving.contains(chain)).collect();
@@ -61,6 +65,7 @@ pub fn check(store: Arc<dyn Store>, progress: &mut dyn FnMut(u64, u64)) -> Resul
     let of: u64 = lengths.values().sum();
     let mut done = 0_u64;
     for chain in all {
+        check.note(chain, chains::recheck_owner(&view, chain));
         check.order(&view, chain, lengths.get(&chain).copied().unwrap_or_default());
         let genesis = chains::block(&view, chain.into()).ok().flatten();
         check.public = genesis.is_some_and(|stored| public::is_public_genesis(&stored.block));
@@ -86,6 +91,8 @@ struct Check {
     missing: records::Missing,
     /// How many contents are sealed under each epoch.
     sealed: BTreeMap<BlockId, u64>,
+    /// How many bytes are kept unread of each author's blocks.
+    unread_bytes: BTreeMap<AuthorKey, u64>,
     /// Whether the chain in hand is a public one.
     public: bool,
 }
@@ -103,6 +110,16 @@ impl Check {
                 None
             }
         }
+    }
+
+    /// A private chain's id has the row of a public chain, too.
+    fn misfiled(&mut self, chain: ChainId, name: &str) {
+        // Quoted, so that nothing in it deceives whoever reads it.
+        let what = format!(
+            "it is private, and {name:?} stands for it among the public chains: run `walytis chain delete` with that name. \
+             It removes that entry and what strangers wrote under this id, and keeps the group"
+        );
+        self.problem(chain, &what);
     }
 
     /// The order's index names every block once, ancestors first, and the heads are those that no block names.
@@ -140,6 +157,10 @@ impl Check {
         if stored.block.chain() != chain {
             self.problem(chain, &format!("block {id} is of another chain"));
         }
+        if !self.public && stored.block.header().kind == BlockKind::Content {
+            self.problem(chain, &format!("block {id} is a stranger's, and has no place on a private chain"));
+            return;
+        }
         if let Err(error) = chains::recheck(view, &stored) {
             self.problem(chain, &error);
         }
@@ -174,20 +195,36 @@ impl Check {
 
     fn content(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
         let id = judged.block.id();
+        self.kept_unread(view, chain, judged);
         let body = match PrivateBody::decode(judged.block.content()) {
             Ok(body) => body,
+            // Of a newer program: there is nothing to compare it with.
+            Err(error) if error.is_newer() => return,
             Err(error) => return self.problem(chain, &format!("block {id}: {error}")),
         };
         if !judged.membership.epochs.contains_key(&body.epoch) {
             self.problem(chain, &format!("block {id} names an epoch that it does not know"));
         }
-        let sealed = self.sealed.entry(body.epoch).or_insert(0);
-        *sealed = sealed.saturating_add(1);
+        let unread = self.note(chain, records::was_unread(view, id).map_err(ChainError::from)).unwrap_or_default();
+        if !unread {
+            let sealed = self.sealed.entry(body.epoch).or_insert(0);
+            *sealed = sealed.saturating_add(1);
+        }
         match records::content(view, id, &body) {
             Ok(Some(_)) => self.report.contents = self.report.contents.saturating_add(1),
-            Ok(None) if self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
+            // What could not be read when it came is read from what is kept, or asked for.
+            Ok(None) if unread || self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
             Ok(None) => self.problem(chain, &format!("the content of block {id} is lost")),
             Err(error) => self.problem(chain, &error),
+        }
+    }
+
+    /// Counts what is kept unread of an author's blocks.
+    fn kept_unread(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
+        let kept = records::kept(view, judged.block.id()).map_err(ChainError::from);
+        if let Some(Some(kept)) = self.note(chain, kept) {
+            let bytes = self.unread_bytes.entry(judged.block.header().author).or_insert(0);
+            *bytes = bytes.saturating_add(u64::try_from(kept.len()).unwrap_or(u64::MAX));
         }
     }
 
@@ -207,6 +244,16 @@ impl Check {
                     self.report.problems.push(problem);
                 }
                 Err(error) => self.report.problems.push(format!("epoch {epoch}: {error}")),
+            }
+        }
+        for (author, found) in std::mem::take(&mut self.unread_bytes) {
+            match records::kept_bytes(view, &author) {
+                Ok(kept) if kept == found || (grown && kept > found) => {}
+                Ok(kept) => {
+                    let problem = format!("author {author}: {kept} unread bytes are counted, and {found} are there");
+                    self.report.problems.push(problem);
+                }
+                Err(error) => self.report.problems.push(format!("author {author}: {error}")),
             }
         }
     }

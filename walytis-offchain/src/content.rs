@@ -4,7 +4,7 @@ use orion::hazardous::aead::xchacha20poly1305::{Nonce, SecretKey, XChaCha20Poly1
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use walytis_core::codec::{self, CodecError};
+use walytis_core::codec::{self, AtMost, CodecError};
 use walytis_core::limits::{CONTENT_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_MAX};
 use walytis_core::{BlockId, ChainId, Hash, planted};
 use walytis_identities::EpochKey;
@@ -40,6 +40,27 @@ pub enum ContentError {
     Commitment,
 }
 
+impl ContentError {
+    /// Whether it is of a version or suite that this program does not know: whoever made it may be honest, and newer.
+    #[must_use]
+    pub const fn is_newer(&self) -> bool {
+        match self {
+            Self::Codec(error) => error.is_newer(),
+            Self::Suite(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The version or suite that is not known.
+    pub(crate) fn number(&self) -> u32 {
+        match self {
+            Self::Codec(error) => error.number(),
+            Self::Suite(suite) => u32::from(*suite),
+            _ => 0,
+        }
+    }
+}
+
 /// What a private block shows on the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrivateBody {
@@ -73,7 +94,12 @@ impl PrivateBody {
     /// # Errors
     /// [`ContentError`] if the bytes are not a body of a known version.
     pub fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
-        codec::expect_version(bytes, CONTENT_VERSION)?;
+        Self::decode_as_of(bytes, CONTENT_VERSION)
+    }
+
+    /// As [`PrivateBody::decode`], by a program whose newest version is `newest`.
+    pub(crate) fn decode_as_of(bytes: &[u8], newest: u8) -> Result<Self, ContentError> {
+        codec::expect_version(bytes, CONTENT_VERSION.min(newest))?;
         Ok(codec::decode(bytes)?)
     }
 }
@@ -84,6 +110,7 @@ impl PrivateBody {
 pub struct OpenContent {
     version: u8,
     salt: [u8; SALT_BYTES],
+    #[serde(with = "AtMost::<TOPICS_MAX, 1>")]
     topics: Vec<ByteBuf>,
     content: ByteBuf,
 }
@@ -136,7 +163,7 @@ impl OpenContent {
         codec::expect_version(bytes, CONTENT_VERSION)?;
         let content = codec::decode::<Self>(bytes)?.bounded()?;
         let commits = content.commitment() == body.commitment || planted!(SkipCommitment);
-        if !commits || size_class(content.padded_from()).0 != body.size_class {
+        if !commits || (size_class(content.padded_from()).0 != body.size_class && !walytis_core::mutant!(ShowAnySize)) {
             return Err(ContentError::Commitment);
         }
         Ok(content)
@@ -159,7 +186,7 @@ impl OpenContent {
 
     /// Bytes of the plaintext before it is padded: a length, then the encoding.
     fn padded_from(&self) -> usize {
-        4 + self.encode().len()
+        codec::encoded_bytes(self).saturating_add(4)
     }
 
     /// Seals the content for the readers of its epoch. Each sealing draws its own key and nonce, so nothing is counted
@@ -215,7 +242,7 @@ impl OpenContent {
         let (length, rest) = plaintext.split_first_chunk::<4>().ok_or(ContentError::Sealed)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| ContentError::Sealed)?;
         let (encoded, padding) = rest.split_at_checked(length).ok_or(ContentError::Sealed)?;
-        if padding.iter().any(|byte| *byte != 0) {
+        if padding.iter().any(|byte| *byte != 0) && !walytis_core::mutant!(PadWithAnything) {
             return Err(ContentError::Sealed);
         }
         Self::decode(encoded, body)
@@ -236,8 +263,8 @@ pub struct SealedPlace {
 impl SealedPlace {
     fn bytes(&self) -> Vec<u8> {
         let block = if planted!(SealWithoutBlock) { [0; 32] } else { self.block.0 };
-        [&b"walytis/sealed-content\0"[..], &[CONTENT_VERSION, SEALING_SUITE], &self.chain.0, &block, &self.epoch.0]
-            .concat()
+        let chain = if walytis_core::mutant!(SealWithoutChain) { [0; 32] } else { self.chain.0 };
+        [&b"walytis/sealed-content\0"[..], &[CONTENT_VERSION, SEALING_SUITE], &chain, &block, &self.epoch.0].concat()
     }
 }
 

@@ -1,8 +1,9 @@
 //! What devices say to each other inside a session.
 
 use serde::{Deserialize, Serialize};
-use walytis_core::codec::{self, CodecError};
-use walytis_core::sync::SyncMessage;
+use walytis_core::codec::{self, AtMost, CodecError};
+use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
+use walytis_core::sync::{self, SyncMessage};
 use walytis_core::{Address, HybridKey, HybridSignature, RawBlock};
 use walytis_identities::SignedBinding;
 
@@ -54,11 +55,13 @@ pub struct JoinRequest {
     /// By the invitation's key, over the join transcript.
     pub proof: HybridSignature,
     /// The joiner's identity chains, parents first.
+    #[serde(with = "AtMost::<FOREIGN_ANCESTORS_MAX, { RawBlock::BYTES_MIN }>")]
     pub identities: Vec<RawBlock>,
 }
 
 /// Why a joiner was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(from = "u32", into = "u32")]
 #[non_exhaustive]
 pub enum JoinRefusal {
     /// The invitation was used as often as it allows.
@@ -68,12 +71,54 @@ pub enum JoinRefusal {
     #[error("the invitation has expired: ask for a new one")]
     Expired,
     /// What the joiner sent does not hold.
-    #[error("the inviter found the request not valid")]
+    #[error("the inviter found the request not valid: ask for a new invitation, and update both programs")]
     Invalid,
     /// The inviter cannot admit anybody, for a reason of its own.
     #[error("the inviter cannot admit anybody now: try again later, or another inviter")]
     Unable,
+    /// The joiner is a member already, by keys that it does not have any more.
+    #[error(
+        "you are a member already, by keys that this home does not have: put back a copy of it that was made after you \
+         joined, or make a new home and join with that"
+    )]
+    OtherKeys,
+    /// For a reason of this number, which this program does not know. It is never sent.
+    #[error("the inviter's program is newer, and so is its reason (number {0}): update this program")]
+    Newer(u32),
 }
+
+impl From<u32> for JoinRefusal {
+    fn from(number: u32) -> Self {
+        match number {
+            0 => Self::Spent,
+            1 => Self::Expired,
+            2 => Self::Invalid,
+            3 => Self::Unable,
+            4 => Self::OtherKeys,
+            newer => Self::Newer(newer),
+        }
+    }
+}
+
+impl From<JoinRefusal> for u32 {
+    fn from(refusal: JoinRefusal) -> Self {
+        match refusal {
+            JoinRefusal::Spent => 0,
+            JoinRefusal::Expired => 1,
+            JoinRefusal::Invalid => 2,
+            JoinRefusal::Unable => 3,
+            JoinRefusal::OtherKeys => 4,
+            JoinRefusal::Newer(number) => number,
+        }
+    }
+}
+
+/// The highest number of a [`Message`] that is known.
+const MESSAGE_MAX: u32 = 4;
+/// The number of [`Message::Sync`].
+const SYNC: u8 = 1;
+/// The highest number of an [`Attachment`] that is known.
+const ATTACHMENT_MAX: u32 = 2;
 
 /// One message inside a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +126,7 @@ pub enum Message {
     /// Where I can be dialled.
     Hello {
         /// At most [`ADDRESSES_MAX`] addresses.
+        #[serde(with = "AtMost::<ADDRESSES_MAX, 1>")]
         addresses: Vec<Address>,
     },
     /// About a chain's blocks.
@@ -105,15 +151,17 @@ impl Message {
     /// Reads a message.
     ///
     /// # Errors
-    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound.
+    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound. If the message is of
+    /// a version or kind that this program does not know, [`CodecError::is_newer`] says so.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::expect_version(bytes, MESSAGE_VERSION)?;
+        let encoded = bytes.get(1..).unwrap_or_default();
+        codec::expect_kind(encoded, MESSAGE_MAX)?;
+        if let Some((&SYNC, sync)) = encoded.split_first() {
+            codec::expect_kind(sync, sync::MESSAGE_MAX)?;
+        }
         let message: Self = codec::decode(bytes.get(1..).unwrap_or_default())?;
         let bounded = match &message {
-            Self::Hello { addresses } => {
-                addresses.len() <= ADDRESSES_MAX
-                    && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
-            }
             Self::Sync(sync) => sync.is_bounded(),
             _ => true,
         };
@@ -154,8 +202,10 @@ impl Attachment {
     /// Reads an attachment.
     ///
     /// # Errors
-    /// [`CodecError`] if the bytes are not one.
+    /// [`CodecError`] if the bytes are not one. If they are of a kind that this program does not know,
+    /// [`CodecError::is_newer`] says so.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::expect_kind(bytes, ATTACHMENT_MAX)?;
         codec::decode(bytes)
     }
 }

@@ -6,25 +6,40 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
 use walytis_core::{
-    Address, BlockId, ChainError, ChainId, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError, Table,
-    Timestamp, planted,
+    Address, AuthorKey, BlockId, ChainError, ChainId, DialFailure, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows,
+    StoreError, Table, Timestamp, UnprovenAddresses, planted,
 };
 
 use crate::content::{OpenContent, PrivateBody};
 use crate::message::ADDRESSES_MAX;
+use crate::newer::{Newer, NewerCounts, NewerKind};
 
 /// Block id -> open content.
 const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, rows: Rows::Permanent };
 /// Epoch -> how many contents are sealed under it, as 8 bytes.
 const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Derived };
+/// Block id -> nothing: a private block that this program could not read when it came.
+const UNREAD: Table = Table::hidden("offchain.unread");
+/// Block id -> what came beside it and could not be read, as it came.
+const KEPT: Table = Table::hidden("offchain.kept");
+/// Author key -> how many bytes are kept of its blocks in [`KEPT`], as 8 bytes.
+const KEPT_BYTES: Table = Table { name: "offchain.kept-bytes", keys: Keys::Hidden, rows: Rows::Derived };
+/// Group -> what came of newer programs, by kind and number.
+const NEWER: Table = Table { name: "offchain.newer", keys: Keys::Hidden, rows: Rows::Derived };
 /// A running number -> (group, block) whose attachment is missing.
 const MISSING: Table = Table::changing("offchain.missing");
+/// A running number -> a group that is being joined. So the next start knows of joins that a restart ended.
+const JOINING: Table = Table::changing("offchain.joining");
+/// One row: addresses of the book at which nobody was reached yet, each with the weight of its failures. A store without the row
+/// was made before there was this table: all addresses count as reached.
+const UNPROVEN: Table = Table::changing("offchain.unproven");
 /// One row each: names, the address book, own listening addresses.
 const NOTES: Table = Table::changing("offchain.notes");
 
 const NAMES: &[u8] = &[0];
 const PEERS: &[u8] = &[1];
 const LISTENING: &[u8] = &[2];
+const UNPROVEN_ROW: &[u8] = &[0];
 
 /// How many peers are remembered; the one seen longest ago makes room.
 const PEERS_MAX: usize = 1024;
@@ -57,11 +72,106 @@ pub(crate) fn count_sealed(view: &mut Pending, epoch: BlockId) -> Result<(), Sto
     Ok(())
 }
 
+/// Takes back one of [`count_sealed`].
+pub(crate) fn count_unsealed(view: &mut Pending, epoch: BlockId) -> Result<(), StoreError> {
+    let sealed = sealed_under(view, epoch)?.saturating_sub(1);
+    view.put(SEALED, epoch.0, sealed.to_le_bytes());
+    Ok(())
+}
+
+/// Forgets the content of a block that is not in the set any more.
+pub(crate) fn forget_content(view: &mut Pending, id: BlockId) {
+    view.delete(CONTENTS, id.0);
+}
+
+/// Groups that were being joined when the program ended.
+pub(crate) fn joining(view: &Pending) -> Result<Vec<ChainId>, ChainError> {
+    let rows = view.scan(JOINING, KeyRange::all(), usize::MAX)?;
+    rows.iter().map(|row| read(JOINING, &row.value)).collect()
+}
+
+pub(crate) fn put_joining(view: &mut Pending, group: ChainId) -> Result<(), ChainError> {
+    let last = view.scan(JOINING, KeyRange::all().descending(), 1)?;
+    let last = last.first().and_then(|row| row.key.first_chunk().copied()).map(u64::from_be_bytes);
+    let next = last.map_or(0, |last| last.saturating_add(1));
+    view.put(JOINING, next.to_be_bytes(), codec::encode(&group));
+    Ok(())
+}
+
+pub(crate) fn forget_joining(view: &mut Pending, group: ChainId) -> Result<(), ChainError> {
+    for row in view.scan(JOINING, KeyRange::all(), usize::MAX)? {
+        if read::<ChainId>(JOINING, &row.value)? == group {
+            view.delete(JOINING, row.key);
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes are kept of what stands beside one author's blocks in a group and cannot be read: a newer program's
+/// photographs of a few weeks. What comes beyond that is not kept; its block is.
+pub(crate) const KEPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Notes that a private block cannot be read by this program.
+pub(crate) fn put_unread(view: &mut Pending, id: BlockId) {
+    view.put(UNREAD, id.0, []);
+}
+
+/// Whether a private block could not be read when it came, and so was not counted under its epoch.
+pub(crate) fn was_unread(view: &Pending, id: BlockId) -> Result<bool, StoreError> {
+    Ok(view.get(UNREAD, &id.0)?.is_some())
+}
+
+/// What is kept unread beside a block.
+pub(crate) fn kept(view: &Pending, id: BlockId) -> Result<Option<Vec<u8>>, StoreError> {
+    view.get(KEPT, &id.0)
+}
+
+/// How many bytes are kept unread of an author's blocks.
+pub(crate) fn kept_bytes(view: &Pending, author: &AuthorKey) -> Result<u64, StoreError> {
+    let row = view.get(KEPT_BYTES, &author.0)?;
+    Ok(row.and_then(|bytes| bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes))
+}
+
+/// Keeps what stands beside a block as it came, if its author has room left and nothing is kept beside it yet. Returns
+/// whether it is new.
+pub(crate) fn keep(view: &mut Pending, id: BlockId, author: &AuthorKey, bytes: &[u8]) -> Result<bool, StoreError> {
+    if kept(view, id)?.is_some() {
+        return Ok(false);
+    }
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let all = kept_bytes(view, author)?.saturating_add(length);
+    if all > KEPT_BYTES_MAX {
+        return Ok(false);
+    }
+    view.put(KEPT, id.0, bytes);
+    view.put(KEPT_BYTES, author.0, all.to_le_bytes());
+    Ok(true)
+}
+
+/// What came of newer programs on a group's chain.
+pub(crate) fn newer(view: &Pending, group: ChainId) -> Result<Vec<Newer>, ChainError> {
+    let row = view.get(NEWER, &group.0)?;
+    row.map(|bytes| read(NEWER, &bytes)).transpose().map(Option::unwrap_or_default)
+}
+
+pub(crate) fn count_newer(
+    view: &mut Pending,
+    group: ChainId,
+    (kind, number): (NewerKind, u32),
+) -> Result<(), ChainError> {
+    let mut counts = NewerCounts::of(newer(view, group)?);
+    counts.add(kind, number);
+    view.put(NEWER, group.0, codec::encode(&counts.all()));
+    Ok(())
+}
+
 /// Blocks whose attachments are not here yet.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     rows: BTreeMap<(ChainId, BlockId), u64>,
     next: u64,
+    /// What the open step has changed, so that it can be taken back: what was added, or found with its number.
+    changes: Vec<((ChainId, BlockId), Option<u64>)>,
 }
 
 impl Missing {
@@ -83,23 +193,35 @@ impl Missing {
             view.put(MISSING, self.next.to_be_bytes(), codec::encode(&(group, id)));
         }
         self.rows.insert((group, id), self.next);
+        self.changes.push(((group, id), None));
         self.next = self.next.saturating_add(1);
     }
 
     pub(crate) fn found(&mut self, view: &mut Pending, group: ChainId, id: BlockId) {
         if let Some(number) = self.rows.remove(&(group, id)) {
             view.delete(MISSING, number.to_be_bytes());
+            self.changes.push(((group, id), Some(number)));
         }
     }
 
-    /// Forgets a block that turned out not to be kept: its row was taken back with it.
-    pub(crate) fn forget(&mut self, view: &Pending, group: ChainId, id: BlockId) -> Result<(), StoreError> {
-        if let Some(number) = self.rows.get(&(group, id))
-            && view.get(MISSING, &number.to_be_bytes())?.is_none()
-        {
-            self.rows.remove(&(group, id));
+    /// A point of the open step to which [`Missing::take_back`] can return.
+    pub(crate) fn mark(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Goes back to a point of the open step. Its rows go back with the view.
+    pub(crate) fn take_back(&mut self, mark: usize) {
+        for (block, found) in self.changes.drain(mark.min(self.changes.len())..).rev() {
+            match found {
+                Some(number) => drop(self.rows.insert(block, number)),
+                None => drop(self.rows.remove(&block)),
+            }
         }
-        Ok(())
+    }
+
+    /// The open step is closed: nothing of it is taken back any more.
+    pub(crate) fn settle(&mut self) {
+        self.changes.clear();
     }
 
     pub(crate) fn of(&self, group: ChainId) -> impl Iterator<Item = BlockId> + '_ {
@@ -149,13 +271,17 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct AddressBook {
     peers: BTreeMap<PeerId, Known>,
+    unproven: UnprovenAddresses,
 }
 
 impl AddressBook {
     pub(crate) fn load(view: &Pending) -> Result<Self, ChainError> {
         let row = view.get(NOTES, PEERS)?;
         let peers = row.map(|bytes| read::<Vec<(PeerId, Known)>>(NOTES, &bytes)).transpose()?.unwrap_or_default();
-        Ok(Self { peers: peers.into_iter().collect() })
+        let unproven = view.get(UNPROVEN, UNPROVEN_ROW)?;
+        let unproven =
+            unproven.map(|bytes| read::<Vec<(Address, u32)>>(UNPROVEN, &bytes)).transpose()?.unwrap_or_default();
+        Ok(Self { peers: peers.into_iter().collect(), unproven: UnprovenAddresses::from_rows(unproven) })
     }
 
     /// Notes what a peer said or where it was reached; addresses of other peers are passed over.
@@ -168,7 +294,11 @@ impl AddressBook {
     ) -> Result<(), StoreError> {
         let known = self.peers.entry(peer).or_insert(Known { addresses: Vec::new(), last_seen_ms: 0 });
         known.last_seen_ms = now.0;
+        let before = self.unproven.len();
         for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
+            if !known.addresses.contains(address) {
+                self.unproven.told(address.clone());
+            }
             known.addresses.retain(|old| old != address);
             known.addresses.insert(0, address.clone());
         }
@@ -179,11 +309,50 @@ impl AddressBook {
                 self.peers.remove(&oldest);
             }
         }
+        self.write(view);
+        if self.unproven.len() != before {
+            self.write_unproven(view);
+        }
+        Ok(())
+    }
+
+    /// Notes that a peer was reached at an address.
+    pub(crate) fn reached(&mut self, view: &mut Pending, address: &Address) {
+        if self.unproven.reached(address) {
+            self.write_unproven(view);
+        }
+    }
+
+    /// An address could not be dialled. One at which nobody was ever reached is forgotten after a few times: whoever told it
+    /// may have meant somebody else to be dialled. `connected` says whether any peer is connected meanwhile.
+    pub(crate) fn not_reached(&mut self, view: &mut Pending, address: &Address, connected: bool) {
+        if self.unproven.failed(address, connected) != DialFailure::Forgotten {
+            return;
+        }
+        if let Some(known) = address.peer().and_then(|peer| self.peers.get_mut(&peer)) {
+            known.addresses.retain(|other| other != address);
+        }
+        self.write(view);
+        self.write_unproven(view);
+    }
+
+    fn write(&self, view: &mut Pending) {
         let rows: Vec<(&PeerId, &Known)> = self.peers.iter().collect();
         if !planted!(ForgetAddresses) {
             view.put(NOTES, PEERS, codec::encode(&rows));
         }
-        Ok(())
+    }
+
+    /// Writes which addresses nobody was reached at, of those that are in the book.
+    fn write_unproven(&mut self, view: &mut Pending) {
+        let peers = &self.peers;
+        let is_kept = |address: &Address| {
+            let known = address.peer().and_then(|peer| peers.get(&peer));
+            known.is_some_and(|known| known.addresses.contains(address))
+        };
+        self.unproven.retain(is_kept);
+        let rows: Vec<(&Address, u32)> = self.unproven.rows().collect();
+        view.put(UNPROVEN, UNPROVEN_ROW, codec::encode(&rows));
     }
 
     /// All that is remembered.

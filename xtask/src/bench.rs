@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: measures the system, and the floor that the machine sets.
 
+mod against;
+mod binaries;
 mod compare;
 mod ratios;
 mod targets;
@@ -30,6 +32,8 @@ Examples:
   cargo xtask bench --blocks 1000000 --runs 1 w1 w2 w5
   cargo xtask bench --compare today.jsonl w1 w2 f_append > later.jsonl
   cargo xtask bench --compare today.jsonl --now later.jsonl
+  cargo xtask bench --keep ../before              (the programs of this build, for later)
+  cargo xtask bench --against ../before           (that build and this one in turns)
 
 Metrics (a pick is the beginning of one):
   w1_append w1_disk w1_peak_rss    appending to a chain; w1_append_cpu a block, w1_disk_parents of w1_disk
@@ -51,7 +55,11 @@ as its floor, as the plain shape of the same length, and as the shortest plain c
 Without options: 1000 and 10000 blocks of 100 and 10240 bytes, and 100000 of 100; each shape five times: about an hour.
 
 --compare tells of each figure the ratio of the best values, now / earlier, and whether the runs' ranges overlap: then the
-difference may be noise. A floor (f_append beside w1_append) that changed as much says that the machine did.")]
+difference may be noise. A floor (f_append beside w1_append) that changed as much says that the machine did.
+
+--against measures both builds in turns, so that the machine's moods are those of both: five times each, w1 w3 w4 w5 p1 p4
+of 10000 blocks unless something else is said. It fails if bytes or memory are above 1.03 of what they were, or processor
+time is and none of its runs was as quick as the earlier build's slowest.")]
 pub(crate) struct Arguments {
     /// Measure briefly: for trying out, not for quoting
     #[arg(long)]
@@ -74,6 +82,12 @@ pub(crate) struct Arguments {
     /// Measure nothing, and compare the run whose lines are in FILE
     #[arg(long, value_name = "FILE", requires = "compare", conflicts_with_all = ["quick", "full", "blocks", "bytes", "runs", "picks"])]
     now: Option<PathBuf>,
+    /// Measure the build whose programs are in DIR and this one in turns, and fail if this one is dearer
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["quick", "full", "compare"])]
+    against: Option<PathBuf>,
+    /// Measure nothing, and copy this build's programs into DIR for --against
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["quick", "full", "blocks", "bytes", "runs", "compare", "against"])]
+    keep: Option<PathBuf>,
     /// Measure only metrics whose names begin with this
     #[arg(value_name = "PICK")]
     picks: Vec<String>,
@@ -82,14 +96,22 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The options of the targets that have sizes to choose; the others pass over them.
     fn sizes(&self) -> Vec<String> {
-        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         let runs: Vec<u64> = self.runs.into_iter().collect();
-        [("--blocks", &self.blocks), ("--bytes", &self.bytes), ("--runs", &runs)]
-            .into_iter()
-            .filter(|(_, numbers)| !numbers.is_empty())
-            .map(|(name, numbers)| format!("{name}={}", list(numbers)))
-            .collect()
+        options(&[("--blocks", &self.blocks), ("--bytes", &self.bytes), ("--runs", &runs)])
     }
+
+    /// The same for a comparison in turns, whose rounds are no matter of the targets.
+    fn sizes_against(&self) -> Vec<String> {
+        let blocks = if self.blocks.is_empty() { vec![against::BLOCKS] } else { self.blocks.clone() };
+        options(&[("--blocks", &blocks), ("--bytes", &self.bytes)])
+    }
+}
+
+/// Options with their numbers; one without numbers is left out.
+fn options(given: &[(&str, &Vec<u64>)]) -> Vec<String> {
+    let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    let given = given.iter().filter(|(_, numbers)| !numbers.is_empty());
+    given.map(|(name, numbers)| format!("{name}={}", list(numbers))).collect()
 }
 
 /// What must happen between adding a private block here and seeing it there: a commit on both sides, the transfer, and
@@ -147,6 +169,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let chosen = targets::chosen(&arguments.picks)?;
     let workspace = Workspace::load()?;
+    if let Some(folder) = &arguments.keep {
+        let targets: Vec<&Target> = chosen.iter().map(|(target, _)| *target).collect();
+        return binaries::keep(&workspace.root, &targets, folder);
+    }
+    if let Some(folder) = &arguments.against {
+        return against::run(
+            &workspace.root,
+            folder,
+            &arguments.picks,
+            &arguments.sizes_against(),
+            arguments.runs.unwrap_or(against::RUNS),
+        );
+    }
     let mut measurements = Vec::new();
     let mut troubles = Vec::new();
     for (target, picks) in chosen {

@@ -6,6 +6,8 @@ mod ci;
 mod cpu_time;
 mod deny;
 mod hosts;
+mod mutants;
+mod plant;
 mod process;
 mod sim;
 mod tidy;
@@ -29,15 +31,20 @@ enum Command {
     Tidy(tidy::Arguments),
     Bench(bench::Arguments),
     Sim(sim::Arguments),
+    Mutants(mutants::Arguments),
     Hosts(hosts::Arguments),
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = plant::compile() {
+        return ended;
+    }
     let outcome = match Arguments::parse().command {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Hosts(arguments) => hosts::run(&arguments),
     };
     match outcome {

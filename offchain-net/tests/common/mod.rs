@@ -2,6 +2,8 @@
 #![expect(dead_code, reason = "each test program uses its part")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
 
+pub(crate) mod raw;
+
 use std::time::Duration;
 
 use offchain_net::{Libp2pNetwork, NetConfig, TransportKey};
@@ -36,11 +38,11 @@ pub(crate) async fn listen(network: &Libp2pNetwork, place: &str) -> Address {
     listening(network, &address(place)).await
 }
 
-/// The next event that is not `Listening`.
+/// The next event that is not about our own addresses: those of the machine may change while a test runs.
 pub(crate) async fn next(network: &Libp2pNetwork) -> NetworkEvent {
     loop {
         match network.next().await.expect("the network is open") {
-            NetworkEvent::Listening { .. } => {}
+            NetworkEvent::Listening { .. } | NetworkEvent::AddressesChanged => {}
             event => return event,
         }
     }

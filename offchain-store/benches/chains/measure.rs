@@ -309,7 +309,7 @@ impl Appender {
 
     /// The genesis, and the heads that are there before.
     fn prepare(&mut self) {
-        let genesis = self.block(0, BlockKind::Operation, Place::Genesis([1; 32]));
+        let genesis = self.block(0, BlockKind::Content, Place::Genesis([1; 32]));
         self.chain = genesis.chain();
         self.insert(&genesis);
         if self.shape == Shape::Heads {

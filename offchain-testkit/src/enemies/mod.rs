@@ -66,6 +66,7 @@ mod withheld_content;
 mod withheld_parents;
 
 // At the door.
+mod false_codes;
 mod forged_invitations;
 mod handshake_flood;
 mod outsider;
@@ -168,6 +169,7 @@ pub fn all() -> Vec<Class> {
         empty_promises::CLASS,
         equivocation::CLASS,
         false_addresses::CLASS,
+        false_codes::CLASS,
         forged_admissions::CLASS,
         forged_epochs::CLASS,
         forged_invitations::CLASS,

@@ -43,13 +43,13 @@ fn operation(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     turn.forge(to, block, None)
 }
 
-/// A private block whose body is of an unknown version.
+/// A private block whose body is of an unknown version: it is kept, and nothing waits for it.
 fn body(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (block, attachment) = turn.rewritten(|content| {
         *content.first_mut()? = 9;
         Some(())
     })?;
-    turn.forge(to, block, Some(&attachment))
+    turn.offer(to, block, Some(&attachment))
 }
 
 fn frame(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

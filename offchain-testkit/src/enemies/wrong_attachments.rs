@@ -23,7 +23,8 @@ fn noise(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (raw, _) = turn.unkept(b"noise")?;
     turn.deeds.forged.insert(Header::id_of(&raw.header));
     let mut block = wire(raw, None);
-    block.attachment = Some([&[9][..], &turn.random(40)].concat().into());
+    // Open content of more bytes than there are: a kind that is not known would be a newer program's.
+    block.attachment = Some([&[0, 100][..], &turn.random(40)].concat().into());
     turn.push(to, block)
 }
 
@@ -45,7 +46,9 @@ fn nothing(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 fn flipped(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let (raw, attachment) = turn.unkept(b"flipped")?;
     let Attachment::Sealed(mut bytes) = attachment else { return None };
+    // The byte behind the first says how it is sealed: another number there is a newer program's.
     let at = turn.pick(bytes.len());
+    let at = if at == 1 { 0 } else { at };
     *bytes.get_mut(at)? ^= 1;
     turn.forge_sealed(to, raw, &Attachment::Sealed(bytes))
 }

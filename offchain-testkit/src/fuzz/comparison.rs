@@ -6,7 +6,7 @@ use walytis_core::chains::{self, ChainIndex};
 use walytis_core::reconcile::{Asking, Bound, Compare, Differ, Key, Next, Reply, Salt, reply};
 use walytis_core::{AuthorSecret, BlockKind, ChainId, Draft, Pending, Place, Store, Timestamp, codec};
 
-use super::{Verdict, same_again};
+use super::{Verdict, paid, same_again};
 use crate::MemoryStore;
 
 const SALT: Salt = Salt([5; 8]);
@@ -106,7 +106,7 @@ impl Sets {
 /// If it is accepted and encodes otherwise, or its answer does not keep to its bounds.
 #[must_use]
 pub fn compare(bytes: &[u8]) -> Verdict {
-    let decoded = codec::decode::<Compare>(bytes).ok().filter(Compare::is_bounded).ok_or(());
+    let decoded = paid(bytes, || codec::decode::<Compare>(bytes).ok().filter(Compare::is_bounded)).ok_or(());
     if let Ok(compare) = &decoded {
         match Sets::shared().reply(compare) {
             Reply::Send(positions) => {
@@ -124,7 +124,7 @@ pub fn compare(bytes: &[u8]) -> Verdict {
 /// If it is accepted and encodes otherwise, or what is told then does not keep to its bounds.
 #[must_use]
 pub fn differ(bytes: &[u8]) -> Verdict {
-    let decoded = codec::decode::<Differ>(bytes).ok().filter(Differ::is_bounded).ok_or(());
+    let decoded = paid(bytes, || codec::decode::<Differ>(bytes).ok().filter(Differ::is_bounded)).ok_or(());
     if let Ok(differ) = &decoded {
         let sets = Sets::shared();
         if let Next::Tell(next) = sets.go_on(&mut sets.begin().0, differ) {

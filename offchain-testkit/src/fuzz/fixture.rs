@@ -80,6 +80,11 @@ impl Fixture {
         ChaCha20Rng::seed_from_u64(2)
     }
 
+    /// A sound store.
+    pub(super) fn sound_store(&self) -> MemoryStore {
+        MemoryStore::from_snapshot(self.rows.clone())
+    }
+
     /// A sound store but for one row.
     pub(super) fn store_with(&self, row: usize, value: &[u8]) -> MemoryStore {
         MemoryStore::from_snapshot(self.rows.clone().with_value(row, value))

@@ -118,8 +118,13 @@ pub(super) fn soundly<T>(judge: impl FnOnce() -> T) -> T {
 }
 
 impl Run {
-    /// H3, B5, B6: looks at what is new in the sets of all nodes.
+    /// S9, H3, B5, B6: looks at what was sent, and at what is new in the sets of all nodes.
     pub(super) fn grow(&mut self, whole: bool) -> Result<(), Broken> {
+        let leak = self.world.leaks().first().copied();
+        self.outcome.asked.ask(Invariant::S9, leak.is_none(), || {
+            let (node, what) = leak.unwrap_or((NodeId(0), "nothing"));
+            format!("{node:?} sent {what} outside of a session")
+        })?;
         for node in self.nodes.clone() {
             if !self.world.is_running(node) {
                 continue;
@@ -438,10 +443,12 @@ pub(super) fn encodings(view: &Pending, chain: ChainId, asked: &mut Asked) -> Re
             format!("block {id} encodes otherwise")
         })?;
         if stored.block.header().kind == BlockKind::Private {
-            let again = PrivateBody::decode(stored.block.content()).map(|body| body.encode());
-            asked.ask(Invariant::B1, again.is_ok_and(|again| again == raw.content), || {
-                format!("the body of block {id} encodes otherwise")
-            })?;
+            // What a newer program wrote is kept as it came.
+            let holds = match PrivateBody::decode(stored.block.content()) {
+                Ok(body) => body.encode() == raw.content,
+                Err(error) => error.is_newer(),
+            };
+            asked.ask(Invariant::B1, holds, || format!("the body of block {id} encodes otherwise"))?;
         }
         let mut other = raw.clone();
         let place = usize::try_from(position).unwrap_or_default() % other.header.len().max(1);

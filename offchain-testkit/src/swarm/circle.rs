@@ -33,6 +33,8 @@ impl Run {
             Some(Ok(Answer::Group(group))) => group.group,
             other => return Err(broken(Invariant::C5, format!("a second group cannot be founded: {other:?}"))),
         };
+        self.world.guard_chain(group);
+        self.world.guard_text(b"mine alone");
         self.circle = Some(Circle { founder, group });
         self.tell_circle(founder, b"mine alone")
     }

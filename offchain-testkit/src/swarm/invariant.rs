@@ -33,6 +33,7 @@ pub enum Invariant {
     S2,
     S4,
     S6,
+    S9,
     W1,
     W2,
     W3,
@@ -44,7 +45,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All that a run asks. R1 to R3 have tests of their own, too, which count bytes and reads.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::B1,
         Self::B2,
         Self::B3,
@@ -71,6 +72,7 @@ impl Invariant {
         Self::S2,
         Self::S4,
         Self::S6,
+        Self::S9,
         Self::W1,
         Self::W2,
         Self::W3,
@@ -132,6 +134,7 @@ impl Invariant {
             Self::S2 => "nobody is told of a group that it is not in",
             Self::S4 => "a newcomer reads what the group's history grants, and nothing else",
             Self::S6 => "no two contents are sealed under one salt and nonce",
+            Self::S9 => "no private header, content or wrap leaves outside a session",
             Self::W1 => "what was acknowledged is there after a crash",
             Self::W2 => "what was not is there as a whole or not at all, and nobody else has it",
             Self::W3 => "every store opens after a crash",

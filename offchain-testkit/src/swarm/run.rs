@@ -214,6 +214,8 @@ impl Run {
             circle: None,
             public: Public::default(),
         };
+        run.world.guard_chain(group);
+        run.world.guard_text(b"post ");
         for node in run.nodes.clone().into_iter().take(setting.members).skip(1) {
             run.join_now(node)?;
             if setting.mesh {

@@ -1,6 +1,6 @@
 //! What can be read off a world.
 
-use walytis_offchain::LimitsReached;
+use walytis_offchain::{Engine, LimitsReached};
 
 use super::node::Body;
 use super::{NodeId, World};
@@ -24,6 +24,24 @@ impl World {
             }
         }
         reached
+    }
+
+    /// The engine at a node, if one runs there.
+    #[must_use]
+    pub fn engine(&self, node: NodeId) -> Option<&Engine> {
+        match &self.node(node).body {
+            Body::Engine(engine) => Some(engine),
+            _ => None,
+        }
+    }
+
+    /// Lets a node go on as an earlier program does, which reads private content up to an older version, until it is started
+    /// again.
+    pub fn read_content_up_to(&mut self, node: NodeId, version: u8) {
+        let body = &mut self.node_mut(node).body;
+        if let Body::Engine(engine) = std::mem::replace(body, Body::Off) {
+            *body = Body::Engine(Box::new(engine.reading_content_up_to(version)));
+        }
     }
 
     /// How many first flights reached a node, and how many second flights it answered them with.

@@ -5,6 +5,7 @@
 mod clock;
 mod faults;
 mod gauges;
+mod leaks;
 mod medium;
 mod network;
 mod node;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{Address, BatchNumber, PeerId, Store, StoreError, Timestamp};
+use walytis_core::{Address, BatchNumber, DiskSpace, Merit, PeerId, Store, StoreError, Timestamp};
 use walytis_offchain::{
     Answer, Command, Delivery, Effect, Engine, EngineError, Event, FrameKind, Identity, Progress, Ticket,
 };
@@ -110,6 +111,11 @@ pub struct World {
     frames_sent: u64,
     bytes_sent: u64,
     keep_frames: bool,
+    leaks: leaks::Leaks,
+    /// How much room nodes' disks have, where their engines can know it.
+    disk_spaces: BTreeMap<NodeId, DiskSpace>,
+    /// How often who dialled whom.
+    dials: BTreeMap<(NodeId, PeerId), u64>,
 }
 
 impl std::fmt::Debug for World {
@@ -144,6 +150,9 @@ impl World {
             frames_sent: 0,
             bytes_sent: 0,
             keep_frames: false,
+            leaks: leaks::Leaks::default(),
+            disk_spaces: BTreeMap::new(),
+            dials: BTreeMap::new(),
         }
     }
 
@@ -206,6 +215,7 @@ impl World {
         let known = self.node_mut(node);
         known.life = life;
         known.stopped = None;
+        known.merits.clear();
         known.medium.reopen()?;
         let store = known.medium.store()?;
         known.body = Body::Engine(Box::new(Engine::open(store, now, rng)?));
@@ -307,6 +317,12 @@ impl World {
     #[must_use]
     pub fn progress(&self, node: NodeId) -> &[(Ticket, Progress)] {
         &self.node(node).progress
+    }
+
+    /// What a peer has earned by what a node's engine said.
+    #[must_use]
+    pub fn merit(&self, node: NodeId, peer: PeerId) -> Merit {
+        self.node(node).merits.get(&peer).copied().unwrap_or_default()
     }
 
     /// Why a node stopped by itself, if it did.
@@ -556,6 +572,11 @@ impl World {
             Effect::Dial(address) => self.dial(node, address),
             // Nobody can be asked here.
             Effect::Find(_) => {}
+            Effect::Merit { peer, merit } => {
+                let known = self.node_mut(node).merits.entry(peer).or_default();
+                *known = known.once_said(merit);
+            }
+            Effect::AskDiskSpace => self.tell_disk_space(node),
             Effect::Timer { after_ms, timer } => {
                 self.schedule(node, after_ms.saturating_mul(1_000), Event::Timer(timer));
             }

@@ -152,6 +152,7 @@ impl World {
         }
         self.frames_sent = self.frames_sent.saturating_add(1);
         self.bytes_sent = self.bytes_sent.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
+        self.look_for_leaks(from, &frame);
         if self.keep_frames {
             self.frames.push(frame.clone());
         }
@@ -203,7 +204,17 @@ impl World {
         self.schedule_any(to, after, Happening::Frame { from, link, bytes });
     }
 
+    /// How often a node has dialled addresses of a peer.
+    #[must_use]
+    pub fn dials(&self, from: NodeId, peer: PeerId) -> u64 {
+        self.dials.get(&(from, peer)).copied().unwrap_or_default()
+    }
+
     pub(super) fn dial(&mut self, from: NodeId, address: Address) {
+        if let Some(peer) = address.peer() {
+            let dials = self.dials.entry((from, peer)).or_default();
+            *dials = dials.saturating_add(1);
+        }
         let Some(to) = address.peer().and_then(|peer| self.find(peer)).filter(|to| *to != from) else {
             self.schedule(from, 1_000, Event::DialFailed(address));
             return;

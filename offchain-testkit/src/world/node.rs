@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use walytis_core::{Batch, BatchNumber, PeerId};
+use walytis_core::{Batch, BatchNumber, Merit, PeerId};
 use walytis_offchain::{Answer, Delivery, Engine, EngineError, Identity, LimitsReached, Progress, Ticket};
 
 use super::medium::Medium;
@@ -39,6 +39,8 @@ pub(super) struct SimNode {
     pub(super) answers: BTreeMap<Ticket, Result<Answer, EngineError>>,
     pub(super) deliveries: Vec<(Ticket, Delivery)>,
     pub(super) progress: Vec<(Ticket, Progress)>,
+    /// What each peer has earned by what the engine said.
+    pub(super) merits: BTreeMap<PeerId, Merit>,
     pub(super) stopped: Option<EngineError>,
     /// First flights that came, and second flights that were answered: each of these costs signatures.
     pub(super) handshakes: (u64, u64),
@@ -63,6 +65,7 @@ impl SimNode {
             answers: BTreeMap::new(),
             deliveries: Vec::new(),
             progress: Vec::new(),
+            merits: BTreeMap::new(),
             stopped: None,
             handshakes: (0, 0),
             limits: LimitsReached::new(),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use walytis_core::{Batch, Store, StoreError};
+use walytis_core::{Batch, DiskSpace, Store, StoreError};
+use walytis_offchain::Event;
 
 use super::medium::Medium;
 use super::node::Body;
@@ -10,6 +11,19 @@ use super::{Damage, Fault, NodeId, StoreCopy, World};
 use crate::{DiskFaults, MemoryStore};
 
 impl World {
+    /// From now on a node's engine can know that its disk has so much room. It hears of it at once, and whenever it asks.
+    pub fn set_disk_space(&mut self, node: NodeId, space: DiskSpace) {
+        self.disk_spaces.insert(node, space);
+        self.schedule(node, 0, Event::DiskSpace(space));
+    }
+
+    /// Answers an engine that asks how much room its disk has, if that can be known.
+    pub(super) fn tell_disk_space(&mut self, node: NodeId) {
+        if let Some(space) = self.disk_spaces.get(&node).copied() {
+            self.schedule(node, 0, Event::DiskSpace(space));
+        }
+    }
+
     /// Makes the next commits of a node fail: the one after `commits` more, and with it the store's handle.
     pub fn fail_commit(&mut self, node: NodeId, commits: u64, error: StoreError) {
         self.node(node).medium.fail_commit(commits, error);

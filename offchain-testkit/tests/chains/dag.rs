@@ -87,7 +87,25 @@ pub(crate) enum Under {
 }
 
 impl Dag {
+    /// A private chain: operations, checkpoints and private blocks, without topics.
     pub(crate) fn new(under: Under) -> Self {
+        Self::founded(under, BlockKind::Operation)
+    }
+
+    /// A public chain: content alone.
+    pub(crate) fn public(under: Under) -> Self {
+        Self::founded(under, BlockKind::Content)
+    }
+
+    /// One of the two, and these blocks on it.
+    pub(crate) fn grown(under: Under, steps: &[Step]) -> Self {
+        let public = steps.first().is_some_and(|first| first.author % 2 == 0);
+        let mut dag = if public { Self::public(under) } else { Self::new(under) };
+        steps.iter().for_each(|step| dag.grow(step));
+        dag
+    }
+
+    fn founded(under: Under, kind: BlockKind) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(7);
         let store: Arc<dyn Store> = match under {
             Under::Memory => Arc::new(MemoryStore::new()),
@@ -97,10 +115,10 @@ impl Dag {
                 Arc::new(SealedStore::create(MemoryStore::new(), &key, random).expect("an empty store"))
             }
         };
-        Self::over(store)
+        Self::over(store, kind)
     }
 
-    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn over(store: Arc<dyn Store>, kind: BlockKind) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(9);
         let mut dag = Self {
             view: Pending::new(Arc::clone(&store)),
@@ -113,7 +131,7 @@ impl Dag {
             rng,
         };
         let draft = Draft {
-            kind: BlockKind::Operation,
+            kind,
             place: Place::Genesis([3; 32]),
             foreign: Vec::new(),
             topics: Vec::new(),
@@ -125,11 +143,11 @@ impl Dag {
     }
 
     pub(crate) fn grow(&mut self, step: &Step) {
-        let kind = match step.kind {
-            0 => BlockKind::Operation,
-            1 => BlockKind::Checkpoint,
-            2..=5 => BlockKind::Private,
-            _ => BlockKind::Content,
+        let kind = match (self.blocks[0].block.header().kind, step.kind) {
+            (BlockKind::Content, _) => BlockKind::Content,
+            (_, 0) => BlockKind::Operation,
+            (_, 1) => BlockKind::Checkpoint,
+            _ => BlockKind::Private,
         };
         let author = self.authors[step.author].public();
         let own: Vec<usize> = self.positions(|stored| stored.block.header().author == author);

@@ -78,11 +78,11 @@ fn the_next_parents_differ_between_authors() {
     assert!(of_authors.len() > 1);
 }
 
-/// Content leaves the heads of operations what they are, and is behind all of them each time.
+/// A private block leaves the heads of operations what they are, and is behind all of them each time.
 #[test]
 fn the_next_parents_are_bounded_and_merge_everything_whatever_a_block_is() {
     for (kind, count, rounds_max) in
-        [(BlockKind::Operation, 150, 24), (BlockKind::Content, 150, 150), (BlockKind::Content, 250, 250)]
+        [(BlockKind::Operation, 150, 24), (BlockKind::Private, 150, 150), (BlockKind::Private, 250, 250)]
     {
         let mut dag = fan(count);
         let mut rounds = 0;

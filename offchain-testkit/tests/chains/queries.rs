@@ -127,8 +127,7 @@ fn pages_of_any_size_give_what_a_look_at_every_block_gives() {
     for under in [Under::Memory, Under::Sealed] {
         runner(40)
             .run(&(steps(1..90), vec(asked(), 12)), |(steps, asked)| {
-                let mut dag = Dag::new(under);
-                steps.iter().for_each(|step| dag.grow(step));
+                let dag = Dag::grown(under, &steps);
                 for asked in &asked {
                     let query = asked.of(&dag);
                     let expected = answer(&dag, &query);
@@ -177,8 +176,7 @@ fn pages_of_any_size_give_what_a_look_at_every_block_gives() {
 fn what_was_there_comes_once_whatever_is_inserted_between_pages() {
     runner(60)
         .run(&(steps(1..60), steps(10..60), asked(), 1..5_usize), |(before, meanwhile, asked, limit)| {
-            let mut dag = Dag::new(Under::Memory);
-            before.iter().for_each(|step| dag.grow(step));
+            let mut dag = Dag::grown(Under::Memory, &before);
             let query = asked.of(&dag);
             let there = answer(&dag, &query);
             let mut meanwhile = meanwhile.iter();
@@ -207,8 +205,7 @@ fn what_was_there_comes_once_whatever_is_inserted_between_pages() {
 fn two_blocks_stand_to_each_other_as_in_the_transitive_closure() {
     runner(40)
         .run(&steps(1..50), |steps| {
-            let mut dag = Dag::new(Under::Memory);
-            steps.iter().for_each(|step| dag.grow(step));
+            let dag = Dag::grown(Under::Memory, &steps);
             for a in dag.all() {
                 for b in dag.all() {
                     let expected = match (a == b, dag.ancestors[b].contains(&a), dag.ancestors[a].contains(&b)) {
@@ -233,8 +230,7 @@ fn a_block_is_found_by_the_beginning_of_its_id() {
     for under in [Under::Memory, Under::Sealed] {
         runner(20)
             .run(&(steps(20..60), any::<Index>()), |(steps, index)| {
-                let mut dag = Dag::new(under);
-                steps.iter().for_each(|step| dag.grow(step));
+                let dag = Dag::grown(under, &steps);
                 for digits in [0, 1, 2, 3, 7, 8, 9, 64] {
                     let prefix = prefix(&dag, &index, digits);
                     let expected = answer(&dag, &Query { id: prefix, ..Query::default() });
@@ -263,7 +259,7 @@ fn plain(author: usize, topics: Vec<u8>) -> Step {
 
 #[test]
 fn a_page_goes_on_only_in_its_own_order_and_a_chain_that_is_not_here_is_empty() {
-    let mut dag = Dag::new(Under::Memory);
+    let mut dag = Dag::public(Under::Memory);
     (0..3).for_each(|_| dag.grow(&plain(0, Vec::new())));
     let listing = Query { order: Order::Listing, ..Query::default() };
     let after = page(&dag, &Query::default(), None, 1).next;
@@ -276,7 +272,7 @@ fn a_page_goes_on_only_in_its_own_order_and_a_chain_that_is_not_here_is_empty() 
 /// More blocks than one step looks at.
 #[test]
 fn counts_and_walks_go_on_where_a_step_ended() {
-    let mut dag = Dag::new(Under::Memory);
+    let mut dag = Dag::public(Under::Memory);
     (0..5_000).for_each(|_| dag.grow(&plain(0, Vec::new())));
     let length = dag.blocks.len();
     let query = Query { content_bytes: Span { from: 0, to: 1 << 20 }, ..Query::default() };
@@ -297,7 +293,7 @@ fn counts_and_walks_go_on_where_a_step_ended() {
 #[test]
 fn long_lists_are_found_from_anywhere() {
     for under in [Under::Memory, Under::Sealed] {
-        let mut dag = Dag::new(under);
+        let mut dag = Dag::public(under);
         for number in 0..500_usize {
             let topic = u8::try_from(number % 3).expect("few");
             dag.grow(&plain(number % 4, if number % 2 == 0 { vec![topic, 3, topic] } else { vec![] }));
@@ -328,7 +324,7 @@ fn a_list_that_is_not_as_it_was_written_is_found() {
     let hidden = |name, rows| Table { name, keys: Keys::Hidden, rows };
     let (topics, authors) = (hidden("core.topics", Rows::Derived), hidden("core.authors", Rows::Derived));
     let store = Arc::new(MemoryStore::new());
-    let mut dag = Dag::over(Arc::clone(&store) as Arc<dyn Store>);
+    let mut dag = Dag::over(Arc::clone(&store) as Arc<dyn Store>, BlockKind::Content);
     (0..80).for_each(|number| dag.grow(&plain(number % 2, vec![u8::from(number % 5 == 0)])));
     let topic = |name: &[u8]| [&[0; 4][..], blake3::hash(name).as_bytes()].concat();
     let author = |number: usize| [&[0; 4][..], &dag.authors[number].public().0].concat();

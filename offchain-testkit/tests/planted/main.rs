@@ -14,6 +14,7 @@ use common::*;
 use offchain_testkit::{NodeId, Puppet, World, WorldConfig};
 use serde_bytes::ByteBuf;
 use walytis_core::planted::{Fault, activate};
+use walytis_core::public::{ChainCode, ChainCommand, ChainInviter, PublicMessage};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, Pending, Place, RawBlock, Store, StoreError,
@@ -54,6 +55,26 @@ fn holds(fault: Fault) -> bool {
             header.insert(at + 1, 0);
             enemy.signed(header, raw.content)
         }),
+        Fault::MistakeKind => {
+            let mut world = calm(9);
+            let [member, stranger] = nodes(&mut world);
+            group_of(&mut world, GROUP, member, &[]);
+            let chain = group_id(&mut world, member, GROUP);
+            let mut stranger = Puppet::possess(&mut world, stranger).expect("a store");
+            let peer = world.identity(stranger.node()).peer;
+            let inviters = vec![ChainInviter { peer, addresses: vec![world.address(stranger.node())] }];
+            let code = ChainCode { chain, secret: [7; 16].into(), shareable: false, inviters }.to_text();
+            world.ask(member, Command::Chain(ChainCommand::Join { code, name: None }));
+            world.run_for(SOON_MS);
+            stranger.connect(&mut world, member);
+            for message in
+                [PublicMessage::Joined { chain }, PublicMessage::Sync(SyncMessage::Pull { chain, have: Vec::new() })]
+            {
+                stranger.send(&mut world, member, message.frame());
+            }
+            world.run_for(SECOND_MS);
+            world.leaks().is_empty()
+        }
         Fault::SkipSequence => !takes(|enemy| enemy.changed(|header| header.sequence += 1)),
         Fault::SkipAuthor => !takes(|enemy| {
             let stranger = AuthorSecret::from_seed(&[7; 32]);

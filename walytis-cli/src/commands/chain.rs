@@ -160,13 +160,15 @@ async fn letters(context: &mut Context, request: Request) -> anyhow::Result<()> 
 }
 
 pub(super) fn line(chain: &ChainView) -> String {
-    let ChainView { name, id, standing, blocks, bytes, peers } = chain;
+    let ChainView { name, id, standing, blocks, bytes, peers, room } = chain;
     let standing = match standing.as_str() {
         "joining" => ", its join broke off: join it again",
         "leaving" => ", being deleted",
+        "misfiled" => ", no public chain: delete it, and the private one stays",
         _ => "",
     };
-    format!("{}  {id}  blocks: {blocks}, bytes: {bytes}, peers: {peers}{standing}", printable(name))
+    let room = if room == "free" { String::new() } else { format!(", {room}") };
+    format!("{}  {id}  blocks: {blocks}, bytes: {bytes}, peers: {peers}{standing}{room}", printable(name))
 }
 
 fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
@@ -190,6 +192,9 @@ fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
     rules_text(chain, &mut text)?;
     if chain.full {
         writeln!(text, "full      {}", full(&printable(&chain.name)))?;
+    }
+    if let Some(refused) = refused(&chain.room) {
+        writeln!(text, "room      {refused}")?;
     }
     if chain.newer > 0 {
         let were = if chain.newer == 1 { "was" } else { "were" };
@@ -227,6 +232,18 @@ fn rules_text(chain: &ChainDetailsView, text: &mut String) -> std::fmt::Result {
     )?;
     let (burst, rate) = (limits.author_blocks_burst, limits.author_blocks_per_second);
     writeln!(text, "          an author {burst} blocks, then {rate} a second")
+}
+
+/// What is refused of others' blocks although the chain itself is not full, why, and what to do.
+fn refused(room: &str) -> Option<&'static str> {
+    match room {
+        "half-full" => Some(
+            "more than half is taken: new authors wait until somebody who has written here builds on them, or is allowed",
+        ),
+        "all-full" => Some("all public chains together are full: blocks by others are not taken; delete a chain"),
+        "disk-scarce" => Some("the disk has little room: blocks by others are not taken; make room there"),
+        _ => None,
+    }
 }
 
 /// What it means that a chain is full, and what to do.

@@ -10,7 +10,7 @@ use walytis_node::Accept;
 use crate::arguments::Group;
 use crate::context::Context;
 use crate::escape::printable;
-use crate::link::{self, GroupDetailsView, GroupView, Reach, Reply, Request};
+use crate::link::{self, GroupDetailsView, GroupView, NewerView, Reach, Reply, Request};
 use crate::progress::Progress;
 use crate::reach_arguments::JoinArguments;
 
@@ -55,9 +55,18 @@ async fn list(context: &mut Context) -> anyhow::Result<()> {
 }
 
 fn line(group: &GroupView) -> String {
-    let GroupView { name, did, blocks, missing, members } = group;
+    let GroupView { name, did, blocks, missing, members, newer } = group;
     let missing = if *missing > 0 { format!(", the content of {missing} is still missing") } else { String::new() };
-    format!("{}  {did}  members: {members}, blocks: {blocks}{missing}", printable(name))
+    format!("{}  {did}  members: {members}, blocks: {blocks}{missing}{}", printable(name), beyond(newer))
+}
+
+/// What of a group needs a newer program, as the end of a line.
+pub(super) fn beyond(newer: &[NewerView]) -> String {
+    match newer.iter().map(|newer| newer.count).fold(0, u64::saturating_add) {
+        0 => String::new(),
+        1 => ", 1 needs a newer program".to_owned(),
+        count => format!(", {count} need a newer program"),
+    }
 }
 
 async fn show(context: &mut Context, group: String) -> anyhow::Result<()> {
@@ -75,6 +84,9 @@ fn text(group: &GroupDetailsView) -> Result<String, std::fmt::Error> {
     writeln!(text, "did       {}", group.did)?;
     writeln!(text, "blocks    {}", group.blocks)?;
     writeln!(text, "missing   {}", group.missing)?;
+    for newer in &group.newer {
+        writeln!(text, "newer     {newer}: needs a newer program")?;
+    }
     writeln!(text, "epoch     {}", group.epoch.as_deref().unwrap_or("the next block begins one"))?;
     writeln!(
         text,

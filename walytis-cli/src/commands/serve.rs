@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use serde::Serialize;
-use walytis_node::{Address, ChainId, ChainLimit, ChainSummary, Home, Node, ServeNotice, ServeOptions};
+use walytis_node::{
+    Address, ChainId, ChainLimit, ChainSummary, Home, JoinRefusal, Node, RefusedJoin, ServeNotice, ServeOptions,
+};
 
 use super::chain;
 use crate::arguments::Serve;
@@ -76,6 +78,30 @@ impl FullChains {
     }
 }
 
+/// Whom the node did not admit, why, and what to do. The joiner is told the same from its side.
+fn not_admitted(refused: &RefusedJoin) -> String {
+    let RefusedJoin { name, peer, reason, because, .. } = refused;
+    let name = if name.is_empty() { "a group that is not here".to_owned() } else { printable(name) };
+    let next = match reason {
+        JoinRefusal::Spent => format!("the invitation is spent. Make a new one: `walytis group invite {name}`"),
+        JoinRefusal::Expired => format!("the invitation has expired. Make a new one: `walytis group invite {name}`"),
+        JoinRefusal::OtherKeys => {
+            "it is a member already, by keys that its home does not have any more. It has to put back \
+                                   a copy of its home that was made after it joined, or join with a new home"
+                .to_owned()
+        }
+        JoinRefusal::Invalid => {
+            let because = because.as_ref().map(|because| format!(" ({})", printable(because))).unwrap_or_default();
+            format!(
+                "its request is not valid{because}. Make a new invitation, `walytis group invite {name}`, and see that both \
+                 programs are up to date"
+            )
+        }
+        _ => "this node may not admit anybody there. Whoever manages the group can invite".to_owned(),
+    };
+    format!("Did not admit {peer} to {name}: {next}.")
+}
+
 /// Takes commands and tells addresses until the node is told to stop, or has to.
 async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &[Address]) -> anyhow::Result<()> {
     // Before the first address is told: whoever waits for it can send commands.
@@ -83,6 +109,9 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
     context.output.remark("The node runs. Ctrl-C stops it.");
     let mut listening = node.listening();
     let mut unreached = node.unreached();
+    let mut refused = node.refused_joins();
+    let mut others = node.other_protocols();
+    let (mut fullness, mut was_full) = (node.fullness(), false);
     let mut full = FullChains::default();
     let mut looks = tokio::time::interval(LOOK);
     loop {
@@ -96,6 +125,21 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
                     let reason = printable(&reason);
                     context.output.remark(format_args!("Cannot reach {address} yet ({reason}); trying on."));
                 }
+            }
+            Some(refused) = refused.next() => context.output.remark(not_admitted(&refused)),
+            Some(full) = fullness.next() => {
+                match full {
+                    Some(reason) => context.output.remark(format_args!(
+                        "Nothing is written for now: {reason}. Reading and passing on go on; free some on the disk of {}.",
+                        context.home.path().display()
+                    )),
+                    None if was_full => context.output.remark("There is room again: writing goes on."),
+                    None => {}
+                }
+                was_full = node.fullness().now().is_some();
+            }
+            Some(other) = others.next() => {
+                context.output.remark(format_args!("Nothing is exchanged with one peer: {other}."));
             }
             Some(address) = listening.next() => {
                 let listening = address.to_string();

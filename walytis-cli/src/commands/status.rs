@@ -31,11 +31,14 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
         if group.missing > 0 {
             write!(text, ", the content of {} is still missing", group.missing)?;
         }
-        writeln!(text)?;
+        writeln!(text, "{}", super::group::beyond(&group.newer))?;
     }
     for chain in &status.chains {
         let (blocks, peers) = (count(chain.blocks, "block"), count(chain.peers, "peer"));
         writeln!(text, "chain      {}: {blocks}, {peers}", printable(&chain.name))?;
+    }
+    for newer in &status.newer {
+        writeln!(text, "newer      {newer}: passed over, it needs a newer program")?;
     }
     text.truncate(text.trim_end().len());
     Ok(text)

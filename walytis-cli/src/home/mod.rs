@@ -93,7 +93,8 @@ impl HomeFolder {
     /// What to do when the home cannot be saved.
     pub(crate) fn way_out(&self) -> String {
         format!(
-            "Put back a copy of {path}; without one, move that folder away, make a new home with {init}, and join the \
+            "If another build of walytis used this home last, that build may read it: try that one first. If not, put back \
+             a copy of {path}; without one, move that folder away and keep it, make a new home with {init}, and join the \
              groups again by new invitations: it will be another member, and what a founder managed stays without it",
             path = self.path.display(),
             init = self.init_command()

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use walytis_core::query::ParsePrefixError;
 use walytis_node::{
-    AuthorKey, ChainDetails, ChainEntry, ChainInvitation, ChainSummary, Direction, Limits, Order, PeerId, Query, Rule,
-    Sharing, Span, Standing,
+    AuthorKey, ChainDetails, ChainEntry, ChainInvitation, ChainRoom, ChainSummary, Direction, Limits, Order, PeerId,
+    Query, Rule, Sharing, Span, Standing,
 };
 
 use super::views::{ContentView, EntryView};
@@ -15,24 +15,34 @@ use super::views::{ContentView, EntryView};
 pub(crate) struct ChainView {
     pub(crate) name: String,
     pub(crate) id: String,
-    /// `followed`, `joining` or `leaving`.
+    /// `followed`, `joining`, `leaving` or `misfiled`.
     pub(crate) standing: String,
     /// The genesis included.
     pub(crate) blocks: u64,
     pub(crate) bytes: u64,
     /// Connected nodes that follow it, too.
     pub(crate) peers: u64,
+    /// How much room there is for others' blocks: `free`, `half-full`, `full`, `all-full` or `disk-scarce`.
+    pub(crate) room: String,
 }
 
 impl From<ChainSummary> for ChainView {
     fn from(chain: ChainSummary) -> Self {
-        let ChainSummary { chain, name, standing, blocks, bytes, peers } = chain;
+        let ChainSummary { chain, name, standing, blocks, bytes, peers, room } = chain;
         let standing = match standing {
             Standing::Followed => "followed",
             Standing::Joining => "joining",
             Standing::Leaving => "leaving",
+            Standing::Misfiled => "misfiled",
         };
-        Self { name, id: chain.to_string(), standing: standing.to_owned(), blocks, bytes, peers }
+        let room = match room {
+            ChainRoom::HalfFull => "half-full",
+            ChainRoom::Full => "full",
+            ChainRoom::AllFull => "all-full",
+            ChainRoom::DiskScarce => "disk-scarce",
+            _ => "free",
+        };
+        Self { name, id: chain.to_string(), standing: standing.to_owned(), blocks, bytes, peers, room: room.to_owned() }
     }
 }
 
@@ -103,6 +113,8 @@ pub(crate) struct ChainDetailsView {
     pub(crate) limits: LimitsView,
     /// Whether blocks by others are not taken any more.
     pub(crate) full: bool,
+    /// As in [`ChainView`].
+    pub(crate) room: String,
     /// Blocks that were refused since the node started, because they are of a newer format.
     pub(crate) newer: u64,
     pub(crate) equivocations: Vec<EquivocationView>,
@@ -113,7 +125,7 @@ impl From<ChainDetails> for ChainDetailsView {
         fn texts<T: ToString>(items: &[T]) -> Vec<String> {
             items.iter().map(ToString::to_string).collect()
         }
-        let ChainView { name, id, standing, blocks, bytes, .. } = details.summary.into();
+        let ChainView { name, id, standing, blocks, bytes, room, .. } = details.summary.into();
         let peers = details.peers.into_iter().map(|peer| ChainPeerView {
             peer: peer.peer.to_string(),
             connected: peer.connected,
@@ -145,6 +157,7 @@ impl From<ChainDetails> for ChainDetailsView {
             allowed_authors: texts(&details.allowed_authors),
             limits: details.limits.into(),
             full: details.full,
+            room,
             newer: details.newer,
             equivocations: equivocations.collect(),
         }

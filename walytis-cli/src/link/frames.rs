@@ -12,6 +12,7 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use walytis_core::codec;
 use walytis_core::limits::CONTENT_BYTES_MAX;
 
 /// The protocol's number. Both sides are one program, which may be replaced while it runs: a change of any message is a
@@ -56,8 +57,11 @@ pub(crate) fn encode(message: &impl Serialize, out: &mut Vec<u8>) -> io::Result<
     Ok(())
 }
 
-/// Reads a message; `None` if the stream ends before it begins.
-pub(crate) async fn decode<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
+/// Reads a message; `None` if the stream ends before it begins. No list in it is believed to be longer than the bytes that
+/// came.
+pub(crate) async fn decode<T: Serialize + DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     if stream.read(&mut length[..1]).await? == 0 {
         return Ok(None);
@@ -72,7 +76,7 @@ pub(crate) async fn decode<T: DeserializeOwned>(stream: &mut (impl AsyncRead + U
     if u32::try_from(body.len()) != Ok(length) {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    postcard::from_bytes(&body).map(Some).map_err(|_| malformed("a message makes no sense"))
+    codec::decode(&body).map(Some).map_err(|_| malformed("a message makes no sense"))
 }
 
 fn malformed(reason: &'static str) -> io::Error {

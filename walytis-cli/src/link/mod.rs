@@ -30,7 +30,7 @@ pub(crate) use open::{Access, Reach, open, open_home, open_if_served, open_serve
 pub(crate) use peer_views::PeerView;
 #[cfg(test)]
 pub(crate) use views::ContentView;
-pub(crate) use views::{EntryView, GroupDetailsView, GroupView, IdentityView, StatusView};
+pub(crate) use views::{EntryView, GroupDetailsView, GroupView, IdentityView, NewerView, StatusView};
 
 /// Requests and replies that wait on either side. A block may have a mebibyte, so there are few.
 pub(crate) const QUEUE: usize = 4;

@@ -182,7 +182,10 @@ fn is_end(error: &io::Error) -> bool {
 }
 
 /// Reads messages until the stream ends, or nobody wants them.
-async fn receive<T: DeserializeOwned>(read: &mut (impl AsyncRead + Unpin), to: &mpsc::Sender<T>) -> io::Result<()> {
+async fn receive<T: Serialize + DeserializeOwned>(
+    read: &mut (impl AsyncRead + Unpin),
+    to: &mpsc::Sender<T>,
+) -> io::Result<()> {
     while let Some(message) = frames::decode(read).await? {
         if to.send(message).await.is_err() {
             break;

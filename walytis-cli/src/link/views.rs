@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use walytis_identities::{Did, History, Role};
-use walytis_node::{ChainId, Entry, GroupDetails, GroupSummary, Identity, MemberDetails, Progress, Status};
+use walytis_node::{
+    ChainId, Entry, GroupDetails, GroupSummary, Identity, MemberDetails, Newer, NewerKind, Progress, Status,
+};
 
 use super::chain_views::ChainView;
 
@@ -31,12 +33,52 @@ pub(crate) struct GroupView {
     /// Blocks whose content is not here yet.
     pub(crate) missing: u64,
     pub(crate) members: u64,
+    /// What came that needs a newer program.
+    pub(crate) newer: Vec<NewerView>,
+}
+
+/// What came that needs a newer program, by its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NewerView {
+    /// What it is.
+    pub(crate) kind: String,
+    /// Its number; none for all further numbers together.
+    pub(crate) number: Option<u32>,
+    pub(crate) count: u64,
+}
+
+impl From<Newer> for NewerView {
+    fn from(newer: Newer) -> Self {
+        let kind = match newer.kind {
+            NewerKind::Body => "body",
+            NewerKind::Overlay => "overlay",
+            NewerKind::Attachment => "attachment",
+            NewerKind::Block => "block",
+            NewerKind::Operation => "operation",
+            NewerKind::Message => "message",
+            NewerKind::MessageVersion => "message version",
+            NewerKind::Frame => "frame",
+            _ => "other",
+        };
+        Self { kind: kind.to_owned(), number: newer.number, count: newer.count }
+    }
+}
+
+impl std::fmt::Display for NewerView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, number, count } = self;
+        match number {
+            Some(number) => write!(f, "{count} of {kind} {number}"),
+            None => write!(f, "{count} of other {kind} numbers"),
+        }
+    }
 }
 
 impl From<GroupSummary> for GroupView {
     fn from(group: GroupSummary) -> Self {
-        let GroupSummary { group, name, blocks, missing, members } = group;
-        Self { name, did: did(group), blocks, missing, members }
+        let GroupSummary { group, name, blocks, missing, members, newer } = group;
+        let newer = newer.into_iter().map(NewerView::from).collect();
+        Self { name, did: did(group), blocks, missing, members, newer }
     }
 }
 
@@ -82,6 +124,8 @@ pub(crate) struct GroupDetailsView {
     pub(crate) epoch: Option<String>,
     pub(crate) heads: Vec<String>,
     pub(crate) members: Vec<MemberView>,
+    /// What came that needs a newer program.
+    pub(crate) newer: Vec<NewerView>,
 }
 
 impl From<GroupDetails> for GroupDetailsView {
@@ -99,6 +143,7 @@ impl From<GroupDetails> for GroupDetailsView {
             epoch: details.epoch.map(|epoch| epoch.to_string()),
             heads: details.heads.iter().map(ToString::to_string).collect(),
             members: details.members.into_iter().map(MemberView::from).collect(),
+            newer: details.summary.newer.into_iter().map(NewerView::from).collect(),
         }
     }
 }
@@ -112,6 +157,8 @@ pub(crate) struct StatusView {
     pub(crate) peers: Vec<String>,
     pub(crate) groups: Vec<GroupView>,
     pub(crate) chains: Vec<ChainView>,
+    /// What came in this run that needs a newer program, and was passed over.
+    pub(crate) newer: Vec<NewerView>,
 }
 
 impl StatusView {
@@ -122,6 +169,7 @@ impl StatusView {
             peers: status.peers.iter().map(ToString::to_string).collect(),
             groups: status.groups.into_iter().map(GroupView::from).collect(),
             chains: status.chains.into_iter().map(ChainView::from).collect(),
+            newer: status.newer.into_iter().map(NewerView::from).collect(),
         }
     }
 }

@@ -238,7 +238,7 @@ fn half_a_key_file_is_told_of() {
     assert!(report["ok"] == true && mended.starts_with("one half of ") && mended.contains("damaged"), "{report}");
     assert_eq!(check()["mended"], serde_json::json!([]));
     std::fs::remove_file(home.store_file()).expect("removed");
-    home.run(&["id"]).failed(1, "store.redb is missing. Put back a copy");
+    home.run(&["id"]).failed(1, "store.redb is missing. If another build");
 }
 
 #[test]

@@ -12,5 +12,6 @@ mod demo;
 mod home;
 mod kill;
 mod mistakes;
+mod older_homes;
 mod output;
 mod share;

@@ -68,14 +68,17 @@ pub(super) fn check(block: &ParsedBlock, parents: &[Parent]) -> Result<(), Chain
     let (id, header) = (block.id(), block.header());
     let fault = |fault| Err(ChainError::Format { id, fault });
     let version = header.version;
-    if let Some(newer) = parents.iter().find(|parent| parent.version() > version) {
+    if let Some(newer) = parents.iter().find(|parent| parent.version() > version && !crate::mutant!(AcceptOlderFormat))
+    {
         return fault(FormatFault::Older { version, parent: newer.id, parent_version: newer.version() });
     }
     let moves = parents.iter().any(|parent| parent.version() < version);
     match header.ancestry {
         None if moves => fault(FormatFault::NoAncestry),
         Some(_) if !moves => fault(FormatFault::NeedlessAncestry),
-        Some(told) if told != ancestry(digests(header, parents)) => fault(FormatFault::WrongAncestry),
+        Some(told) if told != ancestry(digests(header, parents)) && !crate::mutant!(SkipAncestry) => {
+            fault(FormatFault::WrongAncestry)
+        }
         _ => Ok(()),
     }
 }

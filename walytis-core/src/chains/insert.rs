@@ -3,9 +3,9 @@
 use super::heads::{all, operations_above};
 use super::postings::{Postings, Term, push_topic};
 use super::{
-    AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainNumber, ChainRow, FoundParents, HEADS,
-    IDS, Location, OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row, find_parents,
-    format, order_key, rows_of_parents, sums,
+    AUTHORS, AuthorRow, BLOCKS, BlockRow, CHAINS, CONTENTS, ChainError, ChainKind, ChainNumber, ChainRow, FoundParents,
+    HEADS, IDS, Location, OPERATION_HEADS, ORDER, Parent, StoredBlock, author_key, author_row, block, chain_row,
+    find_parents, format, order_key, owner, rows_of_parents, sums,
 };
 use crate::{BlockId, BlockKind, Header, KeyRange, ParsedBlock, Pending, VerifiedBlock, codec, planted};
 
@@ -26,8 +26,8 @@ pub struct Inserted {
 /// Whether its author may write it is not decided here: that is the identities' rule, asked before.
 ///
 /// # Errors
-/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong,
-/// [`ChainError::Format`] if its format version does not fit theirs.
+/// [`ChainError::Orphan`] if a parent is missing, [`ChainError::Rule`] if its sequence number or its parents are wrong or it
+/// is of another kind than its chain, [`ChainError::Format`] if its format version does not fit theirs.
 pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<Inserted, ChainError> {
     match block(view, new.id())? {
         Some(StoredBlock { position, generation, .. }) => Ok(Inserted { position, generation, previous: None }),
@@ -51,7 +51,11 @@ pub(crate) fn insert_behind(
         chain_row(view, header.chain)?.ok_or(ChainError::Orphan { id: new.id() })?
     };
     let parents = rows_of_parents(view, number, new.id(), parents)?;
+    check_kind(new, &parents)?;
     format::check(new, &parents)?;
+    if header.genesis.is_some() {
+        owner::founded(view, new.chain(), ChainKind::of(header.kind))?;
+    }
     let author = author_row(view, number, header.author)?;
     // Most blocks are behind their author's last one, of which the author's row says enough.
     let follows = author.as_ref().filter(|last| Some(last.id) == header.previous).map(|last| last.sequence);
@@ -163,13 +167,21 @@ fn move_heads(
     Ok(replaced)
 }
 
+/// A block is of the kind of its parents, and so of its chain's genesis: what strangers write enters no private chain.
+pub(super) fn check_kind(block: &ParsedBlock, parents: &[Parent]) -> Result<(), ChainError> {
+    let kind = ChainKind::of(block.header().kind);
+    let fits = parents.iter().all(|parent| ChainKind::of_header(&parent.row.header) == Some(kind));
+    let rule = "public and private blocks are never on one chain";
+    if fits { Ok(()) } else { Err(ChainError::Rule { id: block.id(), rule }) }
+}
+
 /// The block behind which its author says that it is, is by the same author, and the one before it.
 pub(super) fn check_sequence(block: &ParsedBlock, parents: &[Parent]) -> Result<(), ChainError> {
     let header = block.header();
     let Some(own) = header.previous else { return Ok(()) };
     let previous = parents.iter().find(|parent| parent.id == own).ok_or(ChainError::Orphan { id: block.id() })?;
     let before = Header::decode(&previous.row.header).map_err(ChainError::Stored)?;
-    if before.author != header.author {
+    if before.author != header.author && !crate::mutant!(FollowAnyAuthor) {
         return Err(ChainError::Rule { id: block.id(), rule: "the previous block is by the same author" });
     }
     if before.sequence.checked_add(1) != Some(header.sequence) && !planted!(SkipSequence) {

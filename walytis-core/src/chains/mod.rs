@@ -1,9 +1,11 @@
 //! Chains as they are kept: blocks by position, with what is computed about them when they are inserted.
 
 mod difference;
+mod expel;
 mod format;
 mod heads;
 mod insert;
+mod owner;
 mod postings;
 pub mod query;
 mod recheck;
@@ -19,6 +21,7 @@ use crate::{
 };
 
 pub use difference::{Difference, difference};
+pub use expel::expel;
 pub use format::{FormatFault, format_at, formats};
 pub use heads::{
     MERGED_MAX, head_count, heads, heads_from, latest_heads, next_place, operation_heads, operation_parents,
@@ -26,6 +29,7 @@ pub use heads::{
 };
 pub(crate) use insert::insert_behind;
 pub use insert::{Inserted, insert};
+pub use owner::{ChainKind, Owner, claim, kind, may_be, owner, owner_noted, recheck_owner, release};
 pub use recheck::{recheck, recheck_heads};
 pub use remove::remove;
 pub use sums::ChainIndex;
@@ -100,6 +104,12 @@ pub enum ChainError {
     /// A cursor is of a query in another order.
     #[error("the cursor is of a query in another order")]
     Cursor,
+    /// A private chain was to be handled as a public one.
+    #[error("chain {chain} is not public: nothing of it is removed")]
+    NotPublic {
+        /// The chain.
+        chain: ChainId,
+    },
     /// A block was inserted before its ancestors.
     #[error("block {id} lacks ancestors")]
     Orphan {
@@ -109,10 +119,10 @@ pub enum ChainError {
 }
 
 impl ChainError {
-    /// Whether a block is the reason, and not our own store: nothing is wrong here then.
+    /// Whether a block, or a mistaken chain, is the reason, and not our own store: nothing is wrong here then.
     #[must_use]
     pub const fn is_about_block(&self) -> bool {
-        matches!(self, Self::Rule { .. } | Self::Format { .. } | Self::Orphan { .. })
+        matches!(self, Self::Rule { .. } | Self::Format { .. } | Self::Orphan { .. } | Self::NotPublic { .. })
     }
 }
 

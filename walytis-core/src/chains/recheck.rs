@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::heads::{all, operations_above};
-use super::insert::{check_sequence, generation_above};
+use super::insert::{check_kind, check_sequence, generation_above};
 use super::postings::{List, Term};
 use super::sums::Recount;
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{BlockId, ChainId, FormatVersion, Header, Pending};
 
-/// Computes again what was computed when a block was inserted, and compares: its sequence number, its generation, how its
+/// Computes again what was computed when a block was inserted, and compares: its kind, its sequence number, its generation, how its
 /// format fits its parents', its parents' positions, the heads of operations before it, and that its author's last block is not older.
 ///
 /// # Errors
@@ -23,6 +23,7 @@ pub fn recheck(view: &Pending, stored: &StoredBlock) -> Result<(), ChainError> {
     let Some(kept) = row(view, location)? else { return Err(missing_row(id)) };
     let wrong = |what| Err(ChainError::Inconsistent { id, what });
     let parents = parents_of(view, location.chain, &stored.block)?;
+    check_kind(&stored.block, &parents)?;
     check_sequence(&stored.block, &parents)?;
     format::check(&stored.block, &parents)?;
     if kept.digest != format::digest(&stored.block, &parents) {

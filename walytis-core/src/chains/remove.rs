@@ -4,8 +4,8 @@ use crate::{BlockId, ChainId, Pending, codec};
 
 use super::postings::{self, Term};
 use super::{
-    BLOCKS, CHAINS, CONTENTS, ChainError, ChainRow, HEADS, IDS, Location, OPERATION_HEADS, ORDER, chain_row, order_key,
-    row, sums,
+    BLOCKS, CHAINS, CONTENTS, ChainError, ChainKind, ChainRow, HEADS, IDS, Location, OPERATION_HEADS, ORDER, chain_row,
+    kind, order_key, row, sums,
 };
 
 /// Removes up to `limit` blocks of a chain from the set, the last to arrive first, and the chain's own row behind its
@@ -18,8 +18,19 @@ use super::{
 /// writes that down in the first step, and goes on after a restart.
 ///
 /// # Errors
+/// [`ChainError::NotPublic`] if its genesis is not a public chain's: no member takes back what is on a private one.
 /// [`ChainError`] if the store fails.
 pub fn remove(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, ChainError> {
+    match kind(view, chain) {
+        Ok(Some(ChainKind::Private)) => Err(ChainError::NotPublic { chain }),
+        Err(ChainError::Store(error)) => Err(error.into()),
+        // A genesis that is damaged goes with the rest.
+        _ => remove_any(view, chain, limit),
+    }
+}
+
+/// As [`remove`], of a chain of any kind.
+pub(super) fn remove_any(view: &mut Pending, chain: ChainId, limit: usize) -> Result<u64, ChainError> {
     let Some((number, row_of_chain)) = chain_row(view, chain)? else { return Ok(0) };
     let mut left = row_of_chain.length;
     for _ in 0..limit {

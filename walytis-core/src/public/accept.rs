@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::compact::{Parcel, Unpacking};
 use super::join::Ended;
 use super::limits::{AUTHORS_COUNTED_MAX, Budget, pause_ms};
 use super::records::Meeting;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, Equivocation, Fresh, PublicChains, PublicError, Standing};
-use crate::sync::WireBlock;
+use crate::sync::PORTION_BYTES;
 use crate::workers::verify_all;
 use crate::{
     AuthorSecret, BlockError, BlockId, BlockKind, ChainError, ChainId, ParsedBlock, PeerId, VerifiedBlock, chains,
@@ -16,6 +17,12 @@ use crate::{
 /// How many blocks enter in one step behind others for which they waited: a few milliseconds. The rest follows in steps of
 /// its own.
 const FREED_MAX: u32 = 256;
+
+/// The most blocks that are unpacked and verified together: more than an honest portion has, and few enough that a frame of
+/// the smallest blocks is never held unpacked as a whole.
+const TOGETHER_MAX: usize = 2048;
+/// After so many bytes of blocks, the rest is unpacked once these are verified. An honest portion has fewer.
+const TOGETHER_BYTES: usize = 2 * PORTION_BYTES;
 
 /// What became of a block.
 enum Taken {
@@ -61,7 +68,24 @@ impl PublicChains {
         desk: &mut Desk<'_>,
         from: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: &Parcel<'_>,
+    ) -> Result<bool, PublicError> {
+        let mut blocks = blocks.unpack();
+        while blocks.has_more() {
+            if !self.take_in_some(desk, from, chain, &mut blocks)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes in the next blocks of a parcel, as many as are verified together.
+    fn take_in_some(
+        &mut self,
+        desk: &mut Desk<'_>,
+        from: PeerId,
+        chain: ChainId,
+        blocks: &mut Unpacking<'_>,
     ) -> Result<bool, PublicError> {
         let (new, fit) = self.sort_out(desk, from, chain, blocks)?;
         let count = new.len();
@@ -80,19 +104,22 @@ impl PublicChains {
         Ok(honest)
     }
 
-    /// The blocks among those that came which are new here and may be on the chain, up to the first that no honest peer
+    /// The blocks among the next that came which are new here and may be on the chain, up to the first that no honest peer
     /// sends; `false` if there is one.
     fn sort_out(
         &mut self,
         desk: &Desk<'_>,
         from: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: &mut Unpacking<'_>,
     ) -> Result<(Vec<ParsedBlock>, bool), PublicError> {
-        let mut new = Vec::with_capacity(blocks.len());
+        let (mut new, mut bytes) = (Vec::with_capacity(blocks.left().min(TOGETHER_MAX)), 0_usize);
         let mut seen = BTreeSet::new();
-        for wire in blocks {
-            let block = match ParsedBlock::parse(wire.block) {
+        while bytes < TOGETHER_BYTES && new.len() < TOGETHER_MAX {
+            let Some(unpacked) = blocks.next() else { break };
+            let Ok(raw) = unpacked else { return Ok((new, false)) };
+            bytes = bytes.saturating_add(raw.memory_bytes());
+            let block = match ParsedBlock::parse(raw) {
                 Ok(block) => block,
                 Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => {
                     // Nothing of a newer format is kept, and the rest goes on without it.
@@ -110,11 +137,14 @@ impl PublicChains {
                 }
                 continue;
             }
-            let fits = block.chain() == chain
+            let fits = (block.chain() == chain || crate::mutant!(TakeOtherChains))
                 && block.header().kind == BlockKind::Content
                 && block.header().foreign.is_empty()
                 && (block.header().genesis.is_none() || super::is_public_genesis(&block));
             if !fits {
+                if super::kind::is_other_genesis(&block, chain) {
+                    self.unmasked.insert(chain);
+                }
                 return Ok((new, false));
             }
             new.push(block);
@@ -230,7 +260,12 @@ impl PublicChains {
     /// Tries the blocks of a chain that are held and whose authors are taken.
     pub(super) fn try_held(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
         let Some(followed) = self.chains.get(&chain) else { return Ok(()) };
-        self.orphans.release_those(|(of, block)| *of == chain && followed.rules.takes(&block.header().author));
+        let (space, chains) = (&self.space, &self.chains);
+        self.orphans.release_those(|(of, block)| {
+            let author = &block.header().author;
+            // A store that fails says so where the block is taken.
+            *of == chain && space.takes(chains, desk.view, followed, (author, bytes_of(block))).unwrap_or(true)
+        });
         self.take_freed(desk).map(|_| ())
     }
 
@@ -251,8 +286,13 @@ impl PublicChains {
         }
         let author = block.header().author;
         let Some(followed) = self.chains.get(&chain) else { return Ok(Taken::Known) };
-        let taken = block.header().genesis.is_some() || followed.rules.takes(&author);
+        let bytes = bytes_of(block);
+        let taken = block.header().genesis.is_some()
+            || self.space.takes(&self.chains, desk.view, followed, (&author, bytes))?;
         if !taken && !self.orphans.is_awaited(block.id()) && !self.is_below(chain, from) {
+            if followed.rules.takes(&author) {
+                self.reached(ChainLimit::HalfFull);
+            }
             return Ok(Taken::Held);
         }
         let parents = chains::find_parents(desk.view, block)?;
@@ -261,13 +301,11 @@ impl PublicChains {
             return Ok(Taken::Waits(missing));
         }
         let joining = followed.standing == Standing::Joining;
-        let bytes = bytes_of(block);
-        if followed.bytes.saturating_add(bytes) > followed.rules.limits.chain_bytes_max {
-            self.reached(ChainLimit::ChainBytes);
+        let pause = pause_ms(followed.rules.limits.author_blocks_per_second);
+        if self.refuses(desk, chain, &author, bytes) && !crate::mutant!(ForgetChainSize) {
             return Ok(Taken::Full);
         }
-        let pause = pause_ms(followed.rules.limits.author_blocks_per_second);
-        if !joining && !self.author_may(desk, chain, block) {
+        if !joining && !self.author_may(desk, chain, block) && !crate::mutant!(ForgetAuthorPace) {
             self.reached(ChainLimit::AuthorBlocks);
             return Ok(Taken::Later(pause));
         }
@@ -276,7 +314,7 @@ impl PublicChains {
         if let Some(followed) = self.chains.get_mut(&chain) {
             followed.prove(desk.view, from, addresses, Meeting { peers: &self.peers, now: desk.now });
         }
-        self.has_proven_itself(chain, from);
+        self.has_proven_itself(desk, chain, from);
         Ok(Taken::New)
     }
 
@@ -310,9 +348,14 @@ impl PublicChains {
         let Some(followed) = self.chains.get_mut(&block.chain()) else { return };
         followed.bytes = followed.bytes.saturating_add(bytes_of(block));
         followed.touch();
+        let own = followed.author.public();
+        if from.is_some() {
+            self.took_from_others(desk, bytes_of(block));
+        }
+        let Some(followed) = self.chains.get_mut(&block.chain()) else { return };
         // We do not know this block of ours: our store is an old copy of itself. The next block is by another key, so
         // that no more forks come of it.
-        if from.is_some() && block.header().author == followed.author.public() {
+        if from.is_some() && block.header().author == own {
             followed.author = AuthorSecret::generate(desk.rng);
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::message::ADDRESSES_MAX;
+use crate::codec::AtMost;
 use crate::{Address, ChainId, CodeText, CodeTextError, CodecError, PeerId, codec};
 
 /// What every code begins with.
@@ -67,6 +68,7 @@ pub struct ChainInviter {
     /// The key by which the transport proves it.
     pub peer: PeerId,
     /// Where it can be dialled.
+    #[serde(with = "AtMost::<ADDRESSES_MAX, 1>")]
     pub addresses: Vec<Address>,
 }
 
@@ -96,6 +98,7 @@ struct Payload {
     secret: [u8; 16],
     shareable: bool,
     chain: ChainId,
+    #[serde(with = "AtMost::<INVITERS_MAX, 33>")]
     inviters: Vec<ChainInviter>,
 }
 
@@ -123,14 +126,6 @@ impl FromStr for ChainCode {
         }
         let payload = TEXT.read(text)?;
         let Payload { secret, shareable, chain, inviters, .. } = codec::decode(&payload)?;
-        let fits = inviters.len() <= INVITERS_MAX
-            && inviters.iter().all(|inviter| {
-                inviter.addresses.len() <= ADDRESSES_MAX
-                    && inviter.addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
-            });
-        if !fits {
-            return Err(CodecError::Malformed.into());
-        }
         Ok(Self { chain, secret: Zeroizing::new(secret), shareable, inviters })
     }
 }

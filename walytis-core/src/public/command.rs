@@ -147,7 +147,10 @@ impl PublicChains {
     fn find(&self, text: &str) -> Result<ChainId, PublicError> {
         let by_id = text.parse::<ChainId>().ok().filter(|id| self.chains.contains_key(id));
         let by_name = || self.chains.values().find(|chain| chain.name == text).map(|chain| chain.id);
-        by_id.or_else(by_name).ok_or_else(|| PublicError::Unknown(text.to_owned()))
+        by_id.or_else(by_name).ok_or_else(|| match self.find_misfiled(text) {
+            Some(row) => PublicError::Misfiled(row.name.clone()),
+            None => PublicError::Unknown(text.to_owned()),
+        })
     }
 
     /// As [`PublicChains::find`], of a chain that can be read and written.
@@ -181,7 +184,7 @@ impl PublicChains {
         if !fits || name.chars().any(crate::is_unseen) || name.trim() != name || name.parse::<ChainId>().is_ok() {
             return Err(PublicError::BadName);
         }
-        if self.chains.values().any(|chain| chain.name == name) {
+        if self.chains.values().chain(self.misfiled.values()).any(|chain| chain.name == name) {
             return Err(PublicError::NameTaken(name.to_owned()));
         }
         Ok(())
@@ -234,9 +237,15 @@ impl PublicChains {
     }
 
     fn summaries(&self, view: &Pending) -> Result<Vec<ChainSummary>, PublicError> {
-        let mut chains: Vec<&Followed> = self.chains.values().collect();
+        let mut chains: Vec<&Followed> = self.chains.values().chain(self.misfiled.values()).collect();
         chains.sort_by_key(|followed| followed.number());
-        chains.into_iter().map(|followed| self.summary(view, followed.id)).collect()
+        chains
+            .into_iter()
+            .map(|followed| match self.misfiled.contains_key(&followed.id) {
+                true => Ok(followed.misfiled_summary()),
+                false => self.summary(view, followed.id),
+            })
+            .collect()
     }
 
     pub(super) fn summary(&self, view: &Pending, chain: ChainId) -> Result<ChainSummary, PublicError> {
@@ -248,6 +257,8 @@ impl PublicChains {
             blocks: chains::length(view, chain)?,
             bytes: followed.bytes,
             peers: u64::try_from(self.peers_of(chain).len()).unwrap_or(u64::MAX),
+            // A block has more than a byte.
+            room: self.room(followed, 1),
         })
     }
 
@@ -397,12 +408,18 @@ impl PublicChains {
 
     /// Begins to remove a chain. From this step's commit on it is gone for everybody, whatever becomes of the program.
     fn delete(&mut self, desk: &mut Desk<'_>, ticket: Ticket, text: &str) -> Result<(), PublicError> {
-        let chain = self.find(text)?;
-        if self.joins.contains_key(&chain) {
-            return Err(PublicError::AlreadyJoining);
+        if let Some(chain) = self.find_misfiled(text).map(|row| row.id) {
+            return self.delete_misfiled(desk, ticket, chain);
         }
+        let chain = self.find(text)?;
+        // Whoever it is that joins, an inviter could keep it going for ever.
+        self.end_join(desk, chain, PublicError::Leaving);
         let blocks = chains::length(desk.view, chain)?;
-        let Some(followed) = self.chains.get_mut(&chain) else { return Err(PublicError::NotPublic) };
+        let Some(followed) = self.chains.get_mut(&chain) else {
+            // Nothing of it had come.
+            desk.out.push(ChainEffect::Reply { ticket, answer: Ok(ChainAnswer::Deleted { blocks }) });
+            return Ok(());
+        };
         if followed.standing == Standing::Leaving {
             // One that was cut short goes on, also where it was put off, and is answered when it is done.
             let Some(sweep) = self.sweeps.get_mut(&chain).filter(|sweep| sweep.ticket.is_none()) else {
@@ -461,6 +478,9 @@ impl PublicChains {
             if let Some(followed) = self.chains.remove(&chain) {
                 followed.remove(desk.view);
             }
+            self.given_up.insert(chain);
+            // There is room again for the others, if it was all of them together that were full.
+            self.stalled.extend(std::mem::take(&mut self.full));
             if let Some(Sweep { ticket: Some(ticket), blocks }) = self.sweeps.remove(&chain) {
                 desk.out.push(ChainEffect::Reply { ticket, answer: Ok(ChainAnswer::Deleted { blocks }) });
             }

@@ -38,7 +38,7 @@ impl PublicChains {
             heads.clear();
         }
         let first = self.exchanges.wrapping_add(1);
-        let below = self.lacks_room_for_below(chain, peer);
+        let below = self.lacks_room_for_below(desk, chain, peer);
         self.compare_from(desk, chain, (peer, first), (Bound::START, 1, false, below), heads)
     }
 
@@ -193,7 +193,10 @@ impl PublicChains {
         match answer {
             Reply::Send(positions) => self.serve_ranges(desk, peer, chain, sync::ranges_of(positions)),
             Reply::Differ(differ) => {
-                self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Differ { chain, differ }));
+                let frame = PublicMessage::Sync(SyncMessage::Differ { chain, differ }).frame();
+                if self.may_be_told(desk, peer, frame.len()) {
+                    desk.out.push(ChainEffect::Send { peer, frame });
+                }
                 Ok(())
             }
         }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::greeting::greeting;
 use super::limits::{Budget, CHAINS_MAX, Pace};
-use super::message::{ADDRESSES_MAX, mark, marks};
+use super::message::{ADDRESSES_MAX, mark};
 use super::records::{Meeting, Proof};
 use super::{ChainEffect, ChainTimer, Desk, Followed, Peer, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, ChainId, Dialer, Hash, KnownPeer, PeerId, Target, planted};
+use crate::{Address, ChainId, Dialer, Hash, KnownPeer, Merit, PeerId, Target, planted};
 
 /// The first pause before a peer is dialled again; it doubles up to [`REDIAL_MS_MAX`].
 const REDIAL_MS: u64 = 500;
@@ -49,6 +50,7 @@ impl PublicChains {
     /// The network is there.
     pub fn online(&mut self, desk: &mut Desk<'_>) {
         self.online = true;
+        self.value_all(desk);
         let mut peers = BTreeSet::new();
         for chain in self.chains.keys().copied().collect::<Vec<_>>() {
             let order = self.dialling_order(desk, chain);
@@ -109,26 +111,22 @@ impl PublicChains {
         }
     }
 
-    /// The node accepts connections at this address. Who shares a chain is told.
+    /// The node accepts connections at these addresses. Who shares a chain is told, if one of them is new.
     pub fn listening(&mut self, desk: &mut Desk<'_>, addresses: &[Address]) {
-        self.listening = addresses.to_vec();
+        let before = std::mem::replace(&mut self.listening, addresses.to_vec());
+        if addresses.iter().all(|address| before.contains(address)) {
+            return;
+        }
         let sharing = self.peers.iter().filter(|(_, known)| !known.shared.is_empty());
         for peer in sharing.map(|(peer, _)| *peer).collect::<Vec<_>>() {
             self.tell_addresses(desk, peer);
         }
     }
 
-    /// The addresses that this node tells: those that only this machine can reach come last, where the list is cut.
-    pub(super) fn own_addresses(&self) -> Vec<Address> {
-        let mut addresses = self.listening.clone();
-        Address::most_useful_first(&mut addresses);
-        addresses.truncate(ADDRESSES_MAX);
-        addresses
-    }
-
     fn tell_addresses(&self, desk: &mut Desk<'_>, peer: PeerId) {
         if !self.listening.is_empty() {
-            self.tell(desk, peer, &PublicMessage::Addresses { addresses: self.own_addresses() });
+            let addresses = Address::for_others(&self.listening, ADDRESSES_MAX);
+            self.tell(desk, peer, &PublicMessage::Addresses { addresses });
         }
     }
 
@@ -193,6 +191,27 @@ impl PublicChains {
         self.dial_later(desk, target);
     }
 
+    /// This machine has lost an address, or got one: whoever is to be dialled again is dialled at once, and looked for, as
+    /// he may have moved as well.
+    pub fn addresses_changed(&mut self, desk: &mut Desk<'_>) {
+        let targets: Vec<(Target, u64)> =
+            self.dials.targets.iter().map(|(target, (_, last))| (target.clone(), *last)).collect();
+        for (target, last) in targets {
+            if let Some((tries, _)) = self.dials.targets.get_mut(&target) {
+                *tries = 0;
+            }
+            if let Target::Peer(peer) = &target
+                && !self.peers.contains_key(peer)
+            {
+                desk.out.push(ChainEffect::Find(*peer));
+            }
+            self.redial(desk, target, last);
+        }
+        for chain in self.joins.keys().copied().collect::<Vec<_>>() {
+            self.dial_inviters(desk, chain);
+        }
+    }
+
     /// Somebody says that a peer is at an address. It is dialled if it shares a chain or is an inviter, and so are some
     /// others, if there is a chain that they might follow. Nothing is remembered of it before the peer has answered there:
     /// whoever says so could otherwise have us forget where it is.
@@ -232,6 +251,10 @@ impl PublicChains {
     /// Dialling an address did not work.
     pub fn dial_failed(&mut self, desk: &mut Desk<'_>, address: &Address) {
         self.inviter_failed(desk, address);
+        let connected = !self.peers.is_empty();
+        for followed in self.chains.values_mut() {
+            followed.not_reached(desk.view, address, connected);
+        }
     }
 
     /// A peer can be sent frames. It is greeted, if there is anything to tell.
@@ -256,29 +279,38 @@ impl PublicChains {
             pulled: 0,
             searches: BTreeMap::new(),
             shares,
+            merit: Merit::Stranger,
             strays: 0,
             crowded: BTreeSet::new(),
             addresses: reached.filter(|address| address.peer() == Some(peer)).cloned().into_iter().collect(),
+            reached: reached.cloned(),
         };
         self.peers.insert(peer, known);
+        self.value(desk, peer);
+        for followed in self.chains.values_mut() {
+            followed.returned(desk.view, peer);
+        }
         self.greet(desk, peer);
         self.ask_inviter(desk, peer);
     }
 
-    /// Tells a peer the marks of our chains.
-    pub(super) fn greet(&self, desk: &mut Desk<'_>, peer: PeerId) {
+    /// Tells a peer the marks of our chains, among others that mean nothing: so it learns no number of chains. Who has private
+    /// groups alone says nothing.
+    pub(super) fn greet(&mut self, desk: &mut Desk<'_>, peer: PeerId) {
+        if self.chains.is_empty() {
+            return;
+        }
+        let secret = self.decoys.secret(desk);
         let ours = self.chains.values();
         let ours = ours.filter(|chain| chain.standing != Standing::Leaving && chain.rules.lets_in(peer));
-        let marks = marks(self.me, peer, ours.map(|chain| chain.id));
-        if !marks.is_empty() {
-            self.tell(desk, peer, &PublicMessage::Greeting { marks });
-        }
+        let marks = greeting(self.me, peer, ours.map(|chain| chain.id), &secret);
+        self.tell(desk, peer, &PublicMessage::Greeting { marks });
     }
 
     /// Tells all peers the marks of our chains: there is a new one.
-    pub(super) fn greet_all(&self, desk: &mut Desk<'_>) {
-        for peer in self.peers.keys() {
-            self.greet(desk, *peer);
+    pub(super) fn greet_all(&mut self, desk: &mut Desk<'_>) {
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.greet(desk, peer);
         }
     }
 
@@ -292,7 +324,8 @@ impl PublicChains {
             let lets_in = self
                 .chains
                 .get(&chain)
-                .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
+                .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer))
+                && self.is_public(desk.view, chain)?;
             if lets_in && told.binary_search(&mark(peer, self.me, chain)).is_ok() {
                 self.share(desk, peer, chain)?;
             }
@@ -405,6 +438,7 @@ impl PublicChains {
             known.transfers.clear();
             known.searches.clear();
             known.crowded.clear();
+            known.merit = Merit::Stranger;
         }
         self.orphans.forget(peer);
         self.announcing.retain(|(to, _)| *to != peer);

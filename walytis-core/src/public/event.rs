@@ -9,9 +9,11 @@ use super::entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 use super::limits::{Limits, LimitsReached};
 use super::message::JoinRefusal;
 use super::timer::ChainTimer;
+use crate::chains::Owner;
 use crate::chains::query::{Ancestry, AncestryWalk, Counted, Cursor, Query};
 use crate::{
-    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, PeerId, Progress, StoreError, Ticket,
+    Address, AuthorKey, BlockError, BlockId, ChainError, ChainId, FormatVersion, Merit, PeerId, Progress, StoreError,
+    Ticket, VerifiedBlock,
 };
 
 /// What an application asks for. A chain is named by its local name or its id; by [`KeptChain`], where an answer is gone on
@@ -31,7 +33,8 @@ pub enum ChainCommand {
         /// The chain.
         chain: String,
     },
-    /// Stops following a chain, and removes all of its blocks from the store. Answered by [`ChainAnswer::Deleted`] once
+    /// Stops following a chain, and removes all of its blocks from the store; of one that is [`Standing::Misfiled`] none. A join
+    /// of it that is under way ends. Answered by [`ChainAnswer::Deleted`] once
     /// all of them are gone; what an end of the program cuts short goes on at the next start.
     Delete {
         /// The chain.
@@ -225,6 +228,13 @@ pub enum ChainEffect {
     Dial(Address),
     /// Look for addresses of a peer, if the network can.
     Find(PeerId),
+    /// Tell the network what a peer has earned, connected or not.
+    Merit {
+        /// The peer.
+        peer: PeerId,
+        /// What it has earned.
+        merit: Merit,
+    },
     /// Give the timer back after so many milliseconds.
     Timer {
         /// How long.
@@ -258,8 +268,20 @@ pub enum ChainEffect {
         /// How far it is.
         progress: Progress,
     },
+    /// These blocks were removed from a private chain: strangers' that had got into it, and what was above those.
+    Expelled {
+        /// The private chain.
+        chain: ChainId,
+        /// The blocks, parents first.
+        blocks: Vec<VerifiedBlock>,
+    },
+    /// Say how much room the store's disk has, by [`PublicChains::disk_space`](super::PublicChains::disk_space), if that can
+    /// be known.
+    AskDiskSpace,
     /// The peer sent what no honest one sends: end its connections, and do not speak to it for a while.
     Misbehaved(PeerId),
+    /// The peer goes on about what is nothing here: end its connections. That is no sign of bad faith.
+    Disconnect(PeerId),
 }
 
 /// How far a chain is from being one that is kept here.
@@ -271,6 +293,26 @@ pub enum Standing {
     Joining,
     /// It is being deleted.
     Leaving,
+    /// It is none: its id is a private chain's. Earlier programs let one be joined as the other; deleting it removes this
+    /// entry and what strangers wrote, and nothing of the private chain.
+    Misfiled,
+}
+
+/// How much room a chain has here for what others write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainRoom {
+    /// Enough for everybody.
+    Free,
+    /// More than half of [`Limits::chain_bytes_max`] is taken. The rest is kept for authors who have written there, and for
+    /// those whom a person allows by name; what others write is taken once one of them builds on it.
+    HalfFull,
+    /// [`Limits::chain_bytes_max`] is taken: nothing by others is taken.
+    Full,
+    /// All public chains together have as many bytes as they may: only authors allowed by name are taken.
+    AllFull,
+    /// The disk has less room than is kept free for everything else: only authors allowed by name are taken.
+    DiskScarce,
 }
 
 /// A chain in a list.
@@ -288,6 +330,8 @@ pub struct ChainSummary {
     pub bytes: u64,
     /// How many connected peers follow it, too.
     pub peers: u64,
+    /// How much room there is for others' blocks.
+    pub room: ChainRoom,
 }
 
 /// Two blocks by one author with one sequence number: proof that the author forked. Both are kept. By itself that costs
@@ -476,6 +520,23 @@ pub enum PublicError {
     /// A chain of another kind has this id.
     #[error("this is no public chain")]
     NotPublic,
+    /// The id is handled here as a private chain's.
+    #[error(
+        "this is no public chain: {0}. Whoever gave you this code or file may want others to read a private chain: do not \
+         use it"
+    )]
+    OtherKind(Owner),
+    /// What came under the id is a private chain.
+    #[error(
+        "this is no public chain: what its inviter has under this id is a private one, which only its members may read"
+    )]
+    PrivateGenesis,
+    /// An earlier program let a private chain's id be joined as a public one.
+    #[error(
+        "{0:?} is no public chain: its id is a private one's. Run `walytis chain delete` with this name: it removes this \
+         entry and what strangers wrote under the id, and nothing else of the private chain"
+    )]
+    Misfiled(String),
     /// No inviter could be reached.
     #[error("no inviter answers: ask one to run `serve`, and check that its address can be reached from here")]
     NoInviter,
@@ -487,6 +548,14 @@ pub enum PublicError {
         "this chain is larger than the {0} bytes that it may have here: raise its limit with `chain rules`, then join again"
     )]
     Full(u64),
+    /// All public chains together have as many bytes as they may.
+    #[error("this node's public chains have {0} bytes together, which is the most: delete one first")]
+    AllFull(u64),
+    /// The disk has little room left.
+    #[error(
+        "the disk has less than {0} bytes free, which are kept for everything else: make room there, then join again"
+    )]
+    DiskScarce(u64),
     /// The inviter went away.
     #[error("the inviter went away before everything had arrived: run the same command again")]
     Interrupted,

@@ -1,11 +1,10 @@
 //! Completing chains: heads, and asking for what is behind them.
 
+use super::compact::Parcel;
 use super::join::Ended;
-use super::limits::{STRAYS_MAX, pause_ms};
-use super::{
-    ChainEffect, ChainLimit, ChainTimer, Desk, JoinRefusal, PublicChains, PublicError, PublicMessage, Pull, Standing,
-};
-use crate::sync::{self, IDS_MAX, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WireBlock};
+use super::limits::pause_ms;
+use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Pull, Standing};
+use crate::sync::{self, IDS_MAX, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX};
 use crate::{BlockId, ChainId, PeerId, chains, planted};
 
 impl PublicChains {
@@ -19,11 +18,12 @@ impl PublicChains {
     }
 
     /// Whether a peer may speak about a chain. Whoever names one knows it.
-    fn hears(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<bool, PublicError> {
+    pub(super) fn hears(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<bool, PublicError> {
         let lets_in = self
             .chains
             .get(&chain)
-            .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer));
+            .is_some_and(|followed| followed.standing != Standing::Leaving && followed.rules.lets_in(peer))
+            && self.is_public(desk.view, chain)?;
         if lets_in {
             self.share(desk, peer, chain)?;
         } else {
@@ -40,26 +40,14 @@ impl PublicChains {
         match message {
             SyncMessage::Heads { heads, .. } => self.heads_told(desk, peer, chain, heads),
             SyncMessage::Pull { have, .. } => self.serve(desk, peer, chain, &have),
-            SyncMessage::More { .. } => self.serve_more(desk, peer, chain),
+            SyncMessage::More { .. } => self.asked_for_more(desk, peer, chain),
             SyncMessage::Compare { heads, compare, .. } => self.compare_with(desk, peer, chain, (&heads, &compare)),
             SyncMessage::Differ { differ, .. } => self.differs(desk, peer, chain, &differ),
-            SyncMessage::Portion { blocks, left, .. } => self.portion(desk, peer, chain, blocks, left),
-            SyncMessage::Push { block, .. } => self.pushed(desk, peer, chain, vec![block]),
-            // The decoder lets neither through.
-            SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. } => Ok(()),
-        }
-    }
-
-    /// Answers what is about a chain that is not followed here, or on which the peer is not let in, and does not say which
-    /// of the two. An honest peer then says no more of it: it has not heard yet that the chain was deleted, or that it is
-    /// blocked. What is on its way meanwhile may be much, so that is no sign of bad faith; but only some of it is answered.
-    fn stray(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.strays = known.strays.saturating_add(1);
-        if known.strays > STRAYS_MAX {
-            self.reached(ChainLimit::Strays);
-        } else {
-            self.tell(desk, peer, &PublicMessage::Refused { chain, reason: JoinRefusal::Unknown });
+            // The decoder lets none of these through: blocks are decoded apart from messages.
+            SyncMessage::Portion { .. }
+            | SyncMessage::Push { .. }
+            | SyncMessage::WantAttachments { .. }
+            | SyncMessage::Attachment { .. } => Ok(()),
         }
     }
 
@@ -86,7 +74,8 @@ impl PublicChains {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.announced.insert(chain, heads);
         }
-        if all_known && differ {
+        // What is new here was told when it came, so an answer too few is made up for in quiet.
+        if all_known && differ && self.may_be_told(desk, peer, ours.len().saturating_mul(size_of::<BlockId>())) {
             self.worked(peer, ours.len());
             self.tell_heads(desk, peer, chain)?;
         }
@@ -111,6 +100,7 @@ impl PublicChains {
             }
         }
         self.quiet = false;
+        self.ask_for_space_again(desk);
         Ok(())
     }
 
@@ -130,7 +120,7 @@ impl PublicChains {
 
     /// As [`PublicChains::pull_if_behind`], even while some author is made to wait.
     pub(super) fn pull_from_who_is_ahead(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
-        if self.pulls.contains_key(&chain) || self.full.contains(&chain) {
+        if self.pulls.contains_key(&chain) || self.full.contains(&chain) || desk.view.is_full() {
             return Ok(());
         }
         // What is asked for now may be here already.
@@ -221,21 +211,11 @@ impl PublicChains {
         }
         self.tell(desk, peer, &PublicMessage::Sync(SyncMessage::Pull { chain, have }));
         let first = self.exchanges.wrapping_add(1);
-        let below = self.lacks_room_for_below(chain, peer);
+        let below = self.lacks_room_for_below(desk, chain, peer);
         let pull = Pull { peer, exchange: first, first, waits: 0, gained: false, known: 0, paused: false, below };
         self.await_portion(desk, chain, pull);
         desk.out.push(ChainEffect::Timer { after_ms: PULL_MS, timer: ChainTimer::PullTurn { chain, first } });
         Ok(())
-    }
-
-    /// Whether a peer sent a block by an author that is taken, and more blocks below it than are held.
-    pub(super) fn lacks_room_for_below(&self, chain: ChainId, peer: PeerId) -> bool {
-        let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
-        let rules = self.chains.get(&chain).map(|followed| &followed.rules);
-        crowded
-            && rules.is_some_and(|rules| {
-                self.orphans.some_waits(peer, |(of, block)| *of == chain && rules.takes(&block.header().author))
-            })
     }
 
     pub(super) fn await_portion(&mut self, desk: &mut Desk<'_>, chain: ChainId, mut pull: Pull) {
@@ -317,34 +297,30 @@ impl PublicChains {
         }
     }
 
-    fn pushed(
+    /// New blocks, one or some that became durable at a peer together.
+    pub(super) fn pushed(
         &mut self,
         desk: &mut Desk<'_>,
         peer: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: &Parcel<'_>,
     ) -> Result<(), PublicError> {
-        if !self.may_send(desk, peer, chain) {
+        let Ok(contents) = blocks.check() else {
+            self.misbehaved(desk, peer);
+            return Ok(());
+        };
+        if desk.view.is_full() || !self.may_send(desk, peer, chain) {
             // They are asked for later, at our pace.
-            self.reached(ChainLimit::PeerBytes);
-            for block in blocks {
-                self.owes(peer, chain, crate::Header::id_of(&block.block.header));
+            if !desk.view.is_full() {
+                self.reached(ChainLimit::PeerBytes);
+            }
+            for block in blocks.unpack().flatten() {
+                self.owes(peer, chain, crate::Header::id_of(&block.header));
             }
             // If that is to wait, the timer is set once.
             return if self.paced.contains(&chain) { Ok(()) } else { self.pull_if_behind(desk, chain) };
         }
-        self.has_sent(desk, peer, chain, blocks.iter().map(WireBlock::bytes).sum());
+        self.has_sent(desk, peer, chain, contents.bytes);
         self.take_in(desk, peer, chain, blocks).map(|_| ())
-    }
-
-    /// Blocks that became durable at a peer together.
-    pub(super) fn several_pushed(
-        &mut self,
-        desk: &mut Desk<'_>,
-        peer: PeerId,
-        chain: ChainId,
-        blocks: Vec<WireBlock>,
-    ) -> Result<(), PublicError> {
-        if self.hears(desk, peer, chain)? { self.pushed(desk, peer, chain, blocks) } else { Ok(()) }
     }
 }

@@ -9,7 +9,8 @@ use super::join::free_name;
 use super::records::Followed;
 use super::{ChainName, Desk, Fresh, PublicChains, PublicError, Standing};
 use crate::chains::query::{self, Cursor, IdPrefix, Query};
-use crate::{AuthorSecret, BlockKind, ChainError, ChainId, ParsedBlock, Pending, RawBlock, VerifiedBlock, chains};
+use crate::chains::{self, ChainKind, Owner};
+use crate::{AuthorSecret, BlockKind, ChainError, ChainId, ParsedBlock, Pending, RawBlock, VerifiedBlock};
 
 /// A page of blocks ends once it has this many, or this many bytes.
 const PAGE_BLOCKS: u64 = 256;
@@ -101,6 +102,7 @@ impl PublicChains {
         name: Option<String>,
         blocks: Vec<RawBlock>,
     ) -> Result<ArchiveAnswer, PublicError> {
+        self.check_kind(desk.view, chain)?;
         match self.chains.get(&chain).map(|followed| followed.standing) {
             Some(Standing::Leaving) => return Err(PublicError::Leaving),
             Some(Standing::Joining) if self.joins.contains_key(&chain) => return Err(PublicError::AlreadyJoining),
@@ -160,6 +162,7 @@ impl PublicChains {
         if let Some(followed) = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Joining) {
             followed.standing = Standing::Followed;
             followed.touch();
+            Self::claim(desk.view, chain, Owner::Public).map_err(Trouble::Ours)?;
         }
         self.fresh.push(Fresh { chain, id, from: None });
         self.orphans.arrived(id);
@@ -168,8 +171,8 @@ impl PublicChains {
 
     /// Follows a chain whose genesis is about to be inserted.
     fn follow_imported(&mut self, desk: &mut Desk<'_>, chain: ChainId, name: Option<&str>) -> Result<(), PublicError> {
-        // A chain of another kind is nobody's to be told publicly.
-        if chains::contains(desk.view, chain.into())? {
+        // One that is kept here and is nobody's is not told of publicly either.
+        if chains::kind(desk.view, chain)? == Some(ChainKind::Public) {
             return Err(PublicError::NotPublic);
         }
         if self.chains.len() >= super::CHAINS_MAX {
@@ -177,6 +180,7 @@ impl PublicChains {
         }
         let name = name.map_or_else(|| free_name(chain), ToOwned::to_owned);
         self.check_name(&name)?;
+        Self::claim(desk.view, chain, Owner::Public)?;
         let author = AuthorSecret::generate(desk.rng);
         self.chains.insert(chain, Followed::new(self.next_number, chain, name, author, Standing::Followed));
         self.next_number = self.next_number.saturating_add(1);

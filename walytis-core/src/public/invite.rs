@@ -3,11 +3,20 @@
 use zeroize::{Zeroize, Zeroizing};
 
 use super::code::{ChainCode, ChainInviter};
-use super::limits::LISTED_MAX;
+use super::limits::{ADMITTED_MS, LISTED_MAX};
 use super::message::{JoinRefusal, proof};
-use super::records::{Followed, InvitationRow};
+use super::records::{Followed, InvitationRow, Meeting};
 use super::{ChainInvitation, Desk, PublicChains, PublicError, PublicMessage, Sharing, Standing};
-use crate::{ChainId, Hash, PeerId, planted};
+use crate::{Address, CODE_ADDRESSES_MAX, ChainId, Hash, Merit, PeerId, Pending, chains, planted};
+
+/// How a peer was let in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admitted {
+    /// By one of so many uses.
+    ByCount,
+    /// By an invitation for any number, or it was in before.
+    Uncounted,
+}
 
 impl PublicChains {
     pub(super) fn invite(
@@ -44,7 +53,8 @@ impl PublicChains {
     }
 
     fn shown(&self, chain: ChainId, row: &InvitationRow) -> ChainInvitation {
-        let inviters = vec![ChainInviter { peer: self.me, addresses: self.own_addresses() }];
+        let inviters =
+            vec![ChainInviter { peer: self.me, addresses: Address::for_others(&self.listening, CODE_ADDRESSES_MAX) }];
         let code =
             ChainCode { chain, secret: Zeroizing::new(row.secret), shareable: row.shareable, inviters }.to_text();
         let code = (!self.listening.is_empty()).then_some(code);
@@ -70,14 +80,20 @@ impl PublicChains {
         chain: ChainId,
         shown: Hash,
     ) -> Result<(), PublicError> {
-        if !self.may_ask(desk, peer, LISTED_MAX) {
+        // That an invitation was used has to be durable before it is answered.
+        if desk.view.is_full() || !self.may_ask(desk, peer, LISTED_MAX) {
             return Ok(());
         }
         let me = self.me;
         let followed = self.chains.get_mut(&chain).filter(|followed| followed.standing == Standing::Followed);
-        let admitted = followed.map_or(Err(JoinRefusal::Unknown), |followed| followed.admit(peer, me, shown));
+        let meeting = Meeting { peers: &self.peers, now: desk.now };
+        let admitted = followed
+            .map_or(Err(JoinRefusal::Unknown), |followed| followed.admit(desk.view, peer, (me, shown), meeting));
         match admitted {
-            Ok(()) => {
+            Ok(admitted) => {
+                let length = chains::length(desk.view, chain)?;
+                self.first_download(desk, peer, chain, length, admitted == Admitted::ByCount);
+                self.has_earned(desk, peer, Merit::Invited);
                 self.tell(desk, peer, &PublicMessage::Joined { chain });
                 // Heads follow, also if they were told for a join before, which came to nothing.
                 if self.peers.get(&peer).is_some_and(|known| known.shared.contains(&chain)) {
@@ -101,24 +117,37 @@ impl Followed {
     }
 
     /// Lets a peer in by one of the invitations.
-    fn admit(&mut self, peer: PeerId, me: PeerId, shown: Hash) -> Result<(), JoinRefusal> {
+    fn admit(
+        &mut self,
+        view: &mut Pending,
+        peer: PeerId,
+        (me, shown): (PeerId, Hash),
+        meeting: Meeting<'_>,
+    ) -> Result<Admitted, JoinRefusal> {
         if self.rules.blocked_peers.contains(&peer) {
             return Err(JoinRefusal::Blocked);
         }
         // Compared in a time that says nothing of where they differ.
         let shown = blake3::Hash::from(shown.0);
-        let is_shown = |row: &&mut InvitationRow| blake3::Hash::from(proof(&row.secret, peer, me, self.id).0) == shown;
-        let row = self.invitations.iter_mut().find(is_shown).ok_or(JoinRefusal::Unknown)?;
+        let is_shown = |row: &&mut InvitationRow| {
+            blake3::Hash::from(proof(&row.secret, peer, me, self.id).0) == shown || crate::mutant!(AdmitWithoutSecret)
+        };
+        let place = self.invitations.iter_mut().position(|mut row| is_shown(&mut row)).ok_or(JoinRefusal::Unknown)?;
         // Who was admitted before and did not hear of it asks again.
         if self.rules.admitted.contains(&peer) {
-            return Ok(());
+            return Ok(Admitted::Uncounted);
         }
-        // Where only invited ones are served, nobody is forgotten for somebody new.
+        // Where only invited ones are served, nobody who comes back is forgotten for somebody new.
+        if self.rules.only_invited && self.rules.admitted.len() >= LISTED_MAX {
+            self.forget_admitted(view, meeting, ADMITTED_MS);
+        }
         if self.rules.only_invited && self.rules.admitted.len() >= LISTED_MAX {
             return Err(JoinRefusal::Full);
         }
+        let row = self.invitations.get_mut(place).ok_or(JoinRefusal::Unknown)?;
+        let counted = row.uses.is_some();
         row.uses = match row.uses {
-            Some(0) => return Err(JoinRefusal::Spent),
+            Some(0) if !crate::mutant!(AdmitBySpent) => return Err(JoinRefusal::Spent),
             Some(uses) => Some(if planted!(ReuseInvitation) { uses } else { uses.saturating_sub(1) }),
             None => None,
         };
@@ -126,10 +155,11 @@ impl Followed {
             self.rules.admitted.remove(0);
         }
         self.rules.admitted.push(peer);
+        self.admitted(view, peer, meeting.now);
         if !planted!(ForgetUse) {
             self.touch();
         }
-        Ok(())
+        Ok(if counted { Admitted::ByCount } else { Admitted::Uncounted })
     }
 }
 

@@ -7,7 +7,8 @@ use super::limits::{CHAINS_MAX, LISTED_MAX};
 use super::message::{JoinRefusal, proof};
 use super::records::{Followed, InvitationRow, Meeting};
 use super::{ChainAnswer, ChainEffect, ChainTimer, Desk, PublicChains, PublicError, PublicMessage, Standing};
-use crate::{Address, AuthorSecret, BlockId, ChainId, PeerId, Progress, Ticket, chains};
+use crate::chains::{self, ChainKind, Owner};
+use crate::{Address, AuthorSecret, BlockId, ChainId, Merit, PeerId, Progress, Ticket};
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
@@ -80,9 +81,11 @@ impl PublicChains {
     ) -> Result<(), PublicError> {
         let code: ChainCode = code.parse()?;
         let chain = code.chain;
+        self.check_kind(desk.view, chain)?;
         match self.chains.get(&chain).map(|followed| (followed.standing, followed.name.clone())) {
             Some((Standing::Followed, name)) => return Err(PublicError::AlreadyFollowed(name)),
             Some((Standing::Leaving, _)) => return Err(PublicError::Leaving),
+            Some((Standing::Misfiled, name)) => return Err(PublicError::Misfiled(name)),
             Some((Standing::Joining, _)) if self.joins.contains_key(&chain) => return Err(PublicError::AlreadyJoining),
             Some((Standing::Joining, before)) => {
                 // It goes on with what is here.
@@ -95,8 +98,8 @@ impl PublicChains {
                 }
             }
             None => {
-                // A chain of another kind is nobody's to be told publicly.
-                if chains::contains(desk.view, chain.into())? {
+                // One that is kept here and is nobody's is not told of publicly either.
+                if chains::kind(desk.view, chain)? == Some(ChainKind::Public) {
                     return Err(PublicError::NotPublic);
                 }
                 if self.chains.len() >= CHAINS_MAX {
@@ -104,6 +107,7 @@ impl PublicChains {
                 }
                 let name = name.unwrap_or_else(|| free_name(chain));
                 self.check_name(&name)?;
+                Self::claim(desk.view, chain, Owner::JoiningPublic)?;
                 let author = AuthorSecret::generate(desk.rng);
                 let followed = Followed::new(self.next_number, chain, name, author, Standing::Joining);
                 self.next_number = self.next_number.saturating_add(1);
@@ -124,6 +128,10 @@ impl PublicChains {
             dropped: 0,
         };
         self.joins.insert(chain, joining);
+        // Before they are dialled: what they send on these connections is what we ask for.
+        for peer in &inviters {
+            self.has_earned(desk, *peer, Merit::Invited);
+        }
         desk.out.push(ChainEffect::Progress { ticket, progress: Progress::Dialling });
         self.alive(desk, chain);
         if self.online {
@@ -158,21 +166,22 @@ impl PublicChains {
     }
 
     /// A join came to nothing. What has arrived is kept, for when it is tried again.
-    fn end_join(&mut self, desk: &mut Desk<'_>, chain: ChainId, error: PublicError) {
+    pub(super) fn end_join(&mut self, desk: &mut Desk<'_>, chain: ChainId, error: PublicError) {
         let Some(join) = self.joins.remove(&chain) else { return };
         if self.chains.get(&chain).is_some_and(|followed| followed.bytes == 0)
             && let Some(followed) = self.chains.remove(&chain)
         {
             followed.remove(desk.view);
             self.forget_chain(chain);
+            self.given_up.insert(chain);
         }
         desk.out.push(ChainEffect::Reply { ticket: join.ticket, answer: Err(error) });
     }
 
     /// A chain that is being joined has no room for all of its blocks.
     pub(super) fn join_is_full(&mut self, desk: &mut Desk<'_>, chain: ChainId) {
-        if let Some(limits) = self.chains.get(&chain).map(|followed| followed.rules.limits) {
-            self.end_join(desk, chain, PublicError::Full(limits.chain_bytes_max));
+        if let Some(error) = self.chains.get(&chain).map(|followed| self.no_room(followed)) {
+            self.end_join(desk, chain, error);
         }
     }
 
@@ -323,12 +332,13 @@ impl PublicChains {
         let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };
         followed.standing = Standing::Followed;
         followed.touch();
+        Self::claim(desk.view, chain, Owner::Public)?;
         for inviter in &join.code.inviters {
             followed.welcome(desk.view, inviter.peer, Meeting { peers: &self.peers, now: desk.now });
             followed.hear_of(desk.view, inviter.peer, &inviter.addresses);
         }
         for inviter in &join.code.inviters {
-            self.has_proven_itself(chain, inviter.peer);
+            self.has_proven_itself(desk, chain, inviter.peer);
         }
         let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {

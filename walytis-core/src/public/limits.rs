@@ -14,9 +14,24 @@ pub const CHAINS_MAX: usize = 1024;
 /// The most entries of each list of a chain: invitations, admitted, blocked and allowed peers, and authors.
 pub const LISTED_MAX: usize = 256;
 
+/// How long a peer that was let in by an invitation may stay away before it makes room, in milliseconds: 7 days. Only where
+/// [`LISTED_MAX`] of them are remembered, and only if it has never come back.
+pub(super) const ADMITTED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
 /// The most peers that are remembered of a chain; the stranger seen longest ago makes room, and half of the places are kept
 /// for who let this node in and who brought something before others did.
 pub const PEERS_MAX: usize = 32;
+
+/// The most bytes of headers, signatures and contents that all public chains have here together, unless a host says
+/// otherwise: four full ones. Beyond, blocks by others are not taken, but those of authors whom a person allows by name.
+pub const PUBLIC_BYTES_MAX: u64 = 32 * 1024 * 1024 * 1024;
+
+/// How many bytes of others' blocks are taken until the host is asked again how much room its disk has; what lies between is
+/// far below [`DiskSpace::FLOOR_BYTES_MIN`](crate::DiskSpace::FLOOR_BYTES_MIN).
+pub(super) const DISK_ASKED_BYTES: u64 = 1024 * 1024;
+
+/// How long others' blocks are taken, or refused for the disk's sake, until the host is asked again, in milliseconds.
+pub(super) const DISK_ASKED_MS: u64 = 1_000;
 
 /// The most pieces of evidence of forks that are kept of a chain.
 pub const EQUIVOCATIONS_MAX: usize = 256;
@@ -53,6 +68,36 @@ pub(super) const DEBT_SECONDS: u64 = 60;
 /// has many would have a share for each. Two of them have their whole share at once. Who let this node in and who
 /// brought something before others did has its own share and needs nothing of this one.
 pub(super) const STRANGERS_WORK: Pace = Pace { burst: 2 * WORK.burst, per_second: 2 * WORK.per_second };
+
+/// What one peer is sent more than twice, or is told beside blocks because it asked, in bytes. What it was sent less often
+/// costs nothing here.
+///
+/// An honest peer asks a second time for what it had no room for, and a third time for the portion that was lost with its
+/// connection: there are two in the burst. Beside 10,000 heads a comparison is answered by some 25 kB, so 20 at once and then
+/// one a second. Who asks for the same without end gets it twice, the burst, and so much a second: less than 4 MB within 10 s,
+/// also where a block has a mebibyte, and the last one overdraws the share.
+pub(super) const AGAIN: Pace = Pace { burst: 512 * 1024, per_second: 32 * 1024 };
+
+/// What all peers for whom no chain keeps a place are sent together, in bytes: a new PeerId costs nothing. The burst is a
+/// chain of 10^5 small blocks, the rate half of what many homes can send. First downloads without an invitation share it, one
+/// portion a turn; those by an invitation do not count.
+pub(super) const STRANGERS_BYTES: Pace = Pace { burst: 64 * 1024 * 1024, per_second: 2 * 1024 * 1024 };
+
+/// First downloads by invitations for any number of peers that do not share with strangers, together: whoever has such a code
+/// has as many PeerIds as it likes. 16 at once, and one a minute. Invitations for a number of peers are bounded by it.
+pub(super) const CODES: Pace = Pace { burst: 16 * CODE_COST, per_second: 1 };
+pub(super) const CODE_COST: u64 = 60;
+
+/// After how long without anything that costs nothing a peer may have blocks again as if it had never had them, in
+/// milliseconds: it may have lost its disk. So one peer has a chain at full speed twice an hour.
+pub(super) const FREE_AGAIN_MS: u64 = 60 * 60 * 1000;
+
+/// The most ranges of positions that are remembered of what a peer was sent of a chain, once and twice: 256 bytes. An honest one is sent few,
+/// since positions are in the order of arrival.
+pub(super) const RANGES_SENT_MAX: usize = 8;
+
+/// How often transfers that wait are tried again, in milliseconds: two portions of what strangers are given back meanwhile.
+pub(super) const SERVE_MS: u64 = 250;
 
 /// The shares of how many peers that are gone are kept, so that nobody has its whole share again by coming back. Those
 /// that have their whole share again are forgotten first, then those that went first.
@@ -137,11 +182,20 @@ pub enum ChainLimit {
     Work,
     /// A peer sent more frames that say nothing than are answered: the rest was passed over.
     Strays,
+    /// A peer asked for more bytes than it is sent, or strangers together for more than they are: its transfer was made to
+    /// wait, or its question was passed over.
+    Upload,
+    /// More than half of a chain's room is taken: a block by somebody who had written none there was not taken by itself.
+    HalfFull,
+    /// All public chains together have as many bytes as they may: nothing by others is taken any more.
+    AllBytes,
+    /// The disk has little room left: nothing by others is taken any more.
+    Disk,
 }
 
 impl ChainLimit {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Orphans,
         Self::Heads,
         Self::Portion,
@@ -151,6 +205,10 @@ impl ChainLimit {
         Self::ChainBytes,
         Self::Work,
         Self::Strays,
+        Self::Upload,
+        Self::HalfFull,
+        Self::AllBytes,
+        Self::Disk,
     ];
 }
 

@@ -1,13 +1,11 @@
 //! What nodes say to each other about public chains, outside of any session: the transport has proven both PeerIds.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-use super::compact::{Packed, pack, unpack};
+use super::compact::{Packed, Parcel, pack};
 use super::limits::CHAINS_MAX;
-use crate::codec::{self, CodecError};
-use crate::sync::{SyncMessage, WireBlock};
+use crate::codec::{self, AtMost, CodecError, Reader};
+use crate::sync::{BLOCKS_MAX, SyncMessage, WireBlock};
 use crate::{Address, ChainId, Hash, PeerId};
 
 /// The first byte of every frame about public chains.
@@ -40,14 +38,17 @@ pub enum JoinRefusal {
 /// One message about public chains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PublicMessage {
-    /// Marks of the chains that I follow. Who follows one of them, too, knows its mark; to others it says nothing.
+    /// Marks of the chains that I follow, among marks of none. Who follows one of them, too, knows its mark; to others it says
+    /// nothing, not even how many there are.
     Greeting {
-        /// At most [`CHAINS_MAX`] marks, ascending, each once.
+        /// At most [`CHAINS_MAX`] marks, ascending, each once. This program sends 8, 16, 32 ... of them.
+        #[serde(with = "AtMost::<CHAINS_MAX, 32>")]
         marks: Vec<Hash>,
     },
     /// Where I can be dialled.
     Addresses {
         /// At most [`ADDRESSES_MAX`] addresses.
+        #[serde(with = "AtMost::<ADDRESSES_MAX, 1>")]
         addresses: Vec<Address>,
     },
     /// Let me in: I know the secret of an invitation.
@@ -76,21 +77,70 @@ pub enum PublicMessage {
         /// The chain.
         chain: ChainId,
         /// At least two, in the order in which they were made.
+        #[serde(with = "AtMost::<BLOCKS_MAX, { crate::RawBlock::BYTES_MIN }>")]
         blocks: Vec<WireBlock>,
     },
 }
 
+/// The highest number of a [`Framed`] that is known.
+const FRAMED_MAX: u32 = 3;
+/// The number of [`Framed::Plain`].
+const PLAIN: u8 = 0;
+/// The highest number of a [`PublicMessage`] that is known.
+const MESSAGE_MAX: u32 = 6;
+/// The number of [`PublicMessage::Refused`], which begins with a chain's id.
+const REFUSED: u8 = 4;
+/// The highest number of a [`JoinRefusal`] that is known.
+const REFUSAL_MAX: u32 = 3;
+/// The number of [`PublicMessage::Sync`].
+const SYNC: u8 = 5;
+
+/// Tells messages of a kind that this program does not know from those that nobody sends.
+fn expect_known(encoded: &[u8]) -> Result<(), CodecError> {
+    codec::expect_kind(encoded, FRAMED_MAX)?;
+    let Some((&PLAIN, message)) = encoded.split_first() else { return Ok(()) };
+    codec::expect_kind(message, MESSAGE_MAX)?;
+    match message.split_first() {
+        Some((&SYNC, sync)) => codec::expect_kind(sync, crate::sync::MESSAGE_MAX),
+        Some((&REFUSED, refused)) => {
+            codec::expect_kind(refused.get(size_of::<ChainId>()..).unwrap_or_default(), REFUSAL_MAX)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A message as it travels: blocks without what their receiver can restore.
-#[derive(Serialize, Deserialize)]
-enum Framed<M> {
+#[derive(Serialize)]
+enum Framed<'a> {
     /// Any message without blocks.
-    Plain(M),
+    Plain(&'a PublicMessage),
     /// [`SyncMessage::Portion`].
-    Portion { chain: ChainId, left: u64, blocks: Vec<Packed> },
+    Portion { chain: ChainId, left: u64, blocks: Vec<Packed<'a>> },
     /// [`SyncMessage::Push`]: one block.
-    Push { chain: ChainId, block: Packed },
+    Push { chain: ChainId, block: Packed<'a> },
     /// [`PublicMessage::Pushed`].
-    Pushed { chain: ChainId, blocks: Vec<Packed> },
+    Pushed { chain: ChainId, blocks: Vec<Packed<'a>> },
+}
+
+/// What a message begins with, as [`Framed`] numbers it, and as far as it can be read without looking at any block.
+#[derive(Serialize, Deserialize)]
+enum Head {
+    Plain,
+    Portion { chain: ChainId, left: u64, blocks: u32 },
+    Push { chain: ChainId },
+    Pushed { chain: ChainId, blocks: u32 },
+}
+
+/// A message as its receiver takes it: blocks stand as they came, and are not looked at until it is clear that they are
+/// wanted. What was made of them, a frame of the smallest blocks took a hundred times its bytes.
+#[derive(Clone, Debug)]
+pub(super) enum Received<'a> {
+    /// A message without blocks.
+    Message(PublicMessage),
+    /// [`SyncMessage::Portion`].
+    Portion { chain: ChainId, left: u64, blocks: Parcel<'a> },
+    /// [`SyncMessage::Push`] or [`PublicMessage::Pushed`].
+    Pushed { chain: ChainId, blocks: Parcel<'a> },
 }
 
 impl PublicMessage {
@@ -134,45 +184,106 @@ impl PublicMessage {
         codec::encode(&framed)
     }
 
-    /// Reads a message from a frame without its kind.
+    /// Reads a message from a frame without its kind, all of its blocks at once: for tools and tests. An engine unpacks blocks
+    /// one at a time, once it is clear that they are wanted.
     ///
     /// # Errors
     /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::expect_version(bytes, MESSAGE_VERSION)?;
         let bare = |block| WireBlock { block, attachment: None, foreign: Vec::new() };
-        let encoded = bytes.get(1..).unwrap_or_default();
-        let message = match codec::decode::<Framed<Self>>(encoded)? {
-            Framed::Plain(Self::Sync(SyncMessage::Portion { .. } | SyncMessage::Push { .. }) | Self::Pushed { .. }) => {
-                return Err(CodecError::Malformed);
-            }
-            Framed::Plain(message) => message,
-            Framed::Portion { chain, left, blocks } => {
-                let blocks = unpack(chain, blocks)?.into_iter().map(bare).collect();
-                Self::Sync(SyncMessage::Portion { chain, blocks, left })
-            }
-            Framed::Push { chain, block } => {
-                let block = unpack(chain, vec![block])?.pop().map(bare).ok_or(CodecError::Malformed)?;
-                Self::Sync(SyncMessage::Push { chain, block })
-            }
-            Framed::Pushed { chain, blocks } => {
-                Self::Pushed { chain, blocks: unpack(chain, blocks)?.into_iter().map(bare).collect() }
-            }
+        let unpack = |blocks: &Parcel<'_>| -> Result<Vec<WireBlock>, CodecError> {
+            blocks.check()?;
+            blocks.unpack().map(|block| block.map(bare)).collect()
         };
-        let bounded = match &message {
-            Self::Greeting { marks } => marks.len() <= CHAINS_MAX && marks.is_sorted_by(|a, b| a < b),
-            Self::Addresses { addresses } => {
-                addresses.len() <= ADDRESSES_MAX
-                    && addresses.iter().all(|address| address.as_str().len() <= Address::BYTES_MAX)
+        Ok(match Received::decode(bytes)? {
+            Received::Message(message) => message,
+            Received::Portion { chain, left, blocks } => {
+                Self::Sync(SyncMessage::Portion { chain, blocks: unpack(&blocks)?, left })
             }
-            Self::Join { .. } | Self::Joined { .. } | Self::Refused { .. } => true,
-            Self::Sync(SyncMessage::WantAttachments { .. } | SyncMessage::Attachment { .. }) => false,
-            // What has a shorter form is sent in it: one message, one encoding.
-            Self::Sync(SyncMessage::Push { .. } | SyncMessage::Portion { .. }) => message.encode() == encoded,
-            Self::Pushed { blocks, .. } => blocks.len() > 1 && message.encode() == encoded,
+            Received::Pushed { chain, blocks } => Self::pushed(chain, unpack(&blocks)?),
+        })
+    }
+
+    /// Decodes a message as an engine does, its blocks one at a time, of which none is kept: for what measures how much that
+    /// takes. Gives how many blocks there are.
+    ///
+    /// # Errors
+    /// As [`PublicMessage::decode`].
+    pub fn walk(bytes: &[u8]) -> Result<usize, CodecError> {
+        match Received::decode(bytes)? {
+            Received::Message(_) => Ok(0),
+            Received::Portion { blocks, .. } | Received::Pushed { blocks, .. } => {
+                let blocks = blocks.into_owned();
+                let count = blocks.check()?.blocks;
+                blocks.unpack().try_fold(0_usize, |number, block| block.map(|_| number.saturating_add(1)))?;
+                Ok(count)
+            }
+        }
+    }
+
+    /// Whether a message without blocks keeps to its bounds.
+    fn is_bounded(&self) -> bool {
+        match self {
+            Self::Greeting { marks } => marks.is_sorted_by(|a, b| a < b) || crate::mutant!(HearAnyMarks),
+            Self::Addresses { .. } | Self::Join { .. } | Self::Joined { .. } | Self::Refused { .. } => true,
+            // Blocks have a shorter form, and nothing of a public chain has attachments.
+            Self::Sync(
+                SyncMessage::WantAttachments { .. }
+                | SyncMessage::Attachment { .. }
+                | SyncMessage::Push { .. }
+                | SyncMessage::Portion { .. },
+            )
+            | Self::Pushed { .. } => false,
             Self::Sync(sync) => sync.is_bounded(),
-        };
-        if bounded { Ok(message) } else { Err(CodecError::Malformed) }
+        }
+    }
+}
+
+/// The number of [`PublicMessage::Pushed`] in its enumeration.
+const PUSHED: u8 = 6;
+/// The numbers of what in [`SyncMessage`] has blocks or attachments: no message about public chains says it so.
+const LARGE: std::ops::RangeInclusive<u8> = 3..=6;
+
+impl<'a> Received<'a> {
+    /// Reads a message from a frame without its kind, as far as its blocks.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are not the one encoding of a message, or a list exceeds its bound. Of blocks this does
+    /// not say so.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        codec::expect_version(bytes, MESSAGE_VERSION)?;
+        let encoded = bytes.get(1..).unwrap_or_default();
+        expect_known(encoded)?;
+        let mut reader = Reader::new(encoded);
+        let count = |blocks: u32| usize::try_from(blocks).unwrap_or(usize::MAX);
+        Ok(match reader.read::<Head>()? {
+            Head::Plain => match reader.rest() {
+                // What is never said so is not decoded first.
+                [SYNC, number, ..] if LARGE.contains(number) => return Err(CodecError::Malformed),
+                [PUSHED, ..] => return Err(CodecError::Malformed),
+                plain => {
+                    let message: PublicMessage = codec::decode(plain)?;
+                    if !message.is_bounded() {
+                        return Err(CodecError::Malformed);
+                    }
+                    Self::Message(message)
+                }
+            },
+            Head::Portion { chain, left, blocks } => {
+                Self::Portion { chain, left, blocks: Parcel::new(chain, count(blocks), reader.rest())? }
+            }
+            Head::Push { chain } => Self::Pushed { chain, blocks: Parcel::new(chain, 1, reader.rest())? },
+            // One alone is said in another way.
+            Head::Pushed { blocks: ..=1, .. } => return Err(CodecError::Malformed),
+            Head::Pushed { chain, blocks } => {
+                Self::Pushed { chain, blocks: Parcel::new(chain, count(blocks), reader.rest())? }
+            }
+        })
+    }
+
+    /// Whether a frame without its kind is a greeting, and nothing that it could be answered with.
+    pub(super) fn is_greeting(bytes: &[u8]) -> bool {
+        matches!(bytes, [MESSAGE_VERSION, 0, 0, ..])
     }
 }
 
@@ -181,16 +292,10 @@ impl PublicMessage {
 #[must_use]
 pub(super) fn mark(from: PeerId, to: PeerId, chain: ChainId) -> Hash {
     let mut hasher = blake3::Hasher::new_derive_key("walytis v1 public chain greeting");
-    hasher.update(&from.0);
+    hasher.update(if crate::mutant!(MarkForAnyone) { &[0; 32] } else { &from.0 });
     hasher.update(&to.0);
     hasher.update(&chain.0);
     Hash(*hasher.finalize().as_bytes())
-}
-
-/// The marks of chains, as a greeting has them.
-pub(super) fn marks(from: PeerId, to: PeerId, chains: impl Iterator<Item = ChainId>) -> Vec<Hash> {
-    let marks: BTreeSet<Hash> = chains.take(CHAINS_MAX).map(|chain| mark(from, to, chain)).collect();
-    marks.into_iter().collect()
 }
 
 /// What a joiner shows to an inviter instead of the secret: it is worth nothing to anybody else.
@@ -198,7 +303,7 @@ pub(super) fn marks(from: PeerId, to: PeerId, chains: impl Iterator<Item = Chain
 pub(super) fn proof(secret: &[u8; 16], joiner: PeerId, inviter: PeerId, chain: ChainId) -> Hash {
     let key = blake3::derive_key("walytis v1 public chain invitation", secret);
     let mut hasher = blake3::Hasher::new_keyed(&key);
-    hasher.update(&joiner.0);
+    hasher.update(if crate::mutant!(ProveForAnyone) { &[0; 32] } else { &joiner.0 });
     hasher.update(&inviter.0);
     hasher.update(&chain.0);
     Hash(*hasher.finalize().as_bytes())
@@ -227,10 +332,40 @@ mod tests {
     }
 
     #[test]
+    fn blocks_and_attachments_are_said_in_no_other_form() {
+        let chain = ChainId([1; 32]);
+        let raw = crate::RawBlock { header: vec![7; 100], signature: vec![8; 64], content: vec![9; 3] };
+        let block = WireBlock { block: raw, attachment: None, foreign: Vec::new() };
+        let blocks = vec![block.clone(); 2];
+        let plain = [
+            PublicMessage::Sync(SyncMessage::Portion { chain, blocks: blocks.clone(), left: 0 }),
+            PublicMessage::Sync(SyncMessage::Push { chain, block }),
+            PublicMessage::Sync(SyncMessage::WantAttachments { chain, ids: Vec::new() }),
+            PublicMessage::Sync(SyncMessage::Attachment { chain, id: chain.into(), attachment: vec![1].into() }),
+            PublicMessage::Pushed { chain, blocks },
+        ];
+        for message in &plain {
+            let said = [&[MESSAGE_VERSION][..], &codec::encode(&Framed::Plain(message))].concat();
+            assert_eq!(PublicMessage::decode(&said), Err(CodecError::Malformed), "{message:?}");
+            let number = matches!(message, PublicMessage::Pushed { .. }).then_some(PUSHED).unwrap_or(SYNC);
+            assert_eq!(said.get(2), Some(&number));
+            assert!(number == PUSHED || LARGE.contains(&said[3]), "refused before it is decoded");
+        }
+        // Several that are one.
+        let one = [&[MESSAGE_VERSION, 3][..], &chain.0, &[1]].concat();
+        assert_eq!(PublicMessage::decode(&one), Err(CodecError::Malformed));
+    }
+
+    #[test]
     fn a_mark_and_a_proof_are_for_two_peers_and_one_chain() {
         let (a, b, chain) = (PeerId([1; 32]), PeerId([2; 32]), ChainId([3; 32]));
-        assert_ne!(mark(a, b, chain), mark(b, a, chain));
-        assert_ne!(proof(&[0; 16], a, b, chain), proof(&[0; 16], b, a, chain));
+        let (c, other) = (PeerId([4; 32]), ChainId([5; 32]));
+        for told in [mark(b, a, chain), mark(c, b, chain), mark(a, c, chain), mark(a, b, other)] {
+            assert_ne!(mark(a, b, chain), told);
+        }
+        for (joiner, inviter, of) in [(b, a, chain), (c, b, chain), (a, c, chain), (a, b, other)] {
+            assert_ne!(proof(&[0; 16], a, b, chain), proof(&[0; 16], joiner, inviter, of));
+        }
         assert_ne!(proof(&[0; 16], a, b, chain), proof(&[1; 16], a, b, chain));
     }
 }

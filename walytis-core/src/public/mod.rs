@@ -19,18 +19,24 @@ mod delivery;
 mod entry;
 mod event;
 mod exchange;
+mod greeting;
 mod import;
 mod invite;
 mod join;
+mod kind;
 mod limits;
+mod merit;
 mod message;
 mod portion;
 mod publish;
+mod reading;
 mod records;
+mod room;
 mod serve;
 mod shares;
 mod subscribers;
 mod timer;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -48,27 +54,32 @@ pub use delivery::{
 };
 pub use entry::{ChainEntry, ChainName, ChainPage, KeptChain};
 pub use event::{
-    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainSummary, Equivocation,
-    PublicError, Rule, Sharing, Standing,
+    ChainAnswer, ChainCommand, ChainDetails, ChainEffect, ChainInvitation, ChainPeer, ChainRoom, ChainSummary,
+    Equivocation, PublicError, Rule, Sharing, Standing,
 };
+pub use kind::{Misfiled, misfiled};
 pub use limits::{
     AUTHORS_COUNTED_MAX, CHAINS_MAX, ChainLimit, EQUIVOCATIONS_MAX, LISTED_MAX, Limits, LimitsReached,
-    ORPHAN_BYTES_MAX, PEERS_MAX,
+    ORPHAN_BYTES_MAX, PEERS_MAX, PUBLIC_BYTES_MAX,
 };
 pub use message::{ADDRESSES_MAX, FRAME_KIND, JoinRefusal, PublicMessage};
 pub use timer::ChainTimer;
 
 use crate::sync::WireBlock;
 use crate::{
-    Address, AuthorKey, BatchNumber, BlockId, ChainError, ChainId, Draft, Orphans, PeerId, Pending, Ticket, Timestamp,
-    VerifiedBlock, Workers, planted,
+    Address, AuthorKey, BatchNumber, BlockId, ChainError, ChainId, Draft, Merit, Orphans, PeerId, Pending, Ticket,
+    Timestamp, VerifiedBlock, Workers, planted,
 };
 use connect::Dials;
+use greeting::Decoys;
 use join::Joining;
 use limits::{Budget, STRANGERS_WORK};
+use message::Received;
 use portion::Arrived;
 use records::Followed;
+use room::Space;
 use shares::{Gone, Shares};
+use upload::Uploads;
 
 use crate::chains::Difference;
 use crate::workers::Crew;
@@ -108,11 +119,15 @@ struct Peer {
     searches: BTreeMap<ChainId, (u64, Difference)>,
     /// What it may still send and ask for.
     shares: Shares,
+    /// What the network was told that it has earned.
+    merit: Merit,
     strays: u32,
     /// Chains of which it sent more blocks that wait than are held.
     crowded: BTreeSet<ChainId>,
     /// Where it can be dialled.
     addresses: Vec<Address>,
+    /// Where it was reached, if this node dialled it.
+    reached: Option<Address>,
 }
 
 /// The exchange by which a chain is being completed. There is one at a time for a chain.
@@ -153,6 +168,8 @@ struct Sweep {
 pub struct PublicChains {
     me: PeerId,
     chains: BTreeMap<ChainId, Followed>,
+    /// Rows whose ids turned out to be private chains'. Nothing is done under them but that their removal is waited for.
+    misfiled: BTreeMap<ChainId, Followed>,
     /// The number of the next chain's row.
     next_number: u32,
     peers: BTreeMap<PeerId, Peer>,
@@ -160,6 +177,10 @@ pub struct PublicChains {
     gone: Gone,
     /// What strangers may still ask for, all together.
     strangers: Budget,
+    /// What peers are sent, all together.
+    uploads: Uploads,
+    /// Room for what others write.
+    space: Space,
     joins: BTreeMap<ChainId, Joining>,
     sweeps: BTreeMap<ChainId, Sweep>,
     pulls: BTreeMap<ChainId, Pull>,
@@ -198,6 +219,8 @@ pub struct PublicChains {
     /// Chains whose exchange ended because its peer did: somebody else is asked at the step's end.
     stalled: BTreeSet<ChainId>,
     dials: Dials,
+    /// What fills greetings.
+    decoys: Decoys,
     /// The addresses on which this node can be dialled.
     listening: Vec<Address>,
     online: bool,
@@ -205,6 +228,10 @@ pub struct PublicChains {
     quiet: bool,
     begun: bool,
     limits: LimitsReached,
+    /// Ids whose genesis came in this step and is no public chain's.
+    unmasked: BTreeSet<ChainId>,
+    /// Ids that were claimed in this run, and of which nothing came.
+    given_up: BTreeSet<ChainId>,
     /// Blocks of a newer format that were refused.
     newer: BTreeMap<ChainId, u64>,
     crew: Crew,
@@ -233,7 +260,8 @@ pub fn is_public_genesis(block: &crate::ParsedBlock) -> bool {
 /// [`ChainError`] if the store fails.
 pub fn leaving(view: &Pending) -> Result<BTreeSet<ChainId>, ChainError> {
     let (chains, _) = records::load(view)?;
-    Ok(chains.into_iter().filter(|chain| chain.standing == Standing::Leaving).map(|chain| chain.id).collect())
+    let (chains, _) = kind::sorted(view, chains)?;
+    Ok(chains.into_values().filter(|chain| chain.standing == Standing::Leaving).map(|chain| chain.id).collect())
 }
 
 impl PublicChains {
@@ -244,19 +272,23 @@ impl PublicChains {
     /// [`ChainError`] if the store fails.
     pub fn open(view: &Pending, me: PeerId, listening: Vec<Address>) -> Result<Self, ChainError> {
         let (chains, next_number) = records::load(view)?;
+        let (chains, misfiled) = kind::sorted(view, chains)?;
         let mut sweeps = BTreeMap::new();
         let goes_on = |chain: &&Followed| chain.standing == Standing::Leaving && !planted!(ForgetRemoval);
-        for chain in chains.iter().filter(goes_on) {
+        for chain in chains.values().filter(goes_on) {
             let blocks = crate::chains::length(view, chain.id)?;
             sweeps.insert(chain.id, Sweep { ticket: None, blocks });
         }
         Ok(Self {
             me,
-            chains: chains.into_iter().map(|chain| (chain.id, chain)).collect(),
+            chains,
+            misfiled,
             next_number,
             peers: BTreeMap::new(),
             gone: Gone::default(),
             strangers: Budget::full(STRANGERS_WORK, Timestamp(0)),
+            uploads: Uploads::new(),
+            space: Space::new(),
             joins: BTreeMap::new(),
             sweeps,
             pulls: BTreeMap::new(),
@@ -280,11 +312,14 @@ impl PublicChains {
             fresh: Vec::new(),
             stalled: BTreeSet::new(),
             dials: Dials::default(),
+            decoys: Decoys::load(view)?,
             listening,
             online: false,
             quiet: false,
             begun: false,
             limits: LimitsReached::new(),
+            unmasked: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             newer: BTreeMap::new(),
             crew: Crew::default(),
         })
@@ -300,6 +335,12 @@ impl PublicChains {
     /// there is no room for their first step, the rest can be used.
     pub fn put_off_removals(&mut self) {
         self.begun = true;
+    }
+
+    /// Asked before the first step: whether they were left as they are, so that nothing is written that need not be.
+    #[must_use]
+    pub const fn are_removals_put_off(&self) -> bool {
+        self.begun
     }
 
     /// Lets others verify signatures. Without this call one is verified after the other.
@@ -327,6 +368,7 @@ impl PublicChains {
             }
             ChainTimer::Paced { chain } => self.pull_paced(desk, chain),
             ChainTimer::Search { peer, chain, number } => self.search(desk, peer, chain, number),
+            ChainTimer::Serve => self.serve_waiting(desk),
             ChainTimer::DialOn { chain } => {
                 self.dial_on(desk, chain);
                 Ok(())
@@ -348,18 +390,21 @@ impl PublicChains {
     /// # Errors
     /// Only the store's.
     pub fn frame(&mut self, desk: &mut Desk<'_>, peer: PeerId, bytes: &[u8]) -> Result<(), PublicError> {
-        if !self.peers.contains_key(&peer) {
+        if !self.is_read(desk, peer, bytes) {
             return Ok(());
         }
-        let message = match PublicMessage::decode(bytes) {
-            Ok(message) => message,
+        match Received::decode(bytes) {
+            Ok(message) => self.received(desk, peer, message),
             // Of a newer program: what it says so is for others, and no sign of bad faith.
-            Err(crate::CodecError::Version { .. }) => return Ok(()),
+            Err(error) if error.is_newer() => Ok(()),
             Err(_) => {
                 self.misbehaved(desk, peer);
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    fn message(&mut self, desk: &mut Desk<'_>, peer: PeerId, message: PublicMessage) -> Result<(), PublicError> {
         match message {
             PublicMessage::Greeting { marks } => self.greeted(desk, peer, &marks),
             PublicMessage::Addresses { addresses } => {
@@ -373,8 +418,14 @@ impl PublicChains {
                 Ok(())
             }
             PublicMessage::Sync(sync) => self.sync(desk, peer, sync),
-            PublicMessage::Pushed { chain, blocks } => self.several_pushed(desk, peer, chain, blocks),
+            // Blocks are decoded apart from messages.
+            PublicMessage::Pushed { .. } => Ok(()),
         }
+    }
+
+    /// The store has room again: everybody is asked for what was not taken.
+    pub fn room_again(&mut self) {
+        self.stalled.extend(self.chains.keys().copied());
     }
 
     /// The end of each step: tells of what has just entered the set, and writes what has changed.
@@ -385,11 +436,13 @@ impl PublicChains {
         if !std::mem::replace(&mut self.begun, true) && !self.sweeps.is_empty() {
             desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
         }
+        self.ask_for_space_once(desk);
         for chain in std::mem::take(&mut self.stalled) {
             self.pull_if_behind(desk, chain)?;
         }
         self.forget_comparisons();
         self.publish(desk)?;
+        self.end_false_joins(desk)?;
         if self.online && !self.chains.is_empty() && !std::mem::replace(&mut self.quiet, true) {
             self.quiet_later(desk);
         }

@@ -1,8 +1,8 @@
 //! What a pull brings, a portion at a time.
 
+use super::compact::Parcel;
 use super::join::Ended;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, Pull};
-use crate::sync::WireBlock;
 use crate::{ChainId, PeerId, chains};
 
 /// A portion that has come and is not taken in yet.
@@ -10,7 +10,7 @@ pub(super) struct Arrived {
     peer: PeerId,
     /// The pull's first number.
     first: u64,
-    blocks: Vec<WireBlock>,
+    blocks: Parcel<'static>,
     left: u64,
 }
 
@@ -22,7 +22,7 @@ impl PublicChains {
         desk: &mut Desk<'_>,
         peer: PeerId,
         chain: ChainId,
-        blocks: Vec<WireBlock>,
+        blocks: Parcel<'_>,
         left: u64,
     ) -> Result<(), PublicError> {
         // One that came before goes first.
@@ -30,9 +30,13 @@ impl PublicChains {
         let asked = |pull: &&Pull| pull.peer == peer && !pull.paused;
         let Some(pull) = self.pulls.get(&chain).filter(asked) else { return Ok(()) };
         let next = Pull { waits: 0, ..*pull };
-        let arrived = Arrived { peer, first: next.first, blocks, left };
-        self.has_sent(desk, peer, chain, arrived.blocks.iter().map(WireBlock::bytes).sum());
-        if left == 0 || arrived.blocks.is_empty() {
+        let Ok(contents) = blocks.check() else {
+            self.misbehaved(desk, peer);
+            return Ok(());
+        };
+        let arrived = Arrived { peer, first: next.first, blocks: blocks.into_owned(), left };
+        self.has_sent(desk, peer, chain, contents.bytes);
+        if left == 0 || contents.blocks == 0 {
             return self.take_portion(desk, chain, arrived);
         }
         let paused = !self.may_send(desk, peer, chain);
@@ -58,7 +62,7 @@ impl PublicChains {
         let (gained, known, below) = (pull.gained, pull.known, pull.below);
         let sent = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
         let (before, repeats) = (chains::length(desk.view, chain)?, self.repeats);
-        if !self.take_in(desk, peer, chain, blocks)? {
+        if !self.take_in(desk, peer, chain, &blocks)? {
             // Somebody else is asked, even if this was the last portion.
             self.stalled.insert(chain);
             return Ok(());

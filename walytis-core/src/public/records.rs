@@ -9,15 +9,21 @@ use super::Peer;
 use super::event::{Equivocation, Sharing, Standing};
 use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
+use crate::codec::AtMost;
 use crate::{
-    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, FormatVersion, KeyRange, PeerId,
-    Pending, Table, Timestamp, codec, planted,
+    Address, AuthorKey, AuthorSecret, BlockId, ChainError, ChainId, CodecError, DialFailure, FormatVersion, KeyRange,
+    PeerId, Pending, Table, Timestamp, UnprovenAddresses, codec, planted,
 };
 
 /// A chain's number here -> [`ChainRow`].
 const CHAINS: Table = Table::changing("public.chains");
 /// A chain's number here -> its peers, as a list of [`KnownPeer`].
 const PEERS: Table = Table::changing("public.peers");
+/// A chain's number here -> addresses of its peers at which nobody was reached yet, each with the weight of its failures. A
+/// chain without a row was followed before there was this table: its peers' addresses count as reached.
+const UNPROVEN: Table = Table::changing("public.unproven");
+/// A chain's number here -> when the peers were admitted that came by invitations, as a list of (peer, [`Admission`]).
+const ADMISSIONS: Table = Table::changing("public.admissions");
 /// (chain's number, running number) -> [`ForkRow`].
 const FORKS: Table = Table::changing("public.forks");
 
@@ -70,9 +76,14 @@ impl Drop for ChainRow {
 pub(super) struct KnownPeer {
     pub(super) peer: PeerId,
     pub(super) last_seen_ms: u64,
+    #[serde(with = "AtMost::<ADDRESSES_MAX, 1>")]
     pub(super) addresses: Vec<Address>,
     pub(super) proof: Proof,
 }
+
+/// The peers that a row remembers.
+#[derive(Serialize, Deserialize)]
+struct PeersRow(#[serde(with = "AtMost::<PEERS_MAX, 35>")] Vec<KnownPeer>);
 
 /// What a peer has done for us on a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,6 +94,14 @@ pub(super) enum Proof {
     Brought,
     /// It let us in, or is named beside who did.
     Inviter,
+}
+
+/// When a peer was let in by an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Admission {
+    pub(super) at_ms: u64,
+    /// Whether it has connected since.
+    pub(super) returned: bool,
 }
 
 /// Who is connected when a peer is met, and when that is.
@@ -108,13 +127,16 @@ pub(super) struct Rules {
 impl Rules {
     /// Whether a peer is served and heard.
     pub(super) fn lets_in(&self, peer: PeerId) -> bool {
-        !self.blocked_peers.contains(&peer)
-            && (!self.only_invited || self.allowed_peers.contains(&peer) || self.admitted.contains(&peer))
+        (!self.blocked_peers.contains(&peer) || crate::mutant!(ServeBlocked))
+            && (!self.only_invited
+                || crate::mutant!(ServeUninvited)
+                || self.allowed_peers.contains(&peer)
+                || self.admitted.contains(&peer))
     }
 
     /// Whether an author's blocks are taken by themselves, and shown.
     pub(super) fn takes(&self, author: &AuthorKey) -> bool {
-        !self.blocked_authors.contains(author)
+        (!self.blocked_authors.contains(author) || crate::mutant!(TakeBlocked))
             && (self.allowed_authors.is_empty() || self.allowed_authors.contains(author))
     }
 }
@@ -136,9 +158,15 @@ pub(super) struct Followed {
     /// **Invariant:** those who have proven themselves are in the order in which they did.
     pub(super) peers: Vec<KnownPeer>,
     pub(super) forks: Vec<Equivocation>,
+    /// Addresses of peers at which nobody was reached yet.
+    unproven: UnprovenAddresses,
+    /// Those of [`Rules::admitted`] of whom it is known.
+    admissions: BTreeMap<PeerId, Admission>,
     number: u32,
     /// Whether the row has to be written at the step's end.
     dirty: bool,
+    /// Whether its genesis was found to be here and a public chain's, which does not change any more.
+    pub(super) is_public: bool,
 }
 
 impl Followed {
@@ -156,8 +184,11 @@ impl Followed {
             invited: 0,
             peers: Vec::new(),
             forks: Vec::new(),
+            unproven: UnprovenAddresses::default(),
+            admissions: BTreeMap::new(),
             number,
             dirty: true,
+            is_public: false,
         }
     }
 
@@ -193,13 +224,85 @@ impl Followed {
             self.peers.push(KnownPeer { peer, last_seen_ms: 0, addresses: Vec::new(), proof: Proof::None });
         }
         let Some(known) = self.peers.iter_mut().find(|known| known.peer == peer) else { return };
+        let reached = meeting.peers.get(&peer).and_then(|peer| peer.reached.as_ref());
         known.last_seen_ms = meeting.now.0;
+        let before = self.unproven.len();
+        let mut changed = false;
         for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
+            if Some(address) == reached {
+                changed |= self.unproven.reached(address);
+            } else if !known.addresses.contains(address) {
+                self.unproven.told(address.clone());
+            }
             known.addresses.retain(|old| old != address);
             known.addresses.insert(0, address.clone());
         }
         known.addresses.truncate(ADDRESSES_MAX);
         view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        if changed || self.unproven.len() != before {
+            self.write_unproven(view);
+        }
+    }
+
+    /// Writes which addresses nobody was reached at, of those that are kept.
+    fn write_unproven(&mut self, view: &mut Pending) {
+        let kept: BTreeSet<&Address> = self.peers.iter().flat_map(|known| &known.addresses).collect();
+        self.unproven.retain(|address| kept.contains(address));
+        let rows: Vec<(&Address, u32)> = self.unproven.rows().collect();
+        view.put(UNPROVEN, self.number.to_be_bytes(), codec::encode(&rows));
+    }
+
+    /// An address could not be dialled. One at which nobody was ever reached is forgotten after a few times.
+    pub(super) fn not_reached(&mut self, view: &mut Pending, address: &Address, connected: bool) {
+        if self.unproven.failed(address, connected) != DialFailure::Forgotten {
+            return;
+        }
+        for known in self.peers.iter_mut().filter(|known| address.peer() == Some(known.peer)) {
+            known.addresses.retain(|other| other != address);
+        }
+        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        self.write_unproven(view);
+    }
+
+    /// Notes that a peer is let in by an invitation.
+    pub(super) fn admitted(&mut self, view: &mut Pending, peer: PeerId, now: Timestamp) {
+        self.admissions.insert(peer, Admission { at_ms: now.0, returned: false });
+        self.write_admissions(view);
+    }
+
+    /// A peer has connected: if it was let in, it is one that comes back.
+    pub(super) fn returned(&mut self, view: &mut Pending, peer: PeerId) {
+        if let Some(admission) = self.admissions.get_mut(&peer).filter(|admission| !admission.returned) {
+            admission.returned = true;
+            self.write_admissions(view);
+        }
+    }
+
+    /// Forgets who was let in so long ago and has not come since, nor is here now. Who was let in before this was noted has
+    /// as long from now on.
+    pub(super) fn forget_admitted(&mut self, view: &mut Pending, meeting: Meeting<'_>, admitted_ms: u64) {
+        let now = meeting.now.0;
+        for peer in &self.rules.admitted {
+            self.admissions.entry(*peer).or_insert(Admission { at_ms: now, returned: false });
+        }
+        let admissions = &self.admissions;
+        self.rules.admitted.retain(|peer| {
+            let stays = |admission: &Admission| {
+                admission.returned
+                    || now.saturating_sub(admission.at_ms) < admitted_ms
+                    || meeting.peers.contains_key(peer)
+            };
+            admissions.get(peer).is_none_or(stays)
+        });
+        self.touch();
+        self.write_admissions(view);
+    }
+
+    fn write_admissions(&mut self, view: &mut Pending) {
+        let admitted: BTreeSet<&PeerId> = self.rules.admitted.iter().collect();
+        self.admissions.retain(|peer, _| admitted.contains(peer));
+        let rows: Vec<(&PeerId, &Admission)> = self.admissions.iter().collect();
+        view.put(ADMISSIONS, self.number.to_be_bytes(), codec::encode(&rows));
     }
 
     /// Notes that a peer has brought a block, if there is a place for it.
@@ -283,9 +386,11 @@ impl Followed {
         for address in addresses.iter().filter(|address| address.peer() == Some(peer)) {
             if known.addresses.len() < ADDRESSES_MAX && !known.addresses.contains(address) {
                 known.addresses.push(address.clone());
+                self.unproven.told(address.clone());
             }
         }
         view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        self.write_unproven(view);
     }
 
     /// Writes the row, if it has changed.
@@ -301,7 +406,8 @@ impl Followed {
             standing: match self.standing {
                 Standing::Followed => 0,
                 Standing::Joining => 1,
-                Standing::Leaving => 2,
+                // A misfiled row is not written; it keeps what it had.
+                Standing::Leaving | Standing::Misfiled => 2,
             },
             bytes: self.bytes,
             only_invited: rules.only_invited,
@@ -321,7 +427,9 @@ impl Followed {
     /// Removes everything about the chain but its blocks.
     pub(super) fn remove(&self, view: &mut Pending) {
         view.delete(CHAINS, self.number.to_be_bytes());
-        view.delete(PEERS, self.number.to_be_bytes());
+        for table in [PEERS, UNPROVEN, ADMISSIONS] {
+            view.delete(table, self.number.to_be_bytes());
+        }
         for running in (0_u32..).take(self.forks.len()) {
             view.delete(FORKS, fork_key(self.number, running));
         }
@@ -382,7 +490,14 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
             chain.rules = Rules::default();
         }
         if let Some(bytes) = view.get(PEERS, &record.key)? {
-            chain.peers = read(PEERS, &bytes)?;
+            let PeersRow(peers) = read(PEERS, &bytes)?;
+            chain.peers = peers;
+        }
+        if let Some(bytes) = view.get(UNPROVEN, &record.key)? {
+            chain.unproven = UnprovenAddresses::from_rows(read::<Vec<(Address, u32)>>(UNPROVEN, &bytes)?);
+        }
+        if let Some(bytes) = view.get(ADMISSIONS, &record.key)? {
+            chain.admissions = read::<Vec<(PeerId, Admission)>>(ADMISSIONS, &bytes)?.into_iter().collect();
         }
         chains.push(chain);
     }

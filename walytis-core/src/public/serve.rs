@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::limits::pause_ms;
+use super::upload::Portion;
 use super::{ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError, PublicMessage};
 use crate::chains::{self, Difference};
 use crate::sync::{self, PORTION_BYTES, SyncMessage, WireBlock};
@@ -102,10 +103,28 @@ impl PublicChains {
         self.serve_more(desk, peer, chain)
     }
 
-    /// Sends the next portion of what a peer lacks: that it was looked for allows it, whatever its share of work is by now.
+    /// A peer asks for the next portion of what it lacks. One that waits for its turn goes on waiting.
+    pub(super) fn asked_for_more(
+        &mut self,
+        desk: &mut Desk<'_>,
+        peer: PeerId,
+        chain: ChainId,
+    ) -> Result<(), PublicError> {
+        if self.waits_for_turn(peer, chain) { Ok(()) } else { self.serve_more(desk, peer, chain) }
+    }
+
+    /// Sends the next portion of what a peer lacks: that it was looked for allows it, whatever its share of work is by now, as
+    /// long as it may be sent so many bytes.
     pub(super) fn serve_more(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId) -> Result<(), PublicError> {
+        let first = self.peers.get(&peer).and_then(|known| known.transfers.get(&chain)).and_then(VecDeque::front);
+        if let Some((position, _)) = first.copied()
+            && !self.may_be_sent(desk, peer, chain, position)
+        {
+            return Ok(());
+        }
         let ranges = self.peers.get_mut(&peer).and_then(|known| known.transfers.remove(&chain)).unwrap_or_default();
         let mut ranges: VecDeque<(u64, u64)> = ranges;
+        let mut portion = Portion::default();
         let mut blocks = Vec::new();
         let mut bytes = 0_usize;
         while bytes < PORTION_BYTES {
@@ -122,8 +141,10 @@ impl PublicChains {
                 ranges.push_front((from.saturating_add(1), to));
             }
             bytes = bytes.saturating_add(size);
+            self.sends(peer, chain, from, size, &mut portion);
             blocks.push(wire);
         }
+        self.has_been_sent(desk, peer, chain, &portion);
         let left = sync::blocks_in(&ranges);
         if left > 0 {
             self.reached(ChainLimit::Portion);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::limits::{Budget, GONE_MAX, Limits, STRANGERS_WORK, WORK};
+use super::reading::STRANGER_BYTES;
+use super::upload::Upload;
 use super::{ChainLimit, Desk, PublicChains};
-use crate::{ChainId, PeerId, Timestamp};
+use crate::{ChainId, Merit, PeerId, Timestamp};
 
 /// A peer's shares.
 pub(super) struct Shares {
@@ -12,23 +14,40 @@ pub(super) struct Shares {
     work: Budget,
     /// What it may still send, by chain.
     bytes: BTreeMap<ChainId, Budget>,
+    /// What it was sent, and may still be.
+    pub(super) upload: Upload,
     /// Whether no chain keeps a place for it: then what it has done counts against [`STRANGERS_WORK`], too.
-    stranger: bool,
+    pub(super) stranger: bool,
+    /// What it may still have decoded while it shares nothing; see [`super::reading`].
+    pub(super) unread: Option<Budget>,
 }
 
 impl Shares {
     fn full(now: Timestamp) -> Self {
-        Self { work: Budget::full(WORK, now), bytes: BTreeMap::new(), stranger: true }
+        let work = Budget::full(WORK, now);
+        Self { work, bytes: BTreeMap::new(), upload: Upload::full(now), stranger: true, unread: None }
+    }
+
+    /// Whether no chain keeps a place for the peer.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.stranger
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
         self.bytes.remove(&chain);
+        self.upload.forget_chain(chain);
+    }
+
+    /// Whether anything is left of its own share of work.
+    pub(super) fn has_work(&mut self, now: Timestamp) -> bool {
+        self.work.has_some(WORK, now)
     }
 
     /// Whether somebody who was never here has as much. What is full is forgotten.
     fn are_full(&mut self, limits: impl Fn(ChainId) -> Option<Limits>, now: Timestamp) -> bool {
         self.bytes.retain(|chain, bytes| limits(*chain).is_some_and(|limits| !bytes.is_full(limits.peer_bytes(), now)));
-        self.bytes.is_empty() && self.work.is_full(WORK, now)
+        let unread = self.unread.as_mut().is_none_or(|unread| unread.is_full(STRANGER_BYTES, now));
+        unread && self.bytes.is_empty() && self.work.is_full(WORK, now) && self.upload.is_full(now)
     }
 }
 
@@ -54,9 +73,12 @@ impl PublicChains {
     }
 
     /// Notes that a peer has let this node in, or brought something.
-    pub(super) fn has_proven_itself(&mut self, chain: ChainId, peer: PeerId) {
+    pub(super) fn has_proven_itself(&mut self, desk: &mut Desk<'_>, chain: ChainId, peer: PeerId) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.shares.stranger) {
             known.shares.stranger = !self.chains.get(&chain).is_some_and(|followed| followed.keeps_place_for(peer));
+            if !known.shares.stranger {
+                self.has_earned(desk, peer, Merit::Follower);
+            }
         }
     }
 
@@ -82,8 +104,10 @@ impl PublicChains {
     /// Whether a peer has something left of its share of work. What it asks for is passed over if not.
     pub(super) fn may_have_work_done(&mut self, desk: &Desk<'_>, peer: PeerId) -> bool {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
-        known.shares.work.has_some(WORK, desk.now)
-            && (!known.shares.stranger || self.strangers.has_some(STRANGERS_WORK, desk.now))
+        (known.shares.work.has_some(WORK, desk.now) || crate::mutant!(ForgetWorkShare))
+            && (!known.shares.stranger
+                || self.strangers.has_some(STRANGERS_WORK, desk.now)
+                || crate::mutant!(ForgetStrangersShare))
     }
 
     /// As [`PublicChains::may_have_work_done`], for a question of which it is known that it takes so many looks.
@@ -123,7 +147,7 @@ impl PublicChains {
         };
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         let budget = known.shares.bytes.entry(chain).or_insert_with(|| Budget::full(pace, desk.now));
-        budget.has_some(pace, desk.now)
+        budget.has_some(pace, desk.now) || crate::mutant!(ForgetBytesShare)
     }
 
     /// A peer has sent so many bytes of a chain's blocks.

@@ -54,6 +54,8 @@ pub enum ChainTimer {
         /// Which search, so that one that was overtaken does nothing.
         number: u64,
     },
+    /// Transfers that wait for their turn go on.
+    Serve,
     /// If nobody who has brought something of a chain was reached yet, others are dialled.
     DialOn {
         /// The chain.

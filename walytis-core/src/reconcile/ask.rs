@@ -101,27 +101,27 @@ impl Asking {
         }
         let (mut parts, mut theirs) = (Vec::new(), Vec::new());
         let (mut listed, mut lists) = (Vec::new(), Vec::new());
-        for open in &differ.open {
+        for open in differ.open.iter() {
             let Some((span, count)) = self.told.get(usize::from(open.told)).copied() else {
                 return Ok(Next::Misbehaved);
             };
-            match &open.there {
+            match open.there {
                 Where::List => self.clear.push((span, Clear::List)),
                 // To look for a few among many is more than the few are worth: they are sent, whether they are here or not.
                 Where::Mine(list) if usize::try_from(count).map_or(true, |count| count > SHORTS_MAX) => {
-                    self.clear.push((span, Clear::Lacking(list.clone())));
+                    self.clear.push((span, Clear::Lacking(list)));
                 }
                 Where::Mine(list) => {
                     listed.push(span);
                     lists.push(list);
                 }
                 Where::Parts { grid, parts: told } => {
-                    let divided = span.parts(*grid, told.len());
+                    let divided = span.parts(grid, told.len());
                     if divided.len() != told.len() {
                         return Ok(Next::Misbehaved);
                     }
                     parts.extend(divided);
-                    theirs.extend(told);
+                    theirs.extend(told.iter());
                 }
             }
         }

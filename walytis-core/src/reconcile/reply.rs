@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::codec::EncodedList;
+
 use super::{
     Bound, Compare, Differ, Grid, Holding, Index, Key, LISTED_MAX, LOOKED_AT_MAX, Open, PARTS_MAX, Part, SHORTS_MAX,
     Short, Span, Sum, Where,
@@ -31,16 +33,17 @@ enum Plan {
 pub fn reply<I: Index>(index: &mut I, key: &Key, compare: &Compare) -> Result<Reply, I::Error> {
     // The decoder lets no others through.
     let spans = compare.spans().unwrap_or_default();
-    let told = || spans.iter().copied().zip(&compare.told);
+    let holdings: Vec<Holding> = compare.told.iter().map(|told| told.holding).collect();
+    let told = || spans.iter().copied().zip(&holdings);
     let marked: Vec<Span> =
-        told().filter(|(_, told)| matches!(told.holding, Holding::Some(_))).map(|(span, _)| span).collect();
+        told().filter(|(_, holding)| matches!(holding, Holding::Some(_))).map(|(span, _)| span).collect();
     let Some(sums) = index.sums(&marked)? else {
-        return Ok(Reply::Differ(Differ { salt: compare.salt, open: Vec::new(), cut: Some(0) }));
+        return Ok(Reply::Differ(Differ { salt: compare.salt, open: EncodedList::default(), cut: Some(0) }));
     };
     let mut sums = sums.into_iter();
     let mut differing = Vec::new();
-    for ((number, span), told) in (0_u16..).zip(spans.iter().copied()).zip(&compare.told) {
-        let Holding::Some(theirs) = told.holding else { continue };
+    for (number, (span, holding)) in (0_u16..).zip(told()) {
+        let Holding::Some(theirs) = *holding else { continue };
         let ours = sums.next().unwrap_or_default();
         // What is not here cannot be sent.
         if ours.count > 0 && part(key, &ours) != theirs {
@@ -48,11 +51,11 @@ pub fn reply<I: Index>(index: &mut I, key: &Key, compare: &Compare) -> Result<Re
         }
     }
     if differing.is_empty() && !compare.goes_on {
-        let ranges: Vec<(Span, &Holding)> = told().map(|(span, told)| (span, &told.holding)).collect();
+        let ranges: Vec<(Span, &Holding)> = told().collect();
         return send(index, key, &ranges).map(Reply::Send);
     }
     let (open, cut) = differ(index, key, &differing)?;
-    Ok(Reply::Differ(Differ { salt: compare.salt, open, cut }))
+    Ok(Reply::Differ(Differ { salt: compare.salt, open: open.into(), cut }))
 }
 
 /// What is told of a sum.

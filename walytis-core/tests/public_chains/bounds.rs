@@ -156,7 +156,11 @@ fn messages_of_a_newer_program_end_no_connection() {
     }
     net.run(1_000);
     assert!(net.connected(enemy, 0));
+    // So are messages of a kind that is not known.
     net.send(enemy, 0, vec![FRAME_KIND, 1, 99]);
+    net.run(1_000);
+    assert!(net.connected(enemy, 0));
+    net.send(enemy, 0, vec![FRAME_KIND, 1, 0, 3]);
     net.run(1_000);
     assert!(!net.connected(enemy, 0), "what is of this version has to make sense");
 }

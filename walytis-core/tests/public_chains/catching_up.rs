@@ -249,10 +249,10 @@ fn who_always_says_that_sets_differ_is_given_up() {
         let Some(compare) = compared.last() else { break };
         rounds += compared.len();
         let part = Part { count: 100_000, mark: Some(Mark([rounds as u8; 8])) };
-        let parts = vec![part; 2];
+        let parts = vec![part; 2].into();
         let there = Where::Parts { grid: Grid { generations_log2: 0, prefixes_log2: 0 }, parts };
         let told = u16::try_from(compare.told.len().saturating_sub(2)).unwrap();
-        let differ = Differ { salt: compare.salt, open: vec![Open { told, there }], cut: None };
+        let differ = Differ { salt: compare.salt, open: vec![Open { told, there }].into(), cut: None };
         tell(&mut net, enemy, SyncMessage::Differ { chain, differ });
     }
     assert!((2..=ROUNDS_MAX as usize).contains(&rounds), "{rounds}");

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use walytis_core::engine::{Answer, Command, Delivery, Effect, Event};
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainDetails, ChainEntry, PublicError, Sharing};
+use walytis_core::public::{
+    ChainAnswer, ChainCommand, ChainDetails, ChainEntry, PUBLIC_BYTES_MAX, PublicError, Sharing,
+};
 use walytis_core::query::{Order, Query};
 use walytis_core::{
-    Address, Batch, BatchNumber, BlockId, Change, Dialer, Direction, Engine, KeyRange, PeerId, Pending, Progress,
-    Record, Store, StoreError, Table, Ticket, Timestamp, chains,
+    Address, Batch, BatchNumber, BlockId, Change, Dialer, Direction, DiskSpace, Engine, KeyRange, Merit, PeerId,
+    Pending, Progress, Record, Store, StoreError, Table, Ticket, Timestamp, chains,
 };
 
 /// Rows by table and key.
@@ -85,6 +87,11 @@ impl Memory {
         counts
     }
 
+    /// How many bytes all rows have.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.rows.lock().unwrap().iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
+    }
+
     /// Cuts a table's n-th row short.
     pub(crate) fn damage(&self, table: &str, row: usize) {
         let mut rows = self.rows.lock().unwrap();
@@ -129,6 +136,7 @@ struct Node {
     delivered: Vec<(Ticket, ChainEntry)>,
     ended: Vec<Ticket>,
     progress: Vec<Progress>,
+    merits: BTreeMap<PeerId, Merit>,
     mail: Vec<(PeerId, Vec<u8>)>,
     last_arrival: BTreeMap<usize, u64>,
 }
@@ -157,6 +165,12 @@ pub(crate) struct Net {
     pub(crate) largest_step: usize,
     /// Who dialled whom.
     pub(crate) dials: Vec<(usize, Option<PeerId>)>,
+    /// How much room nodes' disks have, where that can be known.
+    pub(crate) disks: BTreeMap<usize, fn(&Memory) -> DiskSpace>,
+    /// How often nodes asked for that.
+    pub(crate) disk_asked: usize,
+    /// The most bytes that all chains of a node have.
+    pub(crate) public_bytes_max: Option<u64>,
 }
 
 impl Net {
@@ -178,6 +192,9 @@ impl Net {
             commits: 0,
             largest_step: 0,
             dials: Vec::new(),
+            disks: BTreeMap::new(),
+            disk_asked: 0,
+            public_bytes_max: None,
         };
         for node in 0..nodes {
             let store = Arc::new(Memory::default());
@@ -198,8 +215,11 @@ impl Net {
         let rng = Box::new(self.node_rng(node, life));
         let store = Arc::clone(&self.nodes[node].store) as Arc<dyn Store>;
         let engine = Engine::open(store, Timestamp(self.now), rng).unwrap();
+        let bytes_max = self.public_bytes_max.unwrap_or(PUBLIC_BYTES_MAX);
+        let engine = engine.with_public_bytes_max(bytes_max);
         self.nodes[node].engine = Some(engine);
         self.nodes[node].life = life;
+        self.nodes[node].merits.clear();
         let address = self.address(node);
         self.push(0, node, Happening::Event(Event::Listening(address)));
         self.push(0, node, Happening::Event(Event::Online));
@@ -261,6 +281,18 @@ impl Net {
     pub(crate) fn cut(&mut self, a: usize, b: usize) {
         self.cut.insert((a.min(b), a.max(b)));
         self.unlink(a, b);
+    }
+
+    /// Cuts every way but those to the first node.
+    pub(crate) fn cut_each_other(&mut self, nodes: usize) {
+        for a in 1..nodes {
+            (a + 1..nodes).for_each(|b| self.cut(a, b));
+        }
+    }
+
+    /// The clock's reading, in milliseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
     }
 
     pub(crate) fn mend(&mut self) {
@@ -384,6 +416,17 @@ impl Net {
             }
             // Nobody can be asked here.
             Effect::Find(_) => {}
+            Effect::Merit { peer, merit } => {
+                let known = self.nodes[node].merits.entry(peer).or_default();
+                *known = known.once_said(merit);
+            }
+            Effect::AskDiskSpace => {
+                self.disk_asked += 1;
+                if let Some(space) = self.disks.get(&node) {
+                    let space = space(&self.nodes[node].store);
+                    self.push(0, node, Happening::Event(Event::DiskSpace(space)));
+                }
+            }
             Effect::Timer { after_ms, timer } => self.push(after_ms, node, Happening::Event(Event::Timer(timer))),
             Effect::Reply { ticket, answer } => drop(self.nodes[node].answers.insert(ticket, answer)),
             Effect::Delivered { subscription, delivery: Delivery::Chain(entry) } => {
@@ -488,6 +531,12 @@ impl Net {
 
     pub(crate) fn ended(&self, node: usize) -> &[Ticket] {
         &self.nodes[node].ended
+    }
+
+    /// What another node has earned by what a node's engine said.
+    pub(crate) fn merit(&self, node: usize, other: usize) -> Merit {
+        let peer = self.nodes[other].peer.unwrap();
+        self.nodes[node].merits.get(&peer).copied().unwrap_or_default()
     }
 
     pub(crate) fn progress(&self, node: usize) -> &[Progress] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use walytis_core::public::{ChainPeer, PEERS_MAX, PublicMessage, Sharing};
 use walytis_core::sync::SyncMessage;
-use walytis_core::{AuthorSecret, ChainId, PeerId};
+use walytis_core::{AuthorSecret, ChainId, Merit, PeerId};
 
 use crate::hostile::{block, push};
 use crate::net::Net;
@@ -135,4 +135,30 @@ fn many_that_bring_one_block_each_push_no_honest_peer_out() {
     let listed = net.details(1).peers;
     let seen = |peer: &ChainPeer| (peer.connected, peer.last_seen_ms);
     assert!(listed.is_sorted_by_key(|peer| std::cmp::Reverse(seen(peer))), "the last seen first");
+}
+
+#[test]
+fn to_name_a_chain_earns_nothing_and_what_is_earned_is_told_to_the_network() {
+    let (mut net, chain) = followed(96, 2);
+    let [inviter, follower, stranger, bringer] = [0, 1, 2, 3];
+    assert_eq!(net.merit(follower, inviter), Merit::Follower, "it let the node in");
+    assert_eq!(net.merit(inviter, follower), Merit::Invited, "it showed an invitation, and brought nothing yet");
+    visit(&mut net, stranger, chain);
+    assert_eq!(net.merit(follower, stranger), Merit::Stranger);
+    visit_and_bring(&mut net, bringer, chain);
+    assert_eq!(net.merit(follower, bringer), Merit::Follower);
+    net.post(follower, b"the first that it brings");
+    net.run(1_000);
+    assert_eq!(net.merit(inviter, follower), Merit::Follower);
+    // What no honest peer sends costs all of it.
+    net.send(bringer, follower, vec![0xff]);
+    net.run(1_000);
+    assert_eq!(net.merit(follower, bringer), Merit::Stranger);
+    // After a restart nobody has to prove anything anew to be let in.
+    net.kill(follower);
+    net.take_over(inviter);
+    net.start(follower);
+    net.run(1_000);
+    let merits = [inviter, stranger, bringer].map(|other| net.merit(follower, other));
+    assert_eq!(merits, [Merit::Follower, Merit::Stranger, Merit::Follower]);
 }

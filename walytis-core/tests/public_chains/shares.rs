@@ -90,7 +90,8 @@ fn a_stranger_has_a_chain_walked_no_faster_than_its_share_allows() {
             assert!(reads <= allowed(ms as u64), "{what}: {reads} reads within {ms} ms");
             answered += net.mail(1).len();
         }
-        assert!(answered > 10, "{what}: {answered} messages");
+        // Of everything, each portion has a quarter of a mebibyte: that is paid for, too.
+        assert!(answered > 5, "{what}: {answered} messages");
     }
 }
 
@@ -203,7 +204,7 @@ fn who_has_spent_its_share_catches_up_once_it_has_some_again() {
 #[test]
 fn a_stranger_has_a_chain_compared_no_faster_than_its_share_allows() {
     let (mut net, chain, tip) = spent(82, 1_000);
-    let compare = Compare { salt: Salt([1; 8]), goes_on: false, told: Vec::new() };
+    let compare = Compare { salt: Salt([1; 8]), goes_on: false, told: Vec::new().into() };
     let question = sync(SyncMessage::Compare { chain, heads: vec![tip], compare });
     let before = net.store(0).reads();
     for ms in 0..20_000 {
@@ -259,10 +260,10 @@ fn claims_to_have_one_block_in_each_range(net: &mut Net, chain: ChainId) {
             PublicMessage::Sync(SyncMessage::Compare { compare, .. }) => {
                 asked = true;
                 let there = |number: u16| Where::Mine(vec![Short([number as u8; 6])]);
-                let is_told = |told: usize| !matches!(compare.told[told].holding, Holding::Nothing);
-                let open = (0..compare.told.len()).filter(|told| is_told(*told));
-                let open: Vec<Open> = open.map(|told| Open { told: told as u16, there: there(told as u16) }).collect();
-                let first = matches!(compare.told[0].holding, Holding::Some(_));
+                let told: Vec<Holding> = compare.told.iter().map(|told| told.holding).collect();
+                let open = (0_u16..).zip(&told).filter(|(_, holding)| !matches!(holding, Holding::Nothing));
+                let open = open.map(|(told, _)| Open { told, there: there(told) }).collect();
+                let first = matches!(told[0], Holding::Some(_));
                 if first {
                     let differ = Differ { salt: compare.salt, open, cut: None };
                     net.send(1, 0, sync(SyncMessage::Differ { chain, differ }));
@@ -316,7 +317,7 @@ fn a_stranger_has_wide_ranges_divided_no_faster_than_its_share_allows() {
             let answer = match PublicMessage::decode(&frame[1..]).unwrap() {
                 PublicMessage::Sync(SyncMessage::Compare { compare, .. }) if round < 6 => {
                     let grid = Grid { generations_log2: 0, prefixes_log2: u8::try_from(round).unwrap() };
-                    let open = vec![Open { told: 0, there: Where::Parts { grid, parts: vec![part; 2] } }];
+                    let open = vec![Open { told: 0, there: Where::Parts { grid, parts: vec![part; 2].into() } }].into();
                     round += 1;
                     SyncMessage::Differ { chain, differ: Differ { salt: compare.salt, open, cut: None } }
                 }

@@ -98,3 +98,16 @@ pub enum SessionError {
     #[error("the session is over")]
     Over,
 }
+
+impl SessionError {
+    /// Whether the flight is of a version, suite or purpose that this program does not know: whoever sent it may be honest,
+    /// and newer.
+    #[must_use]
+    pub const fn is_newer(&self) -> bool {
+        match self {
+            Self::Codec { source, .. } => source.is_newer(),
+            Self::Suite { .. } | Self::Purpose { .. } => true,
+            _ => false,
+        }
+    }
+}

@@ -158,15 +158,20 @@ pub(super) fn invitation_transcript(fields: &[u8]) -> Transcript {
 
 /// What the responder signs: the first flight's hash, and the encoded fields of the second.
 pub(super) fn responder_transcript(first: &Hash, fields: &[u8]) -> Transcript {
-    Transcript::new("session/responder", Suite::Hybrid).field(first.as_bytes()).field(fields)
+    Transcript::new("session/responder", Suite::Hybrid)
+        .field(if walytis_core::mutant!(SignWithoutFirst) { &[] } else { first.as_bytes() })
+        .field(fields)
 }
 
 /// What the initiator signs: the hash of flights 1 and 2, and what the third flight has besides.
 pub(super) fn initiator_transcript(session: &Hash, first_data: &[u8]) -> Transcript {
     Transcript::new("session/initiator", Suite::Hybrid)
-        .field(session.as_bytes())
+        .field(if walytis_core::mutant!(SignWithoutSession) { &[] } else { session.as_bytes() })
         .field(&[VERSION])
-        .field(&blake3::derive_key("walytis v1 session first data", first_data))
+        .field(&blake3::derive_key(
+            "walytis v1 session first data",
+            if walytis_core::mutant!(SignWithoutFirstData) { &[] } else { first_data },
+        ))
 }
 
 /// The hash of a first flight.

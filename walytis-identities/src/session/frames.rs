@@ -54,7 +54,13 @@ impl Session {
         peer: PeerId,
         remote: Box<HybridKey>,
     ) -> Self {
-        let sealer = |direction| Sealer::new(schedule, &hash, direction);
+        let sealer = |direction| {
+            Sealer::new(
+                schedule,
+                &hash,
+                if walytis_core::mutant!(OneKeyBothWays) { Direction::FromInitiator } else { direction },
+            )
+        };
         let (ours, theirs) = (sealer(Direction::FromInitiator), sealer(Direction::FromResponder));
         let (sending, receiving) = match end {
             End::Initiator => (ours, theirs),
@@ -110,6 +116,7 @@ impl Session {
         });
         match opened {
             Ok(_) => self.receiving.next = number.checked_add(1),
+            Err(_) if walytis_core::mutant!(GoOnAfterFailure) => self.receiving.next = Some(number),
             // What cannot be trusted to receive is not sent to any more.
             Err(_) => self.sending.next = None,
         }

@@ -127,7 +127,7 @@ impl Initiator {
             Some(remote) => {
                 let flight = Second::<Hash>::parse(second)?;
                 let (named, expected) = (flight.fields.responder_key, remote.id());
-                if named != expected {
+                if named != expected && !walytis_core::mutant!(TakeAnyResponder) {
                     return Err(SessionError::OtherKey { named, expected });
                 }
                 self.verify(remote, &flight, second)
@@ -146,11 +146,15 @@ impl Initiator {
         second: &[u8],
     ) -> Result<Ready, SessionError> {
         let signed = flight::responder_transcript(&self.first, &codec::encode(&flight.fields));
-        remote.verify(&signed, &flight.signature).map_err(|source| SessionError::Signature { flight: 2, source })?;
+        if !walytis_core::mutant!(SkipResponderSignature) {
+            remote
+                .verify(&signed, &flight.signature)
+                .map_err(|source| SessionError::Signature { flight: 2, source })?;
+        }
         let shared = kem::decapsulate(&self.fresh, &flight.fields.ciphertext).ok_or(SessionError::Confirmation)?;
         let unconfirmed = flight::unconfirmed_hash(&self.first, flight::without_confirmation(second));
         let schedule = Schedule::new(shared, unconfirmed);
-        if !schedule.confirms(&flight.confirmation) {
+        if !schedule.confirms(&flight.confirmation) && !walytis_core::mutant!(SkipConfirmation) {
             return Err(SessionError::Confirmation);
         }
         let session = flight::session_hash(&self.first, second);

@@ -20,7 +20,7 @@ use walytis_core::{ChainId, Hash, HybridKey, HybridSecret, PeerId};
 pub use error::SessionError;
 pub use frames::Session;
 pub use initiator::{Initiator, Ready};
-pub use responder::Responder;
+pub use responder::{Asks, FirstFlight, Responder};
 
 use crate::invitation::InvitationId;
 

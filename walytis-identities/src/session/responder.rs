@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use serde::Serialize;
 use walytis_core::codec::{self, CodecError};
 use walytis_core::{
-    ED25519_SIGNATURE_BYTES, FRAME_BYTES_MAX, Hash, HybridKey, HybridSignature, ML_DSA_SIGNATURE_BYTES, PeerId,
+    ChainId, ED25519_SIGNATURE_BYTES, FRAME_BYTES_MAX, Hash, HybridKey, HybridSignature, ML_DSA_SIGNATURE_BYTES, PeerId,
 };
 use zeroize::Zeroizing;
 
@@ -16,6 +16,88 @@ use super::schedule::Schedule;
 use super::{Directory, LocalDevice, Purpose, Session, SessionError};
 use crate::invitation::InvitationId;
 use crate::{aead, kem};
+
+/// A first flight that is encoded as one and names both ends of its connection. Nothing else of it is verified, and
+/// nothing was asked about it yet: it shows what there is to ask.
+pub struct FirstFlight {
+    parsed: First,
+    hash: Hash,
+    from: PeerId,
+}
+
+/// What a first flight asks for, as far as it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Asks {
+    /// A session of members.
+    Member {
+        /// The name of the device key that the initiator says that it has.
+        key: Hash,
+    },
+    /// To be admitted.
+    Join {
+        /// The group.
+        group: ChainId,
+        /// The invitation whose secret the joiner says that it has.
+        invitation: InvitationId,
+    },
+}
+
+impl FirstFlight {
+    /// Reads a first flight that came from the peer `from`: its length, its numbers, its encoding and its peers.
+    ///
+    /// # Errors
+    /// [`SessionError`] says what is wrong. The peer needs no answer to it.
+    pub fn read(me: LocalDevice<'_>, from: PeerId, first: &[u8]) -> Result<Self, SessionError> {
+        let parsed = First::parse(first)?;
+        check_peers(&me, &from, &parsed)?;
+        Ok(Self { hash: flight::first_hash(first), parsed, from })
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn asks(&self) -> Asks {
+        match &self.parsed {
+            First::Member(member) => Asks::Member { key: member.initiator_key },
+            First::Join(join) => {
+                let invitation = InvitationId(join.fields.invitation_key.id());
+                Asks::Join { group: join.fields.group, invitation }
+            }
+        }
+    }
+
+    /// Answers it; see [`Responder::answer`].
+    ///
+    /// # Errors
+    /// As [`Responder::answer`].
+    pub fn answer(
+        self,
+        me: LocalDevice<'_>,
+        directory: &dyn Directory,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Responder, Vec<u8>), SessionError> {
+        let Self { parsed, hash, from } = self;
+        match &parsed {
+            First::Member(member) => {
+                let remote = known(&me, member, directory)?;
+                let responder_key = me.secret.public().id();
+                Responder::make(me, hash, parsed.fresh(), (Purpose::Member, from, remote), responder_key, rng)
+            }
+            First::Join(join) => {
+                let purpose = invited(join, directory)?;
+                let remote = join.fields.initiator_key.clone();
+                let responder_key = me.secret.public().clone();
+                Responder::make(me, hash, parsed.fresh(), (purpose, from, remote), responder_key, rng)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for FirstFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FirstFlight({:?} of {})", self.asks(), self.from)
+    }
+}
 
 /// Has answered a first flight and waits for the third. Until that has been verified the initiator has proven nothing
 /// but its peer (and a joiner, that it has the invitation): nothing may be served to it nor changed for it.
@@ -42,22 +124,7 @@ impl Responder {
         directory: &dyn Directory,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Self, Vec<u8>), SessionError> {
-        let parsed = First::parse(first)?;
-        check_peers(&me, &from, &parsed)?;
-        let hash = flight::first_hash(first);
-        match &parsed {
-            First::Member(member) => {
-                let remote = known(&me, member, directory)?;
-                let responder_key = me.secret.public().id();
-                Self::make(me, hash, parsed.fresh(), (Purpose::Member, from, remote), responder_key, rng)
-            }
-            First::Join(join) => {
-                let purpose = invited(join, directory)?;
-                let remote = join.fields.initiator_key.clone();
-                let responder_key = me.secret.public().clone();
-                Self::make(me, hash, parsed.fresh(), (purpose, from, remote), responder_key, rng)
-            }
-        }
+        FirstFlight::read(me, from, first)?.answer(me, directory, rng)
     }
 
     /// Makes the second flight, with the responder's key by hash or by value.
@@ -111,7 +178,7 @@ impl Responder {
     /// # Errors
     /// [`SessionError`] if it is from another peer, or anything about it is wrong. The attempt is over then.
     pub fn receive(self, from: PeerId, third: &[u8]) -> Result<(Session, Vec<u8>), SessionError> {
-        if from != self.peer {
+        if from != self.peer && !walytis_core::mutant!(ThirdFromAnybody) {
             return Err(SessionError::OtherSender { named: self.peer, connected: from });
         }
         flight::check_length(third.len(), FRAME_BYTES_MAX)?;
@@ -124,6 +191,7 @@ impl Responder {
         let (signature, first_data) = split_signature(&plaintext).ok_or(malformed(CodecError::Malformed))?;
         self.remote
             .verify(&flight::initiator_transcript(&self.session, first_data), &signature)
+            .or_else(|bad| if walytis_core::mutant!(SkipInitiatorSignature) { Ok(()) } else { Err(bad) })
             .map_err(|source| SessionError::Signature { flight: 3, source })?;
         let session = Session::new(End::Responder, &self.schedule, self.session, self.purpose, self.peer, self.remote);
         Ok((session, first_data.to_vec()))
@@ -136,10 +204,10 @@ fn check_peers(me: &LocalDevice<'_>, from: &PeerId, first: &First) -> Result<(),
     if *from == me.peer {
         return Err(SessionError::Myself);
     }
-    if initiator != from {
+    if initiator != from && !walytis_core::mutant!(AnswerAnySender) {
         return Err(SessionError::OtherSender { named: *initiator, connected: *from });
     }
-    if *responder != me.peer {
+    if *responder != me.peer && !walytis_core::mutant!(AnswerForOthers) {
         return Err(SessionError::OtherReceiver { named: *responder });
     }
     Ok(())
@@ -165,12 +233,13 @@ fn known(me: &LocalDevice<'_>, first: &MemberFirst, directory: &dyn Directory) -
 fn invited(first: &JoinFirst, directory: &dyn Directory) -> Result<Purpose, SessionError> {
     let JoinFirst { fields, signature } = first;
     let invitation = InvitationId(fields.invitation_key.id());
-    if !directory.invites(&fields.group, &invitation) {
+    if !directory.invites(&fields.group, &invitation) && !walytis_core::mutant!(AnswerUninvited) {
         return Err(SessionError::NotInvited { group: fields.group, invitation });
     }
     fields
         .invitation_key
         .verify(&flight::invitation_transcript(&codec::encode(fields)), signature)
+        .or_else(|bad| if walytis_core::mutant!(SkipInvitationSignature) { Ok(()) } else { Err(bad) })
         .map_err(|source| SessionError::Signature { flight: 1, source })?;
     Ok(Purpose::Join { group: fields.group, invitation })
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use walytis_core::codec::AtMost;
 use walytis_core::{Hash, codec};
 
 use super::{Wrap, WrapError};
@@ -19,6 +21,10 @@ const VERSION: u8 = 1;
 pub struct Wraps {
     pub(super) wraps: Vec<Wrap>,
 }
+
+/// The list as it is encoded.
+#[derive(Serialize, Deserialize)]
+struct Listed(#[serde(with = "AtMost::<{ Wraps::DEVICES_MAX }, { Wrap::BYTES }>")] Vec<Wrap>);
 
 impl Wraps {
     /// The most devices of one epoch: the list has 4.9 MB then, and making it takes about a second.
@@ -73,7 +79,7 @@ impl Wraps {
         if bytes.len() != length {
             return Err(WrapError::Length { found: bytes.len(), expected: length, devices: expected.len() });
         }
-        let wraps: Vec<Wrap> = codec::decode(bytes.get(1..).unwrap_or_default())?;
+        let Listed(wraps) = codec::decode(bytes.get(1..).unwrap_or_default())?;
         let named = |leaf: &Hash| expected.binary_search(leaf).is_ok();
         for (position, leaf) in expected.iter().enumerate() {
             match wraps.get(position) {
@@ -89,7 +95,7 @@ impl Wraps {
         }
         let wraps = Self { wraps };
         let found = wraps.root();
-        if found != *expected_root {
+        if found != *expected_root && !walytis_core::mutant!(SkipWrapsRoot) {
             return Err(WrapError::Root { expected: *expected_root, found });
         }
         Ok(wraps)

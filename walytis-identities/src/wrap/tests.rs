@@ -4,6 +4,7 @@ use walytis_core::{BlockId, ChainId};
 
 use super::list::encoded_bytes;
 use super::*;
+use crate::BeginEpoch;
 
 const GROUP: ChainId = ChainId([1; 32]);
 const VIEW: [BlockId; 2] = [BlockId([2; 32]), BlockId([3; 32])];
@@ -193,4 +194,20 @@ fn a_rewrapped_seed_opens() {
     let wrap = Wrap::make(&seed, newcomer.public(), &context(), &mut rng(9)).unwrap();
     let opened = wrap.open(&newcomer, &context(), &seed.hash()).unwrap();
     assert_eq!(opened.as_bytes(), seed.as_bytes());
+}
+
+#[test]
+fn a_device_takes_no_wrap_of_another() {
+    let (secrets, seed, wraps) = epoch(2);
+    let begin = BeginEpoch { view: VIEW.to_vec(), seed: seed.hash(), wraps: wraps.root() };
+    let own = secrets[0].public().id();
+    for (leaf, given) in wraps.given() {
+        let opened = given.open(&secrets[0], &context(), &begin);
+        if leaf == own {
+            assert_eq!(opened.unwrap().unwrap().as_bytes(), seed.as_bytes());
+        } else {
+            // Proven to be the maker's or not: who passed it on is to blame.
+            assert_eq!(opened.unwrap_err(), WrapError::Unexpected { leaf });
+        }
+    }
 }

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::WireBlock;
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainError, ChainId, FormatVersion, ParsedBlock, PeerId, RawBlock, Savepoint,
-    StoreError, chains, planted,
+    BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, FormatVersion, ParsedBlock, PeerId, RawBlock,
+    Savepoint, StoreError, StoredBlock, chains, planted,
 };
 use walytis_identities::{BeginEpoch, EpochContext, Operation, Refusal, WrapError, WriteError, keyring};
 
 use super::event::{Delivery, EngineError};
 use super::{Engine, Fresh, Limit};
-use crate::content::{OpenContent, PrivateBody, SealedPlace};
+use crate::content::{ContentError, OpenContent, PrivateBody, SealedPlace};
 use crate::message::Attachment;
+use crate::newer::{NewerKind, OWN_OVERLAY};
 use crate::{policy, records};
 
 /// What became of a block that a peer sent.
@@ -24,8 +25,6 @@ enum Taken {
     Known,
     /// It waits for its parents.
     Orphan(BTreeSet<BlockId>),
-    /// It is of a format that is newer than this program: the rest goes on without it.
-    Newer,
 }
 
 /// A point within a step, before something that may turn out not to hold.
@@ -33,12 +32,38 @@ enum Taken {
 pub(super) struct Mark {
     written: Savepoint,
     fresh: usize,
+    missing: usize,
+    names: usize,
 }
 
-/// Why a block was not taken in: our own store's failure, or what the peer sent.
+/// Why a block was not taken in: our own store's failure, what the peer sent, or that this program is too old for it. Then
+/// the rest goes on without it, and nobody is to blame.
 enum Trouble {
     Ours(EngineError),
     Theirs,
+    Newer(NewerKind, u32),
+}
+
+impl Trouble {
+    /// Why a block, or one of those that it rests on, cannot be read.
+    fn unreadable(error: &BlockError) -> Self {
+        match error {
+            BlockError::Newer { version, .. } => Self::Newer(NewerKind::Block, u32::from(*version)),
+            BlockError::Unknown { .. } => Self::Newer(NewerKind::Block, 0),
+            _ => Self::Theirs,
+        }
+    }
+
+    /// Why a block may not enter the set.
+    fn refused(error: Refusal) -> Self {
+        match error.newer_number() {
+            _ if error.is_ours() => Self::Ours(WriteError::Refused(error).into()),
+            // What is unknown of an operation is no reason to let its sender go. It does not wait either: whoever may write
+            // there could make others wait for ever.
+            Some(number) => Self::Newer(NewerKind::Operation, number),
+            None => Self::Theirs,
+        }
+    }
 }
 
 impl From<EngineError> for Trouble {
@@ -84,7 +109,7 @@ impl Engine {
                     }
                 }
                 Ok(Taken::Known) if planted!(DeliverTwice) => self.fresh.push(Fresh { chain, id, from }),
-                Ok(Taken::Known | Taken::Newer) => {}
+                Ok(Taken::Known) => {}
                 Ok(Taken::Orphan(_)) if planted!(DropOrphan) => {}
                 Ok(Taken::Orphan(missing)) => {
                     let Some(peer) = from else { continue };
@@ -99,9 +124,12 @@ impl Engine {
                     self.pull_if_behind(chain)?;
                 }
                 Err(Trouble::Ours(error)) => return Err(error),
+                Err(Trouble::Newer(kind, number)) => {
+                    self.take_back(mark);
+                    self.newer.add(kind, number);
+                }
                 Err(Trouble::Theirs) => {
                     self.take_back(mark);
-                    self.missing.forget(&self.parts.view, chain, id)?;
                     if let Some(peer) = from {
                         self.misbehaved(peer);
                     }
@@ -117,31 +145,42 @@ impl Engine {
 
     /// A point of this step to which [`Engine::take_back`] can return.
     pub(super) fn mark(&self) -> Mark {
-        Mark { written: self.parts.view.savepoint(), fresh: self.fresh.len() }
+        Mark {
+            written: self.parts.view.savepoint(),
+            fresh: self.fresh.len(),
+            missing: self.missing.mark(),
+            names: self.names.len(),
+        }
     }
 
-    /// Takes back what was written since a mark, and forgets what was computed over it. Nobody was told of it: blocks are
-    /// pushed at the step's end.
+    /// Takes back what was written since a mark, what memory says of it, and what was computed over it, and no more: what
+    /// is remembered of all else stays. Nobody was told of it: blocks are pushed at the step's end.
     pub(super) fn take_back(&mut self, mark: Mark) {
-        self.fresh.truncate(mark.fresh);
+        for fresh in self.fresh.drain(mark.fresh.min(self.fresh.len())..) {
+            self.members.changed(fresh.chain);
+        }
+        for (group, _) in self.names.drain(mark.names.min(self.names.len())..) {
+            self.members.changed(group);
+        }
+        self.missing.take_back(mark.missing);
         if self.parts.view.savepoint() != mark.written {
+            self.parts.fold.forget_behind(&self.parts.view, mark.written);
             self.parts.view.rollback(mark.written);
-            self.parts.fold.forget();
         }
     }
 
     fn try_take_in(&mut self, chain: ChainId, wire: &WireBlock) -> Result<Taken, Trouble> {
-        let block = match ParsedBlock::parse(wire.block.clone()) {
-            Ok(block) => block,
-            Err(BlockError::Newer { .. } | BlockError::Unknown { .. }) => return Ok(Taken::Newer),
-            Err(_) => return Err(Trouble::Theirs),
-        };
+        let block = ParsedBlock::parse(wire.block.clone()).map_err(|error| Trouble::unreadable(&error))?;
         // Groups are not moved to a newer format yet.
         if block.header().version != FormatVersion::V1 {
-            return Ok(Taken::Newer);
+            return Err(Trouble::Newer(NewerKind::Block, u32::from(block.header().version.number())));
         }
         let id = block.id();
-        if block.chain() != chain {
+        if block.chain() != chain && !walytis_core::mutant!(TakeOtherGroups) {
+            return Err(Trouble::Theirs);
+        }
+        if id == chain.into() && block.header().kind == BlockKind::Content {
+            self.end_join(chain, EngineError::PublicGenesis);
             return Err(Trouble::Theirs);
         }
         if planted!(ClockDecides) && block.header().created_at_ms > self.parts.now.0.saturating_add(60_000) {
@@ -160,19 +199,32 @@ impl Engine {
             return Ok(Taken::Orphan(missing.into_iter().collect()));
         }
         self.take_in_foreign(&block, &wire.foreign)?;
-        let judged = match self.parts.fold.judge(&self.parts.view, block) {
-            Ok(judged) => judged,
-            Err(error) if error.is_ours() => return Err(Trouble::Ours(WriteError::Refused(error).into())),
-            Err(_) => return Err(Trouble::Theirs),
-        };
+        let judged = self.parts.fold.judge(&self.parts.view, block).map_err(Trouble::refused)?;
         if judged.block.header().kind == BlockKind::Private {
-            let body = PrivateBody::decode(judged.block.content()).map_err(|_| Trouble::Theirs)?;
-            if !judged.membership.epochs.contains_key(&body.epoch) {
-                return Err(Trouble::Theirs);
+            match self.body(judged.block.content()) {
+                Ok(body)
+                    if !judged.membership.epochs.contains_key(&body.epoch) && !walytis_core::mutant!(TakeAnyEpoch) =>
+                {
+                    return Err(Trouble::Theirs);
+                }
+                Ok(body) => {
+                    records::count_sealed(&mut self.parts.view, body.epoch)?;
+                    if body.overlay != OWN_OVERLAY {
+                        records::count_newer(&mut self.parts.view, chain, (NewerKind::Overlay, body.overlay))?;
+                    }
+                }
+                // Of a newer program. The fold does not depend on it, so it is kept, and nothing waits for it.
+                Err(error) if error.is_newer() => {
+                    records::put_unread(&mut self.parts.view, id);
+                    records::count_newer(&mut self.parts.view, chain, (NewerKind::Body, error.number()))?;
+                }
+                Err(_) => return Err(Trouble::Theirs),
             }
-            records::count_sealed(&mut self.parts.view, body.epoch)?;
         }
         chains::insert(&mut self.parts.view, &judged.block)?;
+        if judged.block.header().kind == BlockKind::Operation {
+            self.members.changed(chain);
+        }
         self.attach(chain, &judged.block, wire.attachment.as_ref().map(|bytes| bytes.as_slice()))?;
         Ok(Taken::New)
     }
@@ -184,7 +236,7 @@ impl Engine {
         }
         let mut parsed = Vec::new();
         for raw in foreign {
-            parsed.push(ParsedBlock::parse(raw.clone()).map_err(|_| Trouble::Theirs)?);
+            parsed.push(ParsedBlock::parse(raw.clone()).map_err(|error| Trouble::unreadable(&error))?);
         }
         let by_id: BTreeMap<BlockId, &ParsedBlock> = parsed.iter().map(|block| (block.id(), block)).collect();
         let mut reached = BTreeSet::new();
@@ -203,13 +255,8 @@ impl Engine {
             if chains::contains(&self.parts.view, ancestor.id())? {
                 continue;
             }
-            match self.parts.fold.judge(&self.parts.view, ancestor) {
-                Ok(judged) => {
-                    chains::insert(&mut self.parts.view, &judged.block)?;
-                }
-                Err(error) if Refusal::is_ours(&error) => return Err(Trouble::Ours(WriteError::Refused(error).into())),
-                Err(_) => return Err(Trouble::Theirs),
-            }
+            let judged = self.parts.fold.judge(&self.parts.view, ancestor).map_err(Trouble::refused)?;
+            chains::insert(&mut self.parts.view, &judged.block)?;
         }
         Ok(())
     }
@@ -225,9 +272,26 @@ impl Engine {
             },
             _ => false,
         };
+        let newer = attachment.and_then(|bytes| Attachment::decode(bytes).err()).filter(CodecError::is_newer);
         match (expects, attachment) {
             (false, None) => Ok(()),
-            (false, Some(_)) => Err(Trouble::Theirs),
+            (false, Some(_)) if walytis_core::mutant!(TakeNeedless) => Ok(()),
+            (false, Some(_)) => match newer {
+                Some(error) => {
+                    self.newer.add(NewerKind::Attachment, error.number());
+                    Ok(())
+                }
+                None => Err(Trouble::Theirs),
+            },
+            // What cannot be read is not asked for: it comes with its block, or is not kept.
+            (true, None) if self.is_unread(block) => Ok(()),
+            (true, Some(bytes)) if self.is_unread(block) => {
+                if self.complete(chain, id, bytes)? {
+                    Ok(())
+                } else {
+                    Err(Trouble::Theirs)
+                }
+            }
             (true, None) if !self.may_have(chain, id, block.content())? => Ok(()),
             (true, None) => {
                 self.missing.add(&mut self.parts.view, chain, id);
@@ -247,7 +311,7 @@ impl Engine {
 
     /// Whether this device would ever be given what stands beside a block. While it joins, it counts on it.
     fn may_have(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<bool, EngineError> {
-        let Ok(body) = PrivateBody::decode(content) else { return Ok(true) };
+        let Ok(body) = self.body(content) else { return Ok(true) };
         let private = chains::block(&self.parts.view, id)?.map(|stored| stored.block.header().kind);
         if private != Some(BlockKind::Private) || self.name_of(chain).is_none() {
             return Ok(true);
@@ -271,31 +335,103 @@ impl Engine {
     pub(super) fn complete(&mut self, chain: ChainId, id: BlockId, attachment: &[u8]) -> Result<bool, EngineError> {
         let Some(stored) = chains::block(&self.parts.view, id)? else { return Ok(false) };
         let kind = stored.block.header().kind;
-        let found = match Attachment::decode(attachment) {
-            Ok(Attachment::Open(bytes)) if kind == BlockKind::Private => {
-                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(false) };
-                match OpenContent::decode(&bytes, &body) {
-                    Ok(content) => content,
+        let decoded = match Attachment::decode(attachment) {
+            Ok(decoded) => decoded,
+            Err(error) if error.is_newer() => return self.keep(chain, &stored, attachment, error.number()),
+            Err(_) => return Ok(false),
+        };
+        let found = match (decoded, kind) {
+            (Attachment::Wrap(bytes), BlockKind::Operation) => {
+                return self.complete_epoch(chain, id, stored.block.content(), &bytes);
+            }
+            (decoded @ (Attachment::Open(_) | Attachment::Sealed(_)), BlockKind::Private) => {
+                match self.body(stored.block.content()) {
+                    Ok(body) => self.read_attachment((chain, id), &body, &decoded)?,
+                    Err(error) if error.is_newer() => Some(Err(error)),
                     Err(_) => return Ok(false),
                 }
             }
-            Ok(Attachment::Sealed(bytes)) if kind == BlockKind::Private => {
-                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(false) };
-                match self.open_sealed(chain, id, &body, &bytes)? {
-                    Some(Ok(content)) => content,
-                    Some(Err(())) => return Ok(false),
-                    // The epoch cannot be read here: another member gives the content over a session.
-                    None => return Ok(true),
-                }
-            }
-            Ok(Attachment::Wrap(bytes)) if kind == BlockKind::Operation => {
-                return self.complete_epoch(chain, id, stored.block.content(), &bytes);
-            }
             _ => return Ok(false),
         };
-        records::put_content(&mut self.parts.view, id, &found);
-        self.missing.found(&mut self.parts.view, chain, id);
+        match found {
+            Some(Ok(content)) => {
+                records::put_content(&mut self.parts.view, id, &content);
+                self.missing.found(&mut self.parts.view, chain, id);
+                Ok(true)
+            }
+            Some(Err(error)) if error.is_newer() => self.keep(chain, &stored, attachment, error.number()),
+            Some(Err(_)) => Ok(false),
+            // The epoch cannot be read here: another member gives the content over a session.
+            None => Ok(true),
+        }
+    }
+
+    /// Keeps what stands beside a block and cannot be read, as it came, within what its author may have us keep. It is served
+    /// on, and read once this program has learned it. What can be read may still come, and is asked for.
+    fn keep(&mut self, chain: ChainId, stored: &StoredBlock, bytes: &[u8], number: u32) -> Result<bool, EngineError> {
+        let block = &stored.block;
+        if block.header().kind != BlockKind::Private {
+            self.newer.add(NewerKind::Attachment, number);
+            return Ok(true);
+        }
+        let new = records::keep(&mut self.parts.view, block.id(), &block.header().author, bytes)?;
+        // The body of one that is not read is counted already.
+        if new && self.body(block.content()).is_ok() {
+            records::count_newer(&mut self.parts.view, chain, (NewerKind::Attachment, number))?;
+        }
         Ok(true)
+    }
+
+    /// The body of a private block, as far as this program can read it.
+    pub(super) fn body(&self, content: &[u8]) -> Result<PrivateBody, ContentError> {
+        PrivateBody::decode_as_of(content, self.content_version)
+    }
+
+    /// Whether a block is a private one of a newer program.
+    fn is_unread(&self, block: &ParsedBlock) -> bool {
+        block.header().kind == BlockKind::Private && self.body(block.content()).is_err_and(|error| error.is_newer())
+    }
+
+    /// What is in an attachment of a private block; `None` if that is sealed under an epoch that was not opened here.
+    fn read_attachment(
+        &mut self,
+        (chain, id): (ChainId, BlockId),
+        body: &PrivateBody,
+        attachment: &Attachment,
+    ) -> Result<Option<Result<OpenContent, ContentError>>, EngineError> {
+        match attachment {
+            Attachment::Open(bytes) => Ok(Some(OpenContent::decode(bytes, body))),
+            Attachment::Sealed(bytes) => self.open_sealed(chain, id, body, bytes),
+            Attachment::Wrap(_) => Ok(None),
+        }
+    }
+
+    /// The content of a private block: as it was kept once it had been read, or as it came when it could not be read.
+    pub(super) fn content_of(
+        &mut self,
+        chain: ChainId,
+        id: BlockId,
+        body: &PrivateBody,
+    ) -> Result<Option<OpenContent>, EngineError> {
+        let content = records::content(&self.parts.view, id, body)?;
+        if content.is_some() {
+            return Ok(content);
+        }
+        let Some(kept) = records::kept(&self.parts.view, id)? else { return Ok(None) };
+        let Ok(attachment) = Attachment::decode(&kept) else { return Ok(None) };
+        // Whoever sent it may have sent anything: what does not open is as if it had not come.
+        Ok(self.read_attachment((chain, id), body, &attachment)?.and_then(Result::ok))
+    }
+
+    /// Notes that the content of a block that could not be read when it came is missing, now that it could be.
+    pub(super) fn miss_learned(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<(), EngineError> {
+        if !self.missing.contains(chain, id)
+            && records::was_unread(&self.parts.view, id)?
+            && self.may_have(chain, id, content)?
+        {
+            self.missing.add(&mut self.parts.view, chain, id);
+        }
+        Ok(())
     }
 
     /// As [`Engine::complete`], for a block that entered the set before: it was delivered without its content, which
@@ -330,13 +466,13 @@ impl Engine {
         id: BlockId,
         body: &PrivateBody,
         sealed: &[u8],
-    ) -> Result<Option<Result<OpenContent, ()>>, EngineError> {
+    ) -> Result<Option<Result<OpenContent, ContentError>>, EngineError> {
         let Some(seed) = keyring::epoch(&self.parts.view, body.epoch)? else { return Ok(None) };
         let membership = self.parts.membership(chain)?;
         let Some(epoch) = membership.epochs.get(&body.epoch) else { return Ok(None) };
         let key = seed.epoch_key(&EpochContext::new(chain, &epoch.view));
         let place = SealedPlace { chain, block: id, epoch: body.epoch };
-        Ok(Some(OpenContent::open(sealed, &key, &place, body).map_err(|_| ())))
+        Ok(Some(OpenContent::open(sealed, &key, &place, body)))
     }
 
     fn complete_epoch(

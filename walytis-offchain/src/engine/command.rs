@@ -1,6 +1,7 @@
 //! What applications ask for.
 
-use walytis_core::{Address, BlockId, BlockKind, ChainError, ChainId, chains, planted};
+use walytis_core::chains::{self, Owner};
+use walytis_core::{Address, BlockId, BlockKind, CODE_ADDRESSES_MAX, ChainError, ChainId, planted};
 use walytis_identities::{
     Did, Entry as Writing, EpochContext, History, InvitationCode, InvitationSecret, Inviter, OpenInvitation, Operation,
     Role, keyring,
@@ -11,7 +12,8 @@ use super::event::{
 };
 use super::{Engine, Fresh, Parts, Subscription};
 use crate::content::{OpenContent, PrivateBody, SealedPlace};
-use crate::message::{ADDRESSES_MAX, Attachment};
+use crate::message::Attachment;
+use crate::newer::Newer;
 use crate::records;
 
 /// How many contents an epoch may seal before a new one is begun.
@@ -28,7 +30,9 @@ impl Engine {
             return self.public_command(ticket, command);
         }
         if let Command::Join { code, name } = command {
+            let mark = self.mark();
             if let Err(error) = self.join(ticket, &code, name) {
+                self.take_back(mark);
                 return self.refuse(ticket, error);
             }
             return Ok(());
@@ -100,10 +104,11 @@ impl Engine {
                 Ok(Answer::Done)
             }
             Command::Status => Ok(Answer::Status(Status {
-                addresses: self.listening.clone(),
+                addresses: Address::for_others(&self.listening, usize::MAX),
                 peers: self.peers.iter().filter(|(_, peer)| peer.open.is_some()).map(|(id, _)| *id).collect(),
                 groups: self.summaries()?,
                 chains: self.public.all(&self.parts.view)?,
+                newer: self.newer.all(),
             })),
             Command::Peers => Ok(Answer::Peers(self.known_peers())),
             Command::Connect { address } => {
@@ -144,12 +149,14 @@ impl Engine {
 
     pub(super) fn add_name(&mut self, group: ChainId, name: String) {
         self.names.push((group, name));
+        self.members.changed(group);
         records::put_names(&mut self.parts.view, &self.names);
     }
 
     fn new_group(&mut self, name: &str, history: History) -> Result<Answer, EngineError> {
         self.check_name(name)?;
         let group = self.device.found_group(&mut self.parts.desk(), history)?;
+        self.claim(group, Owner::Group)?;
         self.add_name(group, name.to_owned());
         self.summary(group, name).map(Answer::Group)
     }
@@ -166,7 +173,15 @@ impl Engine {
             blocks: chains::length(&self.parts.view, group)?,
             missing: u64::try_from(self.missing.of(group).count()).unwrap_or(u64::MAX),
             members: u64::try_from(members).unwrap_or(u64::MAX),
+            newer: self.newer_on(group)?,
         })
+    }
+
+    /// What came on a group's chain that this program cannot read.
+    fn newer_on(&self, group: ChainId) -> Result<Vec<Newer>, EngineError> {
+        let mut all = records::newer(&self.parts.view, group)?;
+        all.retain(|newer| !newer.is_known(self.content_version));
+        Ok(all)
     }
 
     fn details(&mut self, group: ChainId) -> Result<GroupDetails, EngineError> {
@@ -201,14 +216,12 @@ impl Engine {
         if uses == 0 {
             return Err(EngineError::NoUses);
         }
-        let mut addresses =
+        let listening =
             if self.listening.is_empty() { records::listening(&self.parts.view)? } else { self.listening.clone() };
-        if addresses.is_empty() {
+        if listening.is_empty() {
             return Err(EngineError::NoAddresses);
         }
-        // Addresses that only this machine can reach come last, where the list is cut.
-        Address::most_useful_first(&mut addresses);
-        addresses.truncate(ADDRESSES_MAX);
+        let addresses = Address::for_others(&listening, CODE_ADDRESSES_MAX);
         let secret = InvitationSecret::generate(&mut *self.parts.rng);
         let open = OpenInvitation { invitation: secret.id().0, role: Role::Write, uses, expires_at_ms: None };
         let entry = Writing::operation(&Operation::OpenInvitation(open));
@@ -216,7 +229,7 @@ impl Engine {
         let code = InvitationCode::new(group, secret, vec![inviter])?.to_text();
         self.merge_operations(group)?;
         let stored = self.device.append(&mut self.parts.desk(), group, entry)?;
-        self.own(group, stored.block.id());
+        self.own_operation(group, stored.block.id());
         Ok(code)
     }
 
@@ -226,10 +239,16 @@ impl Engine {
         self.fresh.push(Fresh { chain, id, from: None });
     }
 
+    /// As [`Engine::own`], for an operation: it may change who is a member.
+    pub(super) fn own_operation(&mut self, chain: ChainId, id: BlockId) {
+        self.members.changed(chain);
+        self.own(chain, id);
+    }
+
     /// Before a block: lets it have all operations of the view among its ancestors.
     pub(super) fn merge_operations(&mut self, group: ChainId) -> Result<(), EngineError> {
         for merge in self.device.merge_operations(&mut self.parts.desk(), group)? {
-            self.own(group, merge.block.id());
+            self.own_operation(group, merge.block.id());
         }
         Ok(())
     }
@@ -276,7 +295,12 @@ impl Engine {
         Ok(None)
     }
 
-    fn post(&mut self, group: ChainId, topics: Vec<Vec<u8>>, content: Vec<u8>) -> Result<BlockId, EngineError> {
+    pub(super) fn post(
+        &mut self,
+        group: ChainId,
+        topics: Vec<Vec<u8>>,
+        content: Vec<u8>,
+    ) -> Result<BlockId, EngineError> {
         let author = self.device.author(&self.parts.view, group)?.public();
         if self.parts.membership(group)?.device(&author, Role::Write).is_none() {
             return Err(EngineError::NotWriter);
@@ -287,7 +311,7 @@ impl Engine {
             Some(epoch) => epoch,
             None => {
                 let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-                self.own(group, epoch);
+                self.own_operation(group, epoch);
                 epoch
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rand_core::Rng as _;
-use walytis_core::{Address, Dialer, KnownPeer, PeerId};
+use walytis_core::{Address, Dialer, KnownPeer, Merit, PeerId};
 
 use super::event::{Effect, EngineError, Target, Timer};
 use super::peer::Peer;
@@ -35,7 +35,8 @@ impl Engine {
     pub(super) fn go_online(&mut self) -> Result<(), EngineError> {
         self.online = true;
         self.quiet_later();
-        for peer in self.members()? {
+        for peer in self.member_peers()? {
+            self.has_earned(peer, Merit::Member);
             self.dial_peer(peer);
         }
         let joins: Vec<_> = self.joins.keys().copied().collect();
@@ -43,17 +44,6 @@ impl Engine {
             self.dial_inviters(group);
         }
         Ok(())
-    }
-
-    /// The transport keys of all devices with which this one shares a group.
-    pub(super) fn members(&mut self) -> Result<Vec<PeerId>, EngineError> {
-        let mut peers = std::collections::BTreeSet::new();
-        for (group, _) in self.names.clone() {
-            let membership = self.parts.membership(group)?;
-            peers.extend(membership.devices.values().map(|device| device.peer));
-        }
-        peers.remove(&self.device.peer());
-        Ok(peers.into_iter().collect())
     }
 
     fn dial_peer(&mut self, peer: PeerId) {
@@ -144,9 +134,11 @@ impl Engine {
         peers.into_values().collect()
     }
 
-    /// Members are dialled again by their timers; only a join may end here.
+    /// Members are dialled again by their timers; only a join may end here, and an address that nobody was ever reached at be
+    /// forgotten.
     pub(super) fn dial_failed(&mut self, address: &Address) -> Result<(), EngineError> {
         self.inviter_failed(address);
+        self.book.not_reached(&mut self.parts.view, address, !self.peers.is_empty());
         Ok(())
     }
 
@@ -186,11 +178,47 @@ impl Engine {
         Ok(())
     }
 
+    pub(super) fn listen_ended(&mut self, address: &Address) {
+        self.listening.retain(|known| known != address);
+        records::put_listening(&mut self.parts.view, &self.listening);
+    }
+
+    /// This machine has lost an address, or got one: who is not connected is dialled at once, with all pauses begun anew,
+    /// and looked for, as he may have moved as well.
+    pub(super) fn addresses_changed(&mut self) -> Result<(), EngineError> {
+        let targets: Vec<Target> = self.dials.keys().cloned().collect();
+        let members =
+            self.member_peers()?.into_iter().map(Target::Peer).filter(|target| !self.dials.contains_key(target));
+        for target in members.collect::<Vec<_>>().into_iter().chain(targets) {
+            let peer = match &target {
+                Target::Peer(peer) => Some(*peer),
+                Target::Address(address) => address.peer(),
+            };
+            if peer.is_some_and(|peer| self.peers.contains_key(&peer)) {
+                continue;
+            }
+            self.dials.remove(&target);
+            match target {
+                Target::Peer(peer) => {
+                    if !self.book.addresses(&peer).is_empty() {
+                        self.outgoing.push(Effect::Find(peer));
+                    }
+                    self.dial_peer(peer);
+                }
+                Target::Address(address) => {
+                    self.outgoing.push(Effect::Dial(address.clone()));
+                    self.dial_later(Target::Address(address));
+                }
+            }
+        }
+        for group in self.joins.keys().copied().collect::<Vec<_>>() {
+            self.dial_inviters(group);
+        }
+        Ok(())
+    }
+
     pub(super) fn hello(&self) -> Message {
-        let mut addresses = self.listening.clone();
-        Address::most_useful_first(&mut addresses);
-        addresses.truncate(ADDRESSES_MAX);
-        Message::Hello { addresses }
+        Message::Hello { addresses: Address::for_others(&self.listening, ADDRESSES_MAX) }
     }
 
     pub(super) fn connected(
@@ -218,6 +246,7 @@ impl Engine {
             if self.is_member(peer)? || self.joins.values().any(|join| join.invites(peer)) {
                 let now = self.parts.now;
                 self.book.learn(&mut self.parts.view, peer, std::slice::from_ref(address), now)?;
+                self.book.reached(&mut self.parts.view, address);
             }
         }
         if dialer == Dialer::Us || self.joins.values().any(|join| join.invites(peer)) {
@@ -227,8 +256,15 @@ impl Engine {
         }
     }
 
-    pub(super) fn is_member(&mut self, peer: PeerId) -> Result<bool, EngineError> {
-        Ok(self.memberships()?.iter().any(|membership| membership.device_of_peer(&peer).is_some()))
+    /// Tells the network that a peer has earned at least this: a place, and a share of what may wait here.
+    pub(super) fn has_earned(&mut self, peer: PeerId, merit: Merit) {
+        if let Some(known) = self.peers.get_mut(&peer) {
+            if merit <= known.merit {
+                return;
+            }
+            known.merit = merit;
+        }
+        self.outgoing.push(Effect::Merit { peer, merit });
     }
 
     pub(super) fn disconnected(&mut self, peer: PeerId) -> Result<(), EngineError> {
@@ -255,6 +291,7 @@ impl Engine {
     /// Ends the connection to a peer that sent what no honest one sends, and does not speak to it for a while.
     pub(super) fn misbehaved(&mut self, peer: PeerId) {
         self.shunned.insert(peer);
+        self.outgoing.push(Effect::Merit { peer, merit: Merit::Stranger });
         if let Some(known) = self.peers.get_mut(&peer) {
             // Nothing that it told or asked for counts any more.
             *known = Peer::new(known.connection);

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use walytis_core::chains::Owner;
 use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainSummary, ChainTimer, PublicError};
 use walytis_core::{Address, BlockId, ChainError, ChainId, KnownPeer, PeerId, Protocol, StoreError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
 
 use crate::content::ContentError;
 use crate::message::JoinRefusal;
+use crate::newer::Newer;
 
 pub use walytis_core::{Progress, Target, Ticket};
 
@@ -254,6 +256,8 @@ pub struct GroupSummary {
     pub missing: u64,
     /// How many members it has.
     pub members: u64,
+    /// What came on its chain that needs a newer program: it is kept and served on, and shown once this program knows it.
+    pub newer: Vec<Newer>,
 }
 
 /// A member, as [`GroupDetails`] shows it.
@@ -293,6 +297,23 @@ pub struct Status {
     pub groups: Vec<GroupSummary>,
     /// Its public chains.
     pub chains: Vec<ChainSummary>,
+    /// What came in this run that needs a newer program, and was not kept.
+    pub newer: Vec<Newer>,
+}
+
+/// Somebody whom this node did not admit to a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedJoin {
+    /// The group.
+    pub group: ChainId,
+    /// Its local name; empty if there is no such group here.
+    pub name: String,
+    /// The key by which the transport knows who asked.
+    pub peer: PeerId,
+    /// What it was told.
+    pub reason: JoinRefusal,
+    /// What is wrong with the request, if that is the reason and this node found out.
+    pub because: Option<String>,
 }
 
 /// A place in a listing.
@@ -397,6 +418,15 @@ pub enum EngineError {
     /// This device's user is a member already.
     #[error("you are a member of that group already; here it is called {0:?}")]
     AlreadyMember(String),
+    /// The id is handled here as something else.
+    #[error(
+        "this is no private group: {0}. A public chain that is only being joined can be deleted (`walytis chain list`); \
+         then join again"
+    )]
+    OtherKind(Owner),
+    /// What came under the id is a public chain.
+    #[error("this is no private group: what its inviter has under this id is a public chain")]
+    PublicGenesis,
     /// The same join is under way.
     #[error("this group is being joined already")]
     AlreadyJoining,

@@ -7,21 +7,26 @@ use serde_bytes::ByteBuf;
 use walytis_core::sync::{
     self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
 };
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, PeerId, Pending, StoredBlock, chains, planted};
-use walytis_identities::{Device, Operation, give_wrap};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, Merit, PeerId, Pending, StoredBlock, chains, planted};
+use walytis_identities::{Device, History, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};
 use super::peer::{Asked, Lacking, Peer};
 use super::{Engine, Limit, Parts, Pull};
-use crate::content::PrivateBody;
 use crate::message::{Attachment, Message};
 use crate::{policy, records};
 
 impl Engine {
     /// A session is open: each side tells its heads of the chains that both are in, and asks for what it lacks.
     pub(super) fn session_ready(&mut self, peer: PeerId) -> Result<(), EngineError> {
-        for (group, _) in self.names.clone() {
+        let shared = if super::handshake::serves_strangers() {
+            self.names.iter().map(|(group, _)| *group).collect()
+        } else {
+            self.groups_with(peer)?
+        };
+        for group in shared {
             if self.device_of(peer, group)?.is_some() {
+                self.has_earned(peer, Merit::Member);
                 if !planted!(SilentReconnect) {
                     self.tell_heads(peer, group)?;
                 }
@@ -112,7 +117,7 @@ impl Engine {
 
     /// Starts an exchange with a peer that told of heads that are not here, unless one is under way.
     pub(super) fn pull_if_behind(&mut self, chain: ChainId) -> Result<(), EngineError> {
-        if self.pulls.contains_key(&chain) {
+        if self.pulls.contains_key(&chain) || self.parts.view.is_full() {
             return Ok(());
         }
         match self.ahead(chain, None)? {
@@ -244,7 +249,28 @@ impl Engine {
     }
 
     fn pushed(&mut self, peer: PeerId, chain: ChainId, block: WireBlock) -> Result<(), EngineError> {
+        if self.parts.view.is_full() {
+            // It is asked for once there is room.
+            let id = walytis_core::Header::id_of(&block.block.header);
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.announced.insert(chain, vec![id]);
+            }
+            return Ok(());
+        }
         self.take_in(Some(peer), chain, block).map(|_| ())
+    }
+
+    /// There is room again: everybody is asked for what was not taken.
+    pub(super) fn ask_everybody(&mut self) -> Result<(), EngineError> {
+        for (group, _) in self.names.clone() {
+            self.stalled.insert(group);
+            for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                if self.device_of(peer, group)?.is_some() {
+                    self.ask_missing(peer, group);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn serve(
@@ -304,28 +330,31 @@ impl Engine {
         stored: &StoredBlock,
         (author, device): (&AuthorKey, &Device),
     ) -> Result<WireBlock, EngineError> {
-        let attachment =
-            self.attachment_for(chain, stored, (author, device))?.map(|bytes| ByteBuf::from(bytes.encode()));
+        let attachment = self.attachment_for(chain, stored, (author, device))?.map(ByteBuf::from);
         let foreign = chains::foreign_ancestors(&self.parts.view, &stored.block.header().foreign)?.unwrap_or_default();
         Ok(WireBlock { block: stored.block.raw().clone(), attachment, foreign })
     }
 
-    /// What this device may be given beside a block: content as the group's policy grants it, and its wraps.
+    /// What this device may be given beside a block: content as the group's policy grants it, and its wraps. Of what this
+    /// program cannot read, it is the bytes that came; sealed ones say nothing to whom they are not for.
     fn attachment_for(
         &mut self,
         chain: ChainId,
         stored: &StoredBlock,
         (author, device): (&AuthorKey, &Device),
-    ) -> Result<Option<Attachment>, EngineError> {
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let id = stored.block.id();
         match stored.block.header().kind {
             BlockKind::Private => {
-                let Ok(body) = PrivateBody::decode(stored.block.content()) else { return Ok(None) };
+                let Ok(body) = self.body(stored.block.content()) else {
+                    return self.unread_for(chain, id);
+                };
                 if !policy::grants(&mut self.parts.fold, &self.parts.view, chain, &body, (author, device))? {
                     return Ok(None);
                 }
-                let content = records::content(&self.parts.view, id, &body)?;
-                Ok(content.map(|content| Attachment::Open(ByteBuf::from(content.encode()))))
+                let content = self.content_of(chain, id, &body)?;
+                let open = content.map(|content| Attachment::Open(ByteBuf::from(content.encode())).encode());
+                if open.is_some() { Ok(open) } else { Ok(records::kept(&self.parts.view, id)?) }
             }
             BlockKind::Operation => {
                 let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else {
@@ -333,10 +362,19 @@ impl Engine {
                 };
                 let Parts { view, fold, rng, .. } = &mut self.parts;
                 let given = give_wrap(view, fold, &mut **rng, chain, (id, &begin), (author, device))?;
-                Ok(given.map(|given| Attachment::Wrap(ByteBuf::from(given.encode()))))
+                Ok(given.map(|given| Attachment::Wrap(ByteBuf::from(given.encode())).encode()))
             }
             _ => Ok(None),
         }
+    }
+
+    /// What is kept beside a block whose body this program cannot read, and so cannot say under which epoch it is: sealed
+    /// content for every member, all else only where every member may read everything.
+    fn unread_for(&mut self, chain: ChainId, id: BlockId) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(kept) = records::kept(&self.parts.view, id)? else { return Ok(None) };
+        let sealed = matches!(Attachment::decode(&kept), Ok(Attachment::Sealed(_)));
+        let all = self.parts.membership(chain)?.history == History::All;
+        Ok((sealed || all).then_some(kept))
     }
 
     fn serve_attachments(
@@ -347,7 +385,8 @@ impl Engine {
         (author, device): (&AuthorKey, &Device),
     ) -> Result<(), EngineError> {
         for id in ids {
-            let stored = chains::block(&self.parts.view, *id)?.filter(|stored| stored.block.chain() == chain);
+            let stored = chains::block(&self.parts.view, *id)?
+                .filter(|stored| stored.block.chain() == chain || walytis_core::mutant!(ServeOtherGroups));
             let attachment = match stored {
                 Some(stored) => self.attachment_for(chain, &stored, (author, device))?,
                 None => None,
@@ -359,7 +398,7 @@ impl Engine {
                 known.awaits.insert((chain, *id));
             }
             // An empty answer says that there is none to give: the asker goes on with what else it lacks.
-            let attachment = ByteBuf::from(attachment.map(|attachment| attachment.encode()).unwrap_or_default());
+            let attachment = ByteBuf::from(attachment.unwrap_or_default());
             self.tell(peer, &Message::Sync(SyncMessage::Attachment { chain, id: *id, attachment }));
         }
         Ok(())
@@ -382,6 +421,9 @@ impl Engine {
     /// Asks a member for the attachments that are missing here, or once more if it is being asked already. For what it had
     /// not to give before it is asked less and less often.
     pub(super) fn ask_missing(&mut self, peer: PeerId, chain: ChainId) {
+        if self.parts.view.is_full() {
+            return;
+        }
         let Some(known) = self.peers.get_mut(&peer) else { return };
         match known.asked.get_mut(&chain) {
             Some(asked) => asked.again = true,
@@ -422,6 +464,9 @@ impl Engine {
         id: BlockId,
         attachment: &[u8],
     ) -> Result<(), EngineError> {
+        if self.parts.view.is_full() {
+            return Ok(());
+        }
         // What is not missing is not looked at. What is may come unasked: the peer did not have it when it was asked.
         let missing = self.missing.contains(chain, id);
         if missing && !attachment.is_empty() && !self.complete_later(chain, id, attachment)? {

@@ -3,56 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use walytis_core::{AuthorKey, ChainId, Hash, HybridKey, PeerId, planted};
+use walytis_core::{AuthorKey, ChainId, CodecError, Hash, HybridKey, PeerId, planted};
+use walytis_identities::Device;
 use walytis_identities::session::{
-    self, Directory, Initiator, Purpose, Ready, Responder, Session, SessionError, Stays, choose,
+    self, Asks, FirstFlight, Initiator, Purpose, Ready, Session, SessionError, Stays, choose,
 };
-use walytis_identities::{Device, InvitationId, Membership};
 
 use super::event::{Effect, EngineError};
 use super::peer::{HANDSHAKES_MAX, Handshake, Open, STRAYS_MAX};
 use super::{Engine, Limit};
-use crate::message::{FrameKind, Message};
+use crate::message::{FrameKind, JoinRefusal, Message};
+use crate::newer::NewerKind;
 
 /// A member's device, and the key under which it writes on a chain.
 pub(super) type Reader = (AuthorKey, Arc<Device>);
 
-/// What our groups say about devices and invitations, gathered before a flight is answered.
-struct View {
-    devices: Vec<(PeerId, HybridKey)>,
-    invitations: Vec<(ChainId, Hash)>,
-}
-
-impl Directory for View {
-    fn device(&self, key: &Hash, peer: &PeerId) -> Option<HybridKey> {
-        self.devices
-            .iter()
-            .find(|(known, device)| known == peer && device.id() == *key)
-            .map(|(_, device)| device.clone())
-    }
-
-    fn invites(&self, group: &ChainId, invitation: &InvitationId) -> bool {
-        self.invitations.contains(&(*group, invitation.0))
-    }
-}
-
 impl Engine {
-    /// The memberships of all groups that are named here.
-    pub(super) fn memberships(&mut self) -> Result<Vec<Arc<Membership>>, EngineError> {
-        let groups: Vec<_> = self.names.iter().map(|(group, _)| *group).collect();
-        groups.into_iter().map(|group| self.parts.membership(group)).collect()
-    }
-
-    fn view_of(&mut self, peer: PeerId) -> Result<View, EngineError> {
-        let mut view = View { devices: Vec::new(), invitations: Vec::new() };
-        for membership in self.memberships()? {
-            let devices = membership.devices_of_peer(&peer);
-            view.devices.extend(devices.map(|(_, device)| (peer, device.key.clone())));
-            view.invitations.extend(membership.invitations.keys().map(|id| (membership.identity, *id)));
-        }
-        Ok(view)
-    }
-
     /// Begins a session with a connected peer, if there is a reason to.
     pub(super) fn greet(&mut self, peer: PeerId) -> Result<(), EngineError> {
         if self.shunned.contains(&peer) {
@@ -69,7 +35,7 @@ impl Engine {
         } else if open {
             return Ok(());
         } else {
-            let Some(key) = self.view_of(peer)?.devices.into_iter().next().map(|(_, key)| key) else { return Ok(()) };
+            let Some(key) = self.devices_of(peer)?.into_key() else { return Ok(()) };
             let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
             Initiator::member(me, peer, key, Vec::new(), &mut *self.parts.rng).ok()
         };
@@ -102,7 +68,11 @@ impl Engine {
             Some(FrameKind::Data) => self.data(peer, rest),
             Some(FrameKind::Public) => self.public_frame(peer, rest),
             None => {
-                self.misbehaved(peer);
+                self.newer.add(NewerKind::Frame, u32::from(*kind));
+                // A member's newer program may send what it likes. Anybody else's may as often as what belongs to no session.
+                if self.peers.get(&peer).is_some_and(|known| known.open.is_none()) {
+                    self.stray(peer);
+                }
                 Ok(())
             }
         }
@@ -121,7 +91,7 @@ impl Engine {
             return Ok(());
         }
         known.handshakes = known.handshakes.saturating_add(1);
-        if known.handshakes > HANDSHAKES_MAX {
+        if known.handshakes > HANDSHAKES_MAX && !walytis_core::mutant!(ForgetHandshakes) {
             self.reached(Limit::Handshakes);
             self.misbehaved(peer);
             return Ok(());
@@ -141,9 +111,25 @@ impl Engine {
             self.send_flight(peer, FrameKind::Flight1, &ours);
             return Ok(());
         }
-        let view = self.view_of(peer)?;
+        // Parsed before anything is asked, and only what it names is asked for: whoever sends it is anybody.
         let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
-        match Responder::answer(me, peer, flight, &view, &mut *self.parts.rng) {
+        let first = match FirstFlight::read(me, peer, flight) {
+            Ok(first) => first,
+            // Of a newer program. It is told nothing: what it says, this program does not know.
+            Err(error) if error.is_newer() => return Ok(()),
+            Err(_) => {
+                self.misbehaved(peer);
+                return Ok(());
+            }
+        };
+        let asks = first.asks();
+        let consulted = self.consult(peer, asks)?;
+        if !consulted.is_empty() && !self.may_answer(peer, asks)? {
+            self.reached(Limit::Handshakes);
+            return Ok(());
+        }
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        match first.answer(me, &consulted, &mut *self.parts.rng) {
             Ok((responder, answer)) => {
                 if let Some(known) = self.peers.get_mut(&peer) {
                     // One attempt at a time: what was begun or answered before is given up.
@@ -162,6 +148,25 @@ impl Engine {
             Err(_) => self.misbehaved(peer),
         }
         Ok(())
+    }
+
+    /// Counts a first flight that is answered if it holds. Returns whether it may be: a peer that never proves anything is
+    /// answered less and less often, whatever connection it comes by; and so is whoever shows the code of an invitation that
+    /// is spent, whatever peer it is, unless it is a member's, who may ask again.
+    fn may_answer(&mut self, peer: PeerId, asks: Asks) -> Result<bool, EngineError> {
+        let now = self.parts.now;
+        if let Asks::Join { group, invitation } = asks
+            && !self.is_member_of(peer, group)?
+            && self.is_spent(group, invitation)?
+            && !self.answered.may_answer(invitation.0.0, now)
+        {
+            return Ok(false);
+        }
+        let may = self.answered.may_answer(peer.0, now);
+        if !may {
+            self.misbehaved(peer);
+        }
+        Ok(may)
     }
 
     fn flight2(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {
@@ -209,7 +214,7 @@ impl Engine {
     fn stray(&mut self, peer: PeerId) -> bool {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         known.strays = known.strays.saturating_add(1);
-        if known.strays > STRAYS_MAX {
+        if known.strays > STRAYS_MAX && !walytis_core::mutant!(ForgetStrays) {
             self.reached(Limit::Strays);
             self.misbehaved(peer);
             return false;
@@ -224,9 +229,13 @@ impl Engine {
         }
         let Handshake::Answered(responder, _) = std::mem::take(&mut known.handshake) else { return Ok(()) };
         let remote = responder.remote().clone();
-        let Ok((session, first)) = responder.receive(peer, flight) else {
-            self.misbehaved(peer);
-            return Ok(());
+        let (session, first) = match responder.receive(peer, flight) {
+            Ok(received) => received,
+            Err(error) if error.is_newer() => return Ok(()),
+            Err(_) => {
+                self.misbehaved(peer);
+                return Ok(());
+            }
         };
         let purpose = session.purpose();
         let hash = *session.hash();
@@ -242,6 +251,20 @@ impl Engine {
                 self.message(peer, hello)?;
                 self.session_ready(peer)
             }
+            // A newer program begins with what this one does not know. It is a member all the same.
+            (Purpose::Member, Err(error)) if error.is_newer() => {
+                self.count_newer_message(&error);
+                self.proven(peer);
+                let greeting = self.hello();
+                self.tell(peer, &greeting);
+                self.session_ready(peer)
+            }
+            (Purpose::Join { .. }, Err(error)) if error.is_newer() => {
+                self.count_newer_message(&error);
+                self.tell(peer, &Message::JoinRefused(JoinRefusal::Unable));
+                self.end_refused(peer);
+                Ok(())
+            }
             _ => {
                 self.misbehaved(peer);
                 Ok(())
@@ -249,8 +272,16 @@ impl Engine {
         }
     }
 
+    /// Counts a message that this program does not know. Its sender may be newer.
+    fn count_newer_message(&mut self, error: &CodecError) {
+        let kind =
+            if matches!(error, CodecError::Version { .. }) { NewerKind::MessageVersion } else { NewerKind::Message };
+        self.newer.add(kind, error.number());
+    }
+
     /// Forgives a peer what it cost us to find out that it is a member.
     pub(super) fn proven(&mut self, peer: PeerId) {
+        self.answered.forgive(&peer.0);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.handshakes = 0;
             known.refused = false;
@@ -279,6 +310,10 @@ impl Engine {
         };
         match opened.map(|bytes| Message::decode(&bytes)) {
             Ok(Ok(message)) => self.message(peer, message),
+            Ok(Err(error)) if error.is_newer() => {
+                self.count_newer_message(&error);
+                Ok(())
+            }
             Ok(Err(_)) | Err(_) => {
                 self.misbehaved(peer);
                 Ok(())
@@ -339,6 +374,9 @@ impl Engine {
         if self.peers.get(&peer).is_none_or(|known| known.open.is_none()) {
             return Ok(None);
         }
+        if !self.is_member_of(peer, chain)? && !serves_strangers() {
+            return Ok(None);
+        }
         let membership = self.parts.membership(chain)?;
         let Some(open) = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut()) else { return Ok(None) };
         if let Some((seen, reader)) = open.readers.get(&chain)
@@ -347,11 +385,16 @@ impl Engine {
             return Ok(reader.clone());
         }
         let mut found = membership.devices_of_peer(&peer).find(|(_, device)| device.key == open.remote);
-        if planted!(ServeStranger) {
+        if serves_strangers() {
             found = found.or(membership.devices.first_key_value());
         }
         let found = found.map(|(author, device)| (*author, Arc::clone(device)));
         open.readers.insert(chain, (membership, found.clone()));
         Ok(found)
     }
+}
+
+/// Whether who is no member of a group is served as if it were its first one: never, but for a planted bug.
+pub(super) fn serves_strangers() -> bool {
+    planted!(ServeStranger)
 }

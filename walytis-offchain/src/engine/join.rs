@@ -2,23 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, ParsedBlock, PeerId, chains};
+use walytis_core::chains::{self, Owner};
+use walytis_core::{Address, AuthorSecret, BlockId, ChainId, ForeignHead, Hash, Merit, ParsedBlock, PeerId};
 use walytis_core::{BlockKind, RawBlock};
 use walytis_identities::session::{self, Initiator, Ready};
 use walytis_identities::{
-    Admit, Entry as Writing, InvitationCode, InvitationId, KeyringError, LeafSecret, Operation, Role, SignedBinding,
-    join_transcript, keyring,
+    Admit, Device, Entry as Writing, InvitationCode, InvitationId, KeyringError, LeafSecret, Operation, Role,
+    SignedBinding, join_transcript, keyring,
 };
 
-use super::event::{Answer, Effect, EngineError, Progress, Ticket, Timer};
+use super::event::{Answer, Effect, EngineError, Progress, RefusedJoin, Ticket, Timer};
 use super::{Engine, Limit};
 use crate::message::{JoinRefusal, JoinRequest, Message};
+use crate::records;
 
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
 
 /// How often an inviter may end the connection while it is asked.
 const DROPS_MAX: u32 = 3;
+
+/// Of how many refused joiners it is remembered why.
+const REFUSED_JOINS_MAX: usize = 64;
 
 /// How far a join is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +92,7 @@ impl Engine {
             None => self.free_name(group),
         };
         self.check_name(&name)?;
+        self.join_begins(group)?;
         let inviters: Vec<PeerId> = code.inviters().iter().map(|inviter| inviter.peer).collect();
         let joining =
             Joining { ticket, code, name, phase: Phase::Dialling, seen: 0, failed: BTreeSet::new(), dropped: 0 };
@@ -110,6 +116,10 @@ impl Engine {
     pub(super) fn dial_inviters(&mut self, group: ChainId) {
         let Some(join) = self.joins.get(&group) else { return };
         let addresses: Vec<_> = join.code.inviters().iter().flat_map(|inviter| inviter.addresses.clone()).collect();
+        // Before they are dialled: what they send on these connections is what we ask for.
+        for peer in join.code.inviters().iter().map(|inviter| inviter.peer).collect::<Vec<_>>() {
+            self.has_earned(peer, Merit::Invited);
+        }
         self.outgoing.extend(addresses.into_iter().map(Effect::Dial));
     }
 
@@ -133,8 +143,9 @@ impl Engine {
         Ok(())
     }
 
-    fn end_join(&mut self, group: ChainId, error: EngineError) {
+    pub(super) fn end_join(&mut self, group: ChainId, error: EngineError) {
         if let Some(join) = self.joins.remove(&group) {
+            self.ended.insert(group);
             self.reply(join.ticket, Err(error));
         }
     }
@@ -239,13 +250,13 @@ impl Engine {
         Ok(Some(Message::Join(Box::new(JoinRequest { joiner, invitation, proof, identities }))))
     }
 
-    /// The keys with which this device asks. An interrupted join goes on with the same ones.
+    /// The keys with which this device asks. An interrupted join goes on with the same ones, and so does a member whose home
+    /// was put back from a copy older than its admission.
     fn join_keys(&mut self, group: ChainId) -> Result<(AuthorSecret, LeafSecret), EngineError> {
         match (keyring::author(&self.parts.view, group), keyring::leaf(&self.parts.view, group)) {
             (Ok(author), Ok(leaf)) => Ok((author, leaf)),
             (Err(KeyringError::Missing(_)), _) | (_, Err(KeyringError::Missing(_))) => {
-                let author = AuthorSecret::generate(&mut *self.parts.rng);
-                let leaf = LeafSecret::generate(&mut *self.parts.rng);
+                let (author, leaf) = self.device.joining_keys(group);
                 keyring::put_author(&mut self.parts.view, group, &author);
                 keyring::put_leaf(&mut self.parts.view, group, &leaf);
                 Ok((author, leaf))
@@ -278,10 +289,14 @@ impl Engine {
         request: &JoinRequest,
     ) -> Result<(), EngineError> {
         let mark = self.mark();
+        let mut because = None;
         let answer = match self.try_admit(peer, group, invitation, session, request) {
             Ok(answer) => answer,
             Err(error) if error.is_fatal() => return Err(error),
-            Err(_) => Err(JoinRefusal::Invalid),
+            Err(error) => {
+                because = Some(error.to_string());
+                Err(JoinRefusal::Invalid)
+            }
         };
         match answer {
             Ok(()) => {
@@ -293,6 +308,7 @@ impl Engine {
             }
             Err(refusal) => {
                 self.take_back(mark);
+                self.note_refused(RefusedJoin { group, name: String::new(), peer, reason: refusal, because });
                 self.tell(peer, &Message::JoinRefused(refusal));
                 if !self.is_member(peer)? {
                     self.end_refused(peer);
@@ -300,6 +316,22 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps in mind whom this node did not admit, so that a person hears of it. Each peer and reason is told once, and what
+    /// is not asked for has an end: whoever has a spent code can be refused with any number of keys.
+    fn note_refused(&mut self, mut refused: RefusedJoin) {
+        refused.name = self.name_of(refused.group).unwrap_or_default().to_owned();
+        let known = |told: &RefusedJoin| told.peer == refused.peer && told.reason == refused.reason;
+        if self.refused_joins.len() < REFUSED_JOINS_MAX && !self.refused_joins.iter().any(known) {
+            self.refused_joins.push(refused);
+        }
+    }
+
+    /// Whom this node did not admit, and why: the first of each peer and reason, at most 64.
+    #[must_use]
+    pub fn refused_joins(&self) -> &[RefusedJoin] {
+        &self.refused_joins
     }
 
     fn try_admit(
@@ -310,7 +342,7 @@ impl Engine {
         session: Hash,
         request: &JoinRequest,
     ) -> Result<Result<(), JoinRefusal>, EngineError> {
-        if self.name_of(group).is_none() {
+        if self.name_of(group).is_none() || self.parts.view.is_full() {
             return Ok(Err(JoinRefusal::Unable));
         }
         let membership = self.parts.membership(group)?;
@@ -320,19 +352,29 @@ impl Engine {
         }
         let SignedBinding { binding, .. } = &request.joiner;
         let remote = self.peers.get(&peer).and_then(|known| known.open.as_ref()).map(|open| open.remote.id());
-        if binding.peer != peer || remote != Some(binding.device) {
+        let is_other_peer = binding.peer != peer && !walytis_core::mutant!(AdmitOtherPeer);
+        if is_other_peer || (remote != Some(binding.device) && !walytis_core::mutant!(AdmitOtherDevice)) {
             return Ok(Err(JoinRefusal::Invalid));
         }
-        // Who was admitted before and did not hear of it asks again with the same keys.
-        if membership.devices.get(&binding.author).is_some_and(|known| known.peer == peer && known.path == binding.path)
-        {
+        // Who was admitted before and did not hear of it, or has forgotten it, asks again with the same keys, by whatever
+        // invitation: it is given the answer of the first time. No use is counted, and nobody is admitted.
+        let is_same = |known: &Device| known.peer == peer && known.path == binding.path && known.leaf == binding.leaf;
+        if membership.devices.get(&binding.author).is_some_and(|known| is_same(known)) {
             return Ok(Ok(()));
+        }
+        // The device is proven by the session: nobody else learns that its user is a member.
+        let mut devices = membership.devices_of_peer(&peer);
+        if devices.any(|(_, known)| known.key.id() == binding.device && known.path == binding.path) {
+            return Ok(Err(JoinRefusal::OtherKeys));
         }
         let Some(open) = membership.invitations.get(&invitation.0) else { return Ok(Err(JoinRefusal::Invalid)) };
         if !open.is_open() {
             return Ok(Err(JoinRefusal::Spent));
         }
-        if open.expires_at_ms.is_some_and(|expires| self.parts.now.0 >= expires) {
+        if open
+            .expires_at_ms
+            .is_some_and(|expires| self.parts.now.0 >= expires && !walytis_core::mutant!(AdmitByExpired))
+        {
             return Ok(Err(JoinRefusal::Expired));
         }
         let Some(foreign) = self.take_in_identities(&binding.path, &request.identities)? else {
@@ -352,8 +394,8 @@ impl Engine {
         self.merge_operations(group)?;
         let admitted = self.device.append(&mut self.parts.desk(), group, entry)?;
         let epoch = self.device.begin_epoch(&mut self.parts.desk(), group)?;
-        self.own(group, admitted.block.id());
-        self.own(group, epoch);
+        self.own_operation(group, admitted.block.id());
+        self.own_operation(group, epoch);
         Ok(Ok(()))
     }
 
@@ -366,7 +408,7 @@ impl Engine {
     ) -> Result<Option<Vec<ForeignHead>>, EngineError> {
         for raw in blocks.iter().take(walytis_core::limits::FOREIGN_ANCESTORS_MAX) {
             let Ok(block) = ParsedBlock::parse(raw.clone()) else { return Ok(None) };
-            if !path.contains(&block.chain()) {
+            if !path.contains(&block.chain()) && !walytis_core::mutant!(KeepAnyIdentity) {
                 return Ok(None);
             }
             if chains::contains(&self.parts.view, block.id())? {
@@ -429,6 +471,8 @@ impl Engine {
             return Ok(());
         }
         let Some(join) = self.joins.remove(&group) else { return Ok(()) };
+        self.claim(group, Owner::Group)?;
+        records::forget_joining(&mut self.parts.view, group)?;
         for inviter in join.code.inviters() {
             let now = self.parts.now;
             self.book.learn(&mut self.parts.view, inviter.peer, &inviter.addresses, now)?;

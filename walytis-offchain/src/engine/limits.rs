@@ -8,7 +8,8 @@ use super::Engine;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Limit {
-    /// A peer began more handshakes on one connection than a stranger may: it is shunned.
+    /// A peer began more handshakes than a stranger may, on one connection or over several: it is shunned. Or a spent
+    /// invitation was shown more often than it is answered.
     Handshakes,
     /// A peer sent more frames that belong to no session than a connection may bring: it is shunned.
     Strays,
@@ -58,6 +59,12 @@ impl Engine {
     #[must_use]
     pub fn orphan_bytes(&self) -> usize {
         self.orphans.bytes()
+    }
+
+    /// How many memberships were computed since the engine was opened: those that were not remembered.
+    #[must_use]
+    pub const fn memberships_computed(&self) -> u64 {
+        self.parts.fold.computed()
     }
 
     pub(super) fn reached(&mut self, limit: Limit) {

@@ -6,13 +6,16 @@
 //! decided on it is durable. To ask for the next blocks tells nothing.
 
 mod accept;
+mod attempts;
 mod command;
 mod connect;
 mod event;
 mod exchange;
 mod handshake;
 mod join;
+mod kind;
 mod limits;
+mod members;
 mod peer;
 mod public;
 mod publish;
@@ -23,21 +26,31 @@ use std::sync::Arc;
 use rand_core::CryptoRng;
 use walytis_core::public::PublicChains;
 use walytis_core::sync::WireBlock;
-use walytis_core::{Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, Timestamp, planted};
+use walytis_core::{
+    Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, StoreError, Timestamp, planted,
+};
 use walytis_identities::{Desk, Fold, LocalDevice, Membership, keyring};
 use zeroize::Zeroizing;
 
 pub use event::{
     Answer, Command, Cursor, Delivery, Effect, EngineError, Entry, EntryContent, Event, GroupDetails, GroupSummary,
-    MemberDetails, Offchain, Page, Progress, Status, Target, Ticket, Timer,
+    MemberDetails, Offchain, Page, Progress, RefusedJoin, Status, Target, Ticket, Timer,
 };
 
 pub use limits::{Limit, LimitsReached};
 
+use crate::content::CONTENT_VERSION;
+use crate::newer::NewerCounts;
 use crate::records::{self, AddressBook, Missing};
+use accept::Mark;
+use attempts::Attempts;
 use connect::Redial;
 use join::Joining;
+use members::MemberIndex;
 use peer::Peer;
+
+/// What is said where too much waits in memory for a store without room.
+const HELD: &str = "too much waits for it";
 
 /// Who this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +113,7 @@ pub struct Engine {
     parts: Parts,
     device: LocalDevice,
     names: Vec<(ChainId, String)>,
+    members: MemberIndex,
     /// The epoch in use, and the heads of operations for which that was found.
     epochs: BTreeMap<ChainId, (Vec<BlockId>, BlockId)>,
     missing: Missing,
@@ -111,7 +125,11 @@ pub struct Engine {
     given: BTreeMap<Address, Option<PeerId>>,
     peers: BTreeMap<PeerId, Peer>,
     shunned: BTreeSet<PeerId>,
+    /// Handshakes that were answered and proved nothing.
+    answered: Attempts,
     joins: BTreeMap<ChainId, Joining>,
+    /// Joins that this step ended.
+    ended: BTreeSet<ChainId>,
     pulls: BTreeMap<ChainId, Pull>,
     exchanges: u64,
     connections: u64,
@@ -126,8 +144,16 @@ pub struct Engine {
     outgoing: Vec<Effect>,
     outbox: Outbox<Effect>,
     online: bool,
+    /// Whether whose the groups are has been noted in this run.
+    registered: bool,
     stopped: Option<String>,
     limits: LimitsReached,
+    /// What came of newer programs and was not kept.
+    newer: NewerCounts,
+    /// The newest version of private content that it reads.
+    content_version: u8,
+    /// Whom this node did not admit.
+    refused_joins: Vec<RefusedJoin>,
     /// Public chains, over the same view and the same connections.
     public: PublicChains,
 }
@@ -170,6 +196,7 @@ impl Engine {
         Ok(Self {
             parts: Parts { view, fold: Fold::default(), now, rng },
             device,
+            members: MemberIndex::of(names.iter().map(|(group, _)| *group)),
             names,
             epochs: BTreeMap::new(),
             missing,
@@ -180,7 +207,9 @@ impl Engine {
             given: BTreeMap::new(),
             peers: BTreeMap::new(),
             shunned: BTreeSet::new(),
+            answered: Attempts::default(),
             joins: BTreeMap::new(),
+            ended: BTreeSet::new(),
             pulls: BTreeMap::new(),
             exchanges: 0,
             connections: 0,
@@ -193,10 +222,22 @@ impl Engine {
             outgoing: Vec::new(),
             outbox: Outbox::default(),
             online: false,
+            registered: false,
             stopped: None,
             limits: LimitsReached::new(),
+            newer: NewerCounts::default(),
+            content_version: CONTENT_VERSION,
+            refused_joins: Vec::new(),
             public,
         })
+    }
+
+    /// An engine that reads private content up to an older version only, as an earlier program does. What it takes in so, an
+    /// engine of this program reads once it is opened on the same store.
+    #[must_use]
+    pub fn reading_content_up_to(mut self, version: u8) -> Self {
+        self.content_version = version;
+        self
     }
 
     /// Who this node is.
@@ -238,18 +279,42 @@ impl Engine {
             Event::Frame { peer, .. } => Some(*peer),
             _ => None,
         };
-        let outcome = match (self.dispatch(event), sender) {
-            // What a peer sent could not be dealt with, and our store is not the reason. Nothing of it is kept.
-            (Err(error), Some(peer)) if !error.is_fatal() => {
-                self.parts.view.discard();
-                self.parts.fold.forget();
-                self.fresh.clear();
-                self.misbehaved(peer);
-                Ok(())
-            }
-            (outcome, _) => outcome,
-        };
-        if let Err(error) = outcome.and_then(|()| self.publish()).and_then(|()| self.finish_public()) {
+        let start = self.mark();
+        let begun = self.begin();
+        let outcome = begun.and_then(|()| self.dispatch(event));
+        let outcome = self.settle(start, outcome, sender);
+        self.end_step(outcome, out);
+    }
+
+    /// The engine as it begins on what is durable, with the same source of randomness: for when a commit has failed for lack of
+    /// room, and the store was opened anew.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn begun_anew(self, store: Arc<dyn Store>, now: Timestamp) -> Result<Self, EngineError> {
+        Self::open(store, now, self.parts.rng)
+    }
+
+    /// The store has no room: nobody is admitted, no block and no content is taken from peers, and nothing leaves for the store
+    /// until [`Engine::room_again`]. The caller gives no command that writes meanwhile.
+    pub fn set_full(&mut self) {
+        self.parts.view.set_full();
+    }
+
+    /// The store has room again: what was put off goes on.
+    pub fn room_again(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.parts.now = now;
+        if let Some((number, batch)) = self.parts.view.take_held() {
+            out.push(Effect::Commit { number, batch });
+        }
+        self.public.room_again();
+        let outcome = self.ask_everybody();
+        self.end_step(outcome, out);
+    }
+
+    fn end_step(&mut self, outcome: Result<(), EngineError>, out: &mut Vec<Effect>) {
+        let ended = outcome.and_then(|()| self.publish()).and_then(|()| self.end_joins());
+        if let Err(error) = ended.and_then(|()| self.finish_public()) {
             self.stop(error, out);
             return;
         }
@@ -260,6 +325,11 @@ impl Engine {
                 out.push(Effect::Commit { number, batch: half });
             }
             out.push(Effect::Commit { number, batch });
+        }
+        self.missing.settle();
+        if self.parts.view.holds_too_much() {
+            self.stop(StoreError::Full { reason: HELD.to_owned() }.into(), out);
+            return;
         }
         // A block leaves before the heads that name it.
         out.append(&mut self.at_once);
@@ -276,6 +346,30 @@ impl Engine {
         }
     }
 
+    /// What the first step does before anything else. No frame is dealt with in it: nobody is connected yet.
+    fn begin(&mut self) -> Result<(), EngineError> {
+        self.register_public()?;
+        self.register()
+    }
+
+    /// What comes of a step's outcome. If what a peer sent could not be dealt with, and our store is not the reason, nothing
+    /// of it is kept.
+    fn settle(
+        &mut self,
+        start: Mark,
+        outcome: Result<(), EngineError>,
+        sender: Option<PeerId>,
+    ) -> Result<(), EngineError> {
+        match (outcome, sender) {
+            (Err(error), Some(peer)) if !error.is_fatal() => {
+                self.take_back(start);
+                self.misbehaved(peer);
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
     /// What leaves this function as an error is our own store's failure: everything that a peer or a person can cause is
     /// dealt with inside.
     fn dispatch(&mut self, event: Event) -> Result<(), EngineError> {
@@ -287,6 +381,14 @@ impl Engine {
             Event::Listening(address) => {
                 self.listening_on(address)?;
                 self.public_listening()
+            }
+            Event::ListenEnded(address) => {
+                self.listen_ended(&address);
+                self.public_listening()
+            }
+            Event::AddressesChanged => {
+                self.addresses_changed()?;
+                self.public_addresses_changed()
             }
             Event::Connected { peer, dialer, address } => {
                 self.connected(peer, dialer, address.clone())?;
@@ -309,6 +411,10 @@ impl Engine {
                 self.public_committed(number)
             }
             Event::CommitFailed(error) => Err(error.into()),
+            Event::DiskSpace(space) => {
+                self.public.disk_space(space);
+                Ok(())
+            }
             Event::Timer(timer) => self.timer(timer),
         }
     }
@@ -359,3 +465,6 @@ impl Engine {
         self.names.iter().find(|(chain, _)| *chain == group).map(|(_, name)| name.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use walytis_core::{BlockId, ChainId, Hash, HybridKey};
+use walytis_core::{BlockId, ChainId, Hash, HybridKey, Merit};
 use walytis_identities::Membership;
 use walytis_identities::session::{Initiator, Responder, Session};
 
 use super::handshake::Reader;
 
-/// How many handshakes a peer may begin on one connection before it proves that it is a member. Each costs us
-/// signatures.
+/// How many first flights a peer may send on one connection before it proves that it is a member. To look at one costs
+/// little; how many are answered is limited for each peer, over all its connections: see
+/// [`Attempts`](super::attempts::Attempts).
 pub(super) const HANDSHAKES_MAX: u32 = 16;
 
 /// How many frames that belong to no session a peer may send on one connection. A few are honest: what was under way on
@@ -87,6 +88,8 @@ pub(super) struct Peer {
     pub(super) strays: u32,
     /// Whether it asked to join and was not admitted.
     pub(super) refused: bool,
+    /// What the network was told that it has earned.
+    pub(super) merit: Merit,
     /// The first flight that was answered last: a copy of it costs no handshake.
     pub(super) answered: Option<Hash>,
     /// The heads that it told last, by chain.
@@ -112,6 +115,7 @@ impl Peer {
             handshakes: 0,
             strays: 0,
             refused: false,
+            merit: Merit::Stranger,
             answered: None,
             announced: BTreeMap::new(),
             transfers: BTreeMap::new(),

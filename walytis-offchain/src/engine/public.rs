@@ -23,6 +23,14 @@ impl Engine {
         self
     }
 
+    /// The most bytes that all public chains have here together; without this call,
+    /// [`PUBLIC_BYTES_MAX`](walytis_core::public::PUBLIC_BYTES_MAX).
+    #[must_use]
+    pub fn with_public_bytes_max(mut self, bytes: u64) -> Self {
+        self.public.limit_all(bytes);
+        self
+    }
+
     /// Whether the removal of a public chain was cut short and is to go on.
     #[must_use]
     pub fn removes_chains(&self) -> bool {
@@ -44,6 +52,7 @@ impl Engine {
         let parts = &mut self.parts;
         let mut desk = Desk { view: &mut parts.view, now: parts.now, rng: &mut *parts.rng, out: &mut out };
         let done = act(&mut self.public, &mut desk);
+        let mut expelled = Vec::new();
         for effect in out {
             let effect = match effect {
                 ChainEffect::Send { peer, frame } => Effect::Send { peer, frame },
@@ -55,8 +64,16 @@ impl Engine {
                     self.at_once.push(Effect::Timer { after_ms: 0, timer: Timer::Public(timer) });
                     continue;
                 }
+                ChainEffect::AskDiskSpace => {
+                    self.at_once.push(Effect::AskDiskSpace);
+                    continue;
+                }
                 ChainEffect::Dial(address) => Effect::Dial(address),
                 ChainEffect::Find(peer) => Effect::Find(peer),
+                ChainEffect::Merit { peer, merit } => {
+                    self.has_earned(peer, merit);
+                    continue;
+                }
                 ChainEffect::Timer { after_ms, timer } => Effect::Timer { after_ms, timer: Timer::Public(timer) },
                 ChainEffect::Reply { ticket, answer } => {
                     Effect::Reply { ticket, answer: answer.map(Answer::Chain).map_err(EngineError::from) }
@@ -68,14 +85,25 @@ impl Engine {
                     Effect::Delivered { subscription, delivery: Delivery::ChainEnded }
                 }
                 ChainEffect::Progress { ticket, progress } => Effect::Progress { ticket, progress },
+                ChainEffect::Expelled { chain, blocks } => {
+                    expelled.push((chain, blocks));
+                    continue;
+                }
                 ChainEffect::Misbehaved(peer) => {
                     self.misbehaved(peer);
                     continue;
                 }
+                ChainEffect::Disconnect(peer) => Effect::Disconnect(peer),
             };
             self.outgoing.push(effect);
         }
-        Ok(done?)
+        done?;
+        expelled.into_iter().try_for_each(|(chain, blocks)| self.expelled(chain, &blocks))
+    }
+
+    /// Before the first event.
+    pub(super) fn register_public(&mut self) -> Result<(), EngineError> {
+        self.with_public(|public, desk| public.register(desk))
     }
 
     /// The end of each step.
@@ -113,6 +141,13 @@ impl Engine {
         let addresses = self.listening.clone();
         self.with_public(|public, desk| {
             public.listening(desk, &addresses);
+            Ok(())
+        })
+    }
+
+    pub(super) fn public_addresses_changed(&mut self) -> Result<(), EngineError> {
+        self.with_public(|public, desk| {
+            public.addresses_changed(desk);
             Ok(())
         })
     }

@@ -1,6 +1,7 @@
 //! Telling of what has just entered the set: applications that subscribed, and peers that do not know it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use walytis_core::{BlockKind, ChainId, PeerId, StoredBlock, chains, planted};
 use walytis_identities::{Operation, own_wrap};
@@ -9,6 +10,7 @@ use super::Engine;
 use super::event::{Delivery, Effect, EngineError, Entry, EntryContent, Ticket};
 use crate::content::PrivateBody;
 use crate::message::Attachment;
+use crate::newer::OWN_OVERLAY;
 use crate::records;
 
 impl Engine {
@@ -100,11 +102,19 @@ impl Engine {
         if block.header().kind != BlockKind::Private {
             return Ok(None);
         }
-        let Ok(body) = PrivateBody::decode(block.content()) else { return Ok(None) };
+        // What is not of the group's own overlay, or of a newer program, is no post.
+        let Ok(body) = self.body(block.content()) else { return Ok(None) };
+        if body.overlay != OWN_OVERLAY {
+            return Ok(None);
+        }
         let membership = self.parts.membership(block.chain())?;
         // What a device wrote whose admission does not stand is in the set, and not in the view.
         let Some(device) = membership.devices.get(&block.header().author) else { return Ok(None) };
-        let content = records::content(&self.parts.view, block.id(), &body)?;
+        let device = Arc::clone(device);
+        let content = self.content_of(block.chain(), block.id(), &body)?;
+        if content.is_none() {
+            self.miss_learned(block.chain(), block.id(), block.content())?;
+        }
         Ok(Some(Entry {
             id: block.id(),
             generation: stored.generation,

@@ -171,6 +171,13 @@ impl Host {
         Ok(ways)
     }
 
+    /// Where it says that it accepts connections now.
+    pub(super) fn told_addresses(&self) -> Result<Vec<String>> {
+        let status: serde_json::Value = serde_json::from_str(&self.ok(&["--json", "status"], "")?)?;
+        let told = status["addresses"].as_array().context("`status` names no addresses")?;
+        Ok(told.iter().filter_map(|address| Some(address.as_str()?.to_owned())).collect())
+    }
+
     /// Where it accepts connections, in full.
     pub(super) fn addresses(&self) -> &[String] {
         self.serving.as_ref().map_or(&[], |serving| &serving.addresses)

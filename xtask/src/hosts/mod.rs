@@ -2,6 +2,7 @@
 
 mod host;
 mod ledger;
+mod moving;
 mod network;
 mod reach;
 mod relay;
@@ -21,7 +22,8 @@ use clap::value_parser;
 /// go down, become one-way, slow, lossy and late; hosts are killed, join late and start again. After each scenario every
 /// host has to list exactly the same, nothing lost that was acknowledged, and `walytis check` has to pass on all.
 ///
-/// Then others find each other: by mDNS, through a node that relays, and by hole punching from behind routers.
+/// Then others find each other: by mDNS, through a node that relays, and by hole punching from behind routers. At last
+/// hosts get another address while they serve; what is posted then has 25 seconds to arrive.
 ///
 /// It prints a line for each scenario: how long it took from the end of the trouble (or of the posts) until the last
 /// host listed all. It begins with what this machine lacks, and what cannot be done without that is printed as such.
@@ -65,6 +67,8 @@ enum Part {
     Links,
     /// Hosts that find each other: on a local network, through a relay, from behind routers
     Reach,
+    /// Hosts that get another address while they serve
+    Moving,
 }
 
 impl Arguments {

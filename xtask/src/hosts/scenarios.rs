@@ -12,7 +12,7 @@ use super::host::{Host, Place, key_file};
 use super::network::{self, Deaf, Means};
 use super::relay::{Deeds, Weather};
 use super::run::{Played, Run};
-use super::{Arguments, Part, reach};
+use super::{Arguments, Part, moving, reach};
 
 /// The hosts on the bridge from the beginning.
 const FOUNDERS: [&str; 4] = ["a", "b", "c", "d"];
@@ -49,13 +49,16 @@ pub(super) fn run(arguments: &Arguments, binary: &Path) -> Result<()> {
         println!("This machine lacks: {means}\n");
     }
     let mut run = Run::new(arguments, binary, means);
-    if arguments.part != Part::Reach {
+    if matches!(arguments.part, Part::All | Part::Links) {
         failing_links(&mut run)?;
     }
-    if arguments.part != Part::Links {
+    if matches!(arguments.part, Part::All | Part::Reach) {
         run.play("mDNS: both moved", reach::moved)?;
         run.play("only a walytis relay between", reach::relayed)?;
         run.play("hole punching, two routers", reach::hole_punched)?;
+    }
+    if matches!(arguments.part, Part::All | Part::Moving) {
+        moving::run(&mut run)?;
     }
     run.conclude()
 }

@@ -8,6 +8,7 @@ mod documents;
 mod layers;
 mod layout;
 mod manifests;
+pub(crate) mod mutants;
 mod planted;
 mod purity;
 mod rust;
@@ -104,6 +105,7 @@ fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     found.extend(planted::settings(&tree));
     found.extend(planted::places(&tree));
     found.extend(planted::faults(&tree));
+    found.extend(mutants::rules(&tree));
     found.extend(documents::required(&tree));
     found.extend(documents::rust_version(&tree));
     found.extend(documents::links(&tree));

@@ -11,7 +11,7 @@ use super::tree::Tree;
 const NAME: &str = "planted";
 
 /// Where the faults are listed.
-const LIST: &str = "walytis-core/src/planted.rs";
+pub(super) const LIST: &str = "walytis-core/src/planted.rs";
 
 /// The crate whose runner activates them, besides the pure crates that have them.
 const RUNNER: &str = "offchain-testkit";

@@ -1,0 +1,59 @@
+//! The protocol's number, and how two builds of different numbers tell each other.
+//!
+//! The number is in the name under which frames are negotiated. What a peer speaks is read off the list of its protocols,
+//! which identify sends on every connection, so each side learns the other's number whoever is newer.
+
+use std::time::Duration;
+
+use libp2p::StreamProtocol;
+use walytis_core::{NetworkEvent, OtherProtocol, PeerId};
+
+/// The number of the protocol that this build speaks: of the frames, and of all messages in them. It changes whenever bytes
+/// between peers change their meaning. `docs/format.md` has a table of the numbers.
+pub const PROTOCOL_NUMBER: u32 = 2;
+
+/// What the name of frames has before the number.
+const FRAMES: &str = "/walytis/frames/";
+
+/// How long a connection to a peer of another number stays: the peer has to learn our number, too.
+pub(crate) const PARTING: Duration = Duration::from_secs(2);
+
+/// The name under which frames of a number are negotiated.
+pub(crate) fn name(number: u32) -> StreamProtocol {
+    let name = StreamProtocol::try_from_owned(format!("{FRAMES}{number}"));
+    name.unwrap_or(StreamProtocol::new("/walytis/frames"))
+}
+
+/// The number that a peer speaks, by the list of its protocols: `None` if it takes no frames.
+pub(crate) fn number(protocols: &[StreamProtocol]) -> Option<u32> {
+    let numbers = protocols.iter().filter_map(|protocol| {
+        let text = protocol.as_ref().strip_prefix(FRAMES)?;
+        // One number has one name.
+        text.parse::<u32>().ok().filter(|number| number.to_string() == text)
+    });
+    numbers.max()
+}
+
+/// What the caller hears of a peer that speaks another protocol.
+pub(crate) const fn other(peer: PeerId, theirs: u32, ours: u32) -> NetworkEvent {
+    NetworkEvent::OtherProtocol(OtherProtocol { peer, theirs, ours })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_name() {
+        let of =
+            |names: &[&'static str]| number(&names.iter().map(|name| StreamProtocol::new(name)).collect::<Vec<_>>());
+        assert_eq!(name(PROTOCOL_NUMBER).as_ref(), crate::PROTOCOL);
+        assert_eq!(of(&[crate::PROTOCOL]), Some(PROTOCOL_NUMBER));
+        assert_eq!(of(&["/ipfs/id/1.0.0", "/walytis/frames/1"]), Some(1));
+        assert_eq!(of(&["/walytis/frames/3", "/walytis/frames/7"]), Some(7));
+        for not_ours in ["/walytis/frames/", "/walytis/frames/01", "/walytis/frames/+1", "/walytis/frames/4294967296"] {
+            assert_eq!(of(&[not_ours]), None, "{not_ours}");
+        }
+        assert_eq!(of(&["/walytis/kad/1", "/ipfs/ping/1.0.0"]), None);
+    }
+}

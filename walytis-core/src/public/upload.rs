@@ -1,0 +1,321 @@
+//! What is sent to peers that ask: charged in bytes, for each peer and for strangers together.
+//!
+//! Each block is sent to a peer twice at full speed. What it asks for more often, and what it is told beside blocks, comes out of a
+//! small share of its own; blocks for strangers come out of one share of them all. Who has none left is not refused: its
+//! transfer waits, and goes on when there is some again.
+
+use std::collections::BTreeMap;
+
+use super::limits::{AGAIN, CODE_COST, CODES, FREE_AGAIN_MS, RANGES_SENT_MAX, SERVE_MS, STRANGERS_BYTES};
+use super::{Budget, ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError};
+use crate::{ChainId, PeerId, Timestamp};
+
+/// Ascending ranges of positions (from, included; to, excluded), with gaps between them.
+#[derive(Clone, Debug, Default)]
+struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    fn has(&self, position: u64) -> bool {
+        let above = self.0.partition_point(|(_, to)| *to <= position);
+        self.0.get(above).is_some_and(|(from, _)| *from <= position)
+    }
+
+    /// Adds a position. With too many ranges, the two with the shortest gap between them become one, and what lies between
+    /// counts as added, too.
+    fn add(&mut self, position: u64) {
+        let next = position.saturating_add(1);
+        let place = self.0.partition_point(|(_, to)| *to < position);
+        match self.0.get_mut(place) {
+            Some((from, to)) if *from <= next => (*from, *to) = (position.min(*from), next.max(*to)),
+            _ => self.0.insert(place, (position, next)),
+        }
+        if matches!(self.0.get(place..), Some([(_, to), (from, _), ..]) if to >= from) {
+            self.merge(place);
+        }
+        if self.0.len() > RANGES_SENT_MAX {
+            let gaps = self.0.windows(2).map(|pair| match pair {
+                [(_, to), (from, _)] => from.saturating_sub(*to),
+                _ => u64::MAX,
+            });
+            if let Some((_, place)) = gaps.zip(0..).min() {
+                self.merge(place);
+            }
+        }
+    }
+
+    /// Makes one range of a range and the next.
+    fn merge(&mut self, place: usize) {
+        let next = place.saturating_add(1);
+        if next < self.0.len() {
+            let (_, to) = self.0.remove(next);
+            if let Some((_, end)) = self.0.get_mut(place) {
+                *end = to;
+            }
+        }
+    }
+}
+
+/// How a block stands to what a peer was sent before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// It is part of a first download by an invitation, and new to the peer.
+    Admitted,
+    /// It is new to the peer, or was sent once: a receiver may not have had room for it.
+    Free,
+    /// It was sent as often as it costs nothing.
+    Again,
+}
+
+/// What a peer was sent of a chain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sent {
+    once: Ranges,
+    twice: Ranges,
+    /// When something was sent last that costs nothing.
+    free_ms: u64,
+    /// The chain's length when an invitation let the peer in. What lies below it is its first download.
+    admitted_below: u64,
+}
+
+impl Sent {
+    fn pass(&self, position: u64) -> Pass {
+        if !self.once.has(position) {
+            if position < self.admitted_below { Pass::Admitted } else { Pass::Free }
+        } else if self.twice.has(position) {
+            Pass::Again
+        } else {
+            Pass::Free
+        }
+    }
+
+    fn add(&mut self, position: u64) {
+        let ranges = if self.once.has(position) { &mut self.twice } else { &mut self.once };
+        ranges.add(position);
+    }
+
+    fn is_old(&self, now: Timestamp) -> bool {
+        now.0.saturating_sub(self.free_ms) >= FREE_AGAIN_MS
+    }
+}
+
+/// What of a peer's shares is about sending.
+#[derive(Clone, Debug)]
+pub(super) struct Upload {
+    /// What it may still be sent again, or be told beside blocks.
+    again: Budget,
+    sent: BTreeMap<ChainId, Sent>,
+}
+
+impl Upload {
+    pub(super) fn full(now: Timestamp) -> Self {
+        Self { again: Budget::full(AGAIN, now), sent: BTreeMap::new() }
+    }
+
+    pub(super) fn forget_chain(&mut self, chain: ChainId) {
+        self.sent.remove(&chain);
+    }
+
+    /// Whether nothing is lost by forgetting it.
+    pub(super) fn is_full(&mut self, now: Timestamp) -> bool {
+        self.sent.retain(|_, sent| !sent.is_old(now));
+        self.sent.is_empty() && self.again.is_full(AGAIN, now)
+    }
+}
+
+/// What a portion costs, in bytes.
+#[derive(Default)]
+pub(super) struct Portion {
+    strangers: u64,
+    again: u64,
+    is_free: bool,
+}
+
+/// What is sent to peers, all together.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    /// What strangers may still be sent.
+    strangers: Budget,
+    /// How many first downloads by invitations for any number need not share with strangers.
+    codes: Budget,
+    /// Transfers that wait, each with its turn.
+    waiting: BTreeMap<(PeerId, ChainId), u64>,
+    turns: u64,
+    /// Whether the timer is set.
+    timer: bool,
+}
+
+impl Uploads {
+    pub(super) fn new() -> Self {
+        let begin = Timestamp(0);
+        Self {
+            strangers: Budget::full(STRANGERS_BYTES, begin),
+            codes: Budget::full(CODES, begin),
+            waiting: BTreeMap::new(),
+            turns: 0,
+            timer: false,
+        }
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.turns = self.turns.saturating_add(1);
+        self.turns
+    }
+}
+
+impl PublicChains {
+    /// An invitation has let a peer in: it downloads what is here now without sharing with strangers. `counted` says that the
+    /// invitation is for so many and no more; those for any number give this to so many peers a minute.
+    pub(super) fn first_download(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId, length: u64, counted: bool) {
+        if !counted && !self.uploads.codes.spend(CODE_COST, CODES, desk.now) {
+            return;
+        }
+        if let Some(known) = self.peers.get_mut(&peer) {
+            let sent = known.shares.upload.sent.entry(chain).or_default();
+            (sent.admitted_below, sent.free_ms) = (length, desk.now.0);
+        }
+    }
+
+    /// Whether the transfer that begins at this position of a chain may go on. If not, it waits for its turn.
+    pub(super) fn may_be_sent(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId, position: u64) -> bool {
+        let now = desk.now;
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        let stranger = known.shares.stranger;
+        let upload = &mut known.shares.upload;
+        if upload.sent.get(&chain).is_some_and(|sent| sent.is_old(now)) {
+            upload.sent.remove(&chain);
+        }
+        let admitted = upload.sent.get(&chain).is_some_and(|sent| sent.pass(position) == Pass::Admitted);
+        let has_some = upload.again.has_some(AGAIN, now);
+        let may = has_some && (!stranger || admitted || self.uploads.strangers.has_some(STRANGERS_BYTES, now));
+        // Whoever waits was there before.
+        if may {
+            self.uploads.waiting.remove(&(peer, chain));
+            return true;
+        }
+        self.reached(ChainLimit::Upload);
+        if !self.uploads.waiting.contains_key(&(peer, chain)) {
+            let turn = self.uploads.next_turn();
+            self.uploads.waiting.insert((peer, chain), turn);
+        }
+        self.serve_later(desk);
+        false
+    }
+
+    fn serve_later(&mut self, desk: &mut Desk<'_>) {
+        if !self.uploads.waiting.is_empty() && !std::mem::replace(&mut self.uploads.timer, true) {
+            desk.out.push(ChainEffect::Timer { after_ms: SERVE_MS, timer: ChainTimer::Serve });
+        }
+    }
+
+    /// Goes on with transfers that wait: one portion for each peer, in the order of their turns.
+    pub(super) fn serve_waiting(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
+        self.uploads.timer = false;
+        let mut waiting: Vec<(u64, PeerId, ChainId)> =
+            self.uploads.waiting.iter().map(|((peer, chain), turn)| (*turn, *peer, *chain)).collect();
+        waiting.sort_unstable();
+        let mut served = std::collections::BTreeSet::new();
+        for (_, peer, chain) in waiting {
+            let transfers = self.peers.get(&peer).is_some_and(|known| known.transfers.contains_key(&chain));
+            if !transfers {
+                self.uploads.waiting.remove(&(peer, chain));
+            } else if served.insert(peer) {
+                self.serve_more(desk, peer, chain)?;
+            } else {
+                // Many chains do not make it several peers.
+                let turn = self.uploads.next_turn();
+                self.uploads.waiting.insert((peer, chain), turn);
+            }
+        }
+        self.serve_later(desk);
+        Ok(())
+    }
+
+    /// Whether a transfer waits already: asking once more changes nothing.
+    pub(super) fn waits_for_turn(&self, peer: PeerId, chain: ChainId) -> bool {
+        self.uploads.waiting.contains_key(&(peer, chain))
+    }
+
+    /// Notes in `portion` that a block is in it.
+    pub(super) fn sends(&mut self, peer: PeerId, chain: ChainId, position: u64, bytes: usize, portion: &mut Portion) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let stranger = known.shares.stranger;
+        let sent = known.shares.upload.sent.entry(chain).or_default();
+        let (pass, bytes) = (sent.pass(position), u64::try_from(bytes).unwrap_or(u64::MAX));
+        if pass == Pass::Again {
+            portion.again = portion.again.saturating_add(bytes);
+        } else {
+            portion.is_free = true;
+            sent.add(position);
+        }
+        if stranger && pass != Pass::Admitted {
+            portion.strangers = portion.strangers.saturating_add(bytes);
+        }
+    }
+
+    /// A portion leaves: what it costs is charged.
+    pub(super) fn has_been_sent(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId, portion: &Portion) {
+        self.uploads.strangers.take(portion.strangers, STRANGERS_BYTES);
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let upload = &mut known.shares.upload;
+        upload.again.take(portion.again, AGAIN);
+        if let Some(sent) = upload.sent.get_mut(&chain).filter(|_| portion.is_free) {
+            sent.free_ms = desk.now.0;
+        }
+    }
+
+    /// Whether a peer may be told so many bytes beside blocks, because it asked. They are charged if so.
+    pub(super) fn may_be_told(&mut self, desk: &Desk<'_>, peer: PeerId, bytes: usize) -> bool {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        let (stranger, now) = (known.shares.stranger, desk.now);
+        let may = known.shares.upload.again.has_some(AGAIN, now)
+            && (!stranger || self.uploads.strangers.has_some(STRANGERS_BYTES, now));
+        if may {
+            known.shares.upload.again.take(bytes, AGAIN);
+            if stranger {
+                self.uploads.strangers.take(bytes, STRANGERS_BYTES);
+            }
+        } else {
+            self.reached(ChainLimit::Upload);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_joined_and_bounded() {
+        let mut ranges = Ranges::default();
+        for position in [5, 7, 6, 0, 100] {
+            ranges.add(position);
+        }
+        assert_eq!(ranges.0, [(0, 1), (5, 8), (100, 101)]);
+        for position in [0, 5, 6, 7, 100] {
+            assert!(ranges.has(position));
+            ranges.add(position);
+        }
+        assert!([1, 4, 8, 99, 101].into_iter().all(|position| !ranges.has(position)));
+        for position in (0..1_000).map(|number| 1_000 * number) {
+            ranges.add(position);
+            assert!(ranges.has(position) && ranges.0.len() <= RANGES_SENT_MAX);
+        }
+        assert!(ranges.0.is_sorted_by(|a, b| a.1 < b.0), "{ranges:?}");
+        assert!(ranges.has(1_500), "gaps count where there are too many");
+    }
+
+    #[test]
+    fn a_block_costs_nothing_twice_and_once_what_an_invitation_let_in() {
+        let mut sent = Sent { admitted_below: 1, ..Sent::default() };
+        for (position, passes) in
+            [(0, [Pass::Admitted, Pass::Free, Pass::Again]), (1, [Pass::Free, Pass::Free, Pass::Again])]
+        {
+            for pass in passes {
+                assert!(sent.pass(position) == pass);
+                sent.add(position);
+            }
+        }
+    }
+}

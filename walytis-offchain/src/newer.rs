@@ -1,0 +1,100 @@
+//! What came from newer programs, counted by its number: it is kept or passed over, and a person can see that it was there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How many numbers are counted apart, of all kinds together; more of a kind are counted as one. So a peer that makes up
+/// numbers takes no room.
+pub(crate) const NEWER_NUMBERS_MAX: usize = 16;
+
+/// The overlay whose blocks are a group's own posts.
+pub(crate) const OWN_OVERLAY: u32 = 0;
+
+/// What of a newer program's this one does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum NewerKind {
+    /// Private blocks whose bodies are of this version.
+    Body,
+    /// Private blocks of this overlay, which are no posts.
+    Overlay,
+    /// Blocks that came with what is of this kind beside them, or sealed or opened content of another version.
+    Attachment,
+    /// Blocks of a newer format. They are not in the set, nor is what rests on them.
+    Block,
+    /// Operations of a kind that is not known. They are not in the set, nor is what rests on them.
+    Operation,
+    /// Messages of this kind, which were passed over.
+    Message,
+    /// Messages of this version, which were passed over.
+    MessageVersion,
+    /// Frames of this kind, which were passed over.
+    Frame,
+}
+
+/// How many things of one kind and number came that this program does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Newer {
+    /// What they are.
+    pub kind: NewerKind,
+    /// Their number; `None` for those of all further numbers together.
+    pub number: Option<u32>,
+    /// How many.
+    pub count: u64,
+}
+
+impl Newer {
+    /// Whether a program that reads private content up to this version has learned them since.
+    pub(crate) fn is_known(&self, content_version: u8) -> bool {
+        match (self.kind, self.number) {
+            (NewerKind::Body, Some(version)) => version <= u32::from(content_version),
+            (NewerKind::Overlay, Some(overlay)) => overlay == OWN_OVERLAY,
+            _ => false,
+        }
+    }
+}
+
+/// Counts by kind and number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NewerCounts(BTreeMap<(NewerKind, Option<u32>), u64>);
+
+impl NewerCounts {
+    pub(crate) fn of(all: Vec<Newer>) -> Self {
+        Self(all.into_iter().map(|newer| ((newer.kind, newer.number), newer.count)).collect())
+    }
+
+    pub(crate) fn add(&mut self, kind: NewerKind, number: u32) {
+        let mut place = (kind, Some(number));
+        let apart = self.0.keys().filter(|(_, number)| number.is_some()).count();
+        if !self.0.contains_key(&place) && apart >= NEWER_NUMBERS_MAX {
+            place.1 = None;
+        }
+        let count = self.0.entry(place).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Newer> {
+        self.0.iter().map(|((kind, number), count)| Newer { kind: *kind, number: *number, count: *count }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_numbers_are_counted_together() {
+        let mut counts = NewerCounts::default();
+        for number in 0..100_000 {
+            counts.add(NewerKind::Overlay, number);
+            counts.add(NewerKind::Message, number);
+        }
+        counts.add(NewerKind::Overlay, 1);
+        let all = counts.all();
+        assert_eq!(all.len(), NEWER_NUMBERS_MAX + 2);
+        assert_eq!(all.iter().map(|newer| newer.count).sum::<u64>(), 200_001);
+        assert_eq!(all.iter().find(|newer| newer.number == Some(1)).map(|newer| newer.count), Some(2));
+        assert_eq!(NewerCounts::of(all.clone()).all(), all);
+    }
+}

@@ -2,11 +2,13 @@
 //! has not taken.
 //!
 //! A frame is paid for before there is room made for it, and what it cost is given back when it is gone. Each connection has
-//! a little of its own, so that short frames pass whoever hoards long ones. Strangers together, and those from one address,
-//! have a part of the rest only.
+//! a little of its own, so that short frames pass whoever hoards long ones. Strangers together, strangers from one address,
+//! and together those that were merely invited or proved themselves on a public chain, have a part of the rest only.
 //!
-//! **Invariant:** what strangers hold never makes a peer wait that has earned something. What waits one way never makes
-//! anything wait the other way, or two nodes could wait for each other.
+//! **Invariant:** what strangers hold never makes a peer wait that has earned something, and what all but members hold never
+//! makes a member wait: the parts of the two classes leave members room, and whoever waits for its class's part is not in
+//! the queue for the whole yet. What waits one way never makes anything wait the other way, or two nodes could wait for each
+//! other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,16 +25,20 @@ pub(crate) struct Limits {
     pub(crate) all: usize,
     /// Bytes of all strangers together.
     pub(crate) strangers: usize,
+    /// Bytes of those together who were invited or follow a public chain. Their keys are free, too.
+    pub(crate) proven: usize,
 }
 
+const MIB: usize = 1024 * 1024;
+
 /// Bytes of frames that are half read, or wait for the caller. Peers queue up fairly for a share.
-pub(crate) const INBOUND: Limits = Limits { all: 16 * 1024 * 1024, strangers: 8 * 1024 * 1024 };
+pub(crate) const INBOUND: Limits = Limits { all: 16 * MIB, strangers: 6 * MIB, proven: 5 * MIB };
 
 /// Bytes of frames that wait for their peers.
-pub(crate) const OUTBOUND: Limits = Limits { all: 24 * 1024 * 1024, strangers: 12 * 1024 * 1024 };
+pub(crate) const OUTBOUND: Limits = Limits { all: 24 * MIB, strangers: 9 * MIB, proven: 7 * MIB };
 
 /// Bytes of strangers from one IPv4 address or IPv6 /64, each way: one of the longest frames, and some.
-pub(crate) const NARROW_BYTES_MAX: usize = 3 * 1024 * 1024;
+pub(crate) const NARROW_BYTES_MAX: usize = 3 * MIB;
 
 /// Bytes each way that are a connection's own: a handshake of a session, or a hundred greetings.
 pub(crate) const OWN_BYTES: usize = 32 * 1024;
@@ -41,8 +47,16 @@ pub(crate) const OWN_BYTES: usize = 32 * 1024;
 pub(crate) const ENTRY_BYTES: usize = 256;
 
 const _: () = assert!(FRAME_BYTES_MAX + ENTRY_BYTES <= NARROW_BYTES_MAX);
-const _: () = assert!(2 * NARROW_BYTES_MAX <= INBOUND.strangers && 2 * INBOUND.strangers <= INBOUND.all);
-const _: () = assert!(2 * NARROW_BYTES_MAX <= OUTBOUND.strangers && 2 * OUTBOUND.strangers <= OUTBOUND.all);
+const _: () = assert!(2 * NARROW_BYTES_MAX <= INBOUND.strangers && INBOUND.leaves_members_room());
+const _: () = assert!(2 * NARROW_BYTES_MAX <= OUTBOUND.strangers && OUTBOUND.leaves_members_room());
+
+impl Limits {
+    /// Whether both lower classes take two of the longest frames, and leave members as many.
+    const fn leaves_members_room(self) -> bool {
+        let two = 2 * (FRAME_BYTES_MAX + ENTRY_BYTES);
+        two <= self.strangers && two <= self.proven && self.strangers + self.proven + two <= self.all
+    }
+}
 
 /// The price of so many bytes.
 pub(crate) fn price(bytes: usize) -> u32 {
@@ -64,15 +78,20 @@ impl Paid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Stranger,
-    /// It has earned something.
+    /// It was invited, or follows a public chain.
     Proven,
+    Member,
     /// It is gone: nothing is paid for it any more.
     Gone,
 }
 
 impl From<Merit> for Standing {
     fn from(merit: Merit) -> Self {
-        if merit == Merit::Stranger { Self::Stranger } else { Self::Proven }
+        match merit {
+            Merit::Stranger => Self::Stranger,
+            Merit::Invited | Merit::Follower => Self::Proven,
+            Merit::Member => Self::Member,
+        }
     }
 }
 
@@ -80,6 +99,7 @@ impl From<Merit> for Standing {
 pub(crate) struct Budget {
     all: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    proven: Arc<Semaphore>,
     near: Mutex<HashMap<Prefix, Weak<Semaphore>>>,
 }
 
@@ -88,6 +108,7 @@ impl Budget {
         Self {
             all: Arc::new(Semaphore::new(limits.all)),
             strangers: Arc::new(Semaphore::new(limits.strangers)),
+            proven: Arc::new(Semaphore::new(limits.proven)),
             near: Mutex::default(),
         }
     }
@@ -116,13 +137,8 @@ pub(crate) struct Purse {
 }
 
 impl Purse {
-    /// Whether the peer has earned nothing.
-    pub(crate) fn is_strangers(&self) -> bool {
-        *self.standing.borrow() == Standing::Stranger
-    }
-
-    /// Pays for so many bytes, waiting for it; `None` once the peer is gone. Waiters are served in order. Who earns something
-    /// meanwhile goes on waiting as that.
+    /// Pays for so many bytes, waiting for it; `None` once the peer is gone. Waiters of a class are served in order. Who earns
+    /// something meanwhile goes on waiting as that.
     pub(crate) async fn pay(&self, bytes: usize) -> Option<Paid> {
         let price = price(bytes);
         let mut standing = self.standing.clone();
@@ -145,12 +161,17 @@ impl Purse {
 
     async fn shared(&self, price: u32, standing: Standing) -> Option<Paid> {
         let acquire = |from: &Arc<Semaphore>| Arc::clone(from).acquire_many_owned(price);
-        let (near, strangers) = if standing == Standing::Stranger {
-            (Some(acquire(&self.near).await.ok()?), Some(acquire(&self.budget.strangers).await.ok()?))
-        } else {
-            (None, None)
+        let (near, class) = match standing {
+            Standing::Stranger => (Some(acquire(&self.near).await.ok()?), Some(&self.budget.strangers)),
+            Standing::Proven => (None, Some(&self.budget.proven)),
+            Standing::Member | Standing::Gone => (None, None),
         };
-        Some(Paid { _shares: [near, strangers, Some(acquire(&self.budget.all).await.ok()?)] })
+        // The class comes first: whoever waited in the queue for the whole meanwhile would hold up members behind it.
+        let class = match class {
+            Some(class) => Some(acquire(class).await.ok()?),
+            None => None,
+        };
+        Some(Paid { _shares: [near, class, Some(acquire(&self.budget.all).await.ok()?)] })
     }
 }
 
@@ -189,18 +210,37 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_half_to_those_with_merit_and_short_frames_pass() {
+    fn strangers_leave_the_rest_to_those_with_merit_and_short_frames_pass() {
         let budget = Arc::new(Budget::new(INBOUND));
         let (strangers, _senders) = held(&budget, Standing::Stranger, 128, LONG);
-        assert_eq!(strangers.len(), 3, "as many as fit into 8 MiB with what they cost beside");
+        assert_eq!(strangers.len(), 2, "as many as fit into 6 MiB with what they cost beside");
         let (_sender, receiver) = watch::channel(Standing::Stranger);
         let one_more = budget.purse(Prefix::V4(1000), receiver);
         assert!(at_once(&one_more, LONG).is_none());
         assert!(at_once(&one_more, OWN_BYTES - ENTRY_BYTES).is_some(), "its own bytes");
-        let (members, _senders) = held(&budget, Standing::Proven, 128, LONG);
-        assert_eq!(members.len(), 4, "what strangers leave over");
+        let (members, _senders) = held(&budget, Standing::Member, 128, LONG);
+        assert_eq!(members.len(), 5, "what strangers leave over");
         drop(strangers);
         assert!(at_once(&one_more, LONG).is_some());
+    }
+
+    #[test]
+    fn what_all_but_members_hold_and_wait_for_makes_no_member_wait() {
+        for limits in [INBOUND, OUTBOUND] {
+            let budget = Arc::new(Budget::new(limits));
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            let mut crowd = Vec::new();
+            for standing in [Standing::Stranger, Standing::Proven] {
+                let (paid, senders) = held(&budget, standing, 128, LONG);
+                assert!(paid.len() >= 2, "{standing:?}");
+                let purse = budget.purse(Prefix::V4(1000), senders[0].subscribe());
+                let mut waits = Box::pin(async move { purse.pay(LONG).await });
+                assert!(waits.as_mut().poll(&mut cx).is_pending());
+                crowd.push((paid, senders, waits));
+            }
+            let (members, _senders) = held(&budget, Standing::Member, 1, LONG);
+            assert!(members.len() >= 2, "{} of members", members.len());
+        }
     }
 
     #[test]

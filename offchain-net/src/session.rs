@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// Turns what arrives into events until the stream ends. It reads no further while a frame cannot be paid for, which makes
-/// the peer wait. A stranger's frame, once paid for, has to arrive within `stall` in all: others wait for its share.
+/// the peer wait. A frame, once paid for, has its time to arrive in all: others wait for its share.
 async fn receive<R>(
     peer: PeerId,
     reader: &mut R,
@@ -77,7 +77,7 @@ where
     while let Some(length) = wire::read_length(reader, stall).await? {
         let Some(paid) = purse.pay(length).await else { return Ok(()) };
         let reading = wire::read_body(reader, length, stall);
-        let bytes = if purse.is_strangers() { wire::within(stall, reading).await? } else { reading.await? };
+        let bytes = wire::within(wire::time_for(length, stall), reading).await?;
         events.push_frame(peer, bytes, paid);
     }
     Ok(())
@@ -105,7 +105,7 @@ where
             } else {
                 wire::write_all(writer, &gathered, stall).await?;
                 gathered.clear();
-                wire::write_all(writer, &frame, stall).await?;
+                wire::within(wire::time_for(frame.len(), stall), wire::write_all(writer, &frame, stall)).await?;
                 unpaid.clear();
             }
             next = frames.try_recv().ok();
@@ -123,11 +123,12 @@ where
 fn outcome(peer: PeerId, result: &Result<(), WireError>) -> Ended {
     match result {
         Ok(()) => Ended::Lost,
-        Err(error @ WireError::Stream(_)) => {
+        // An honest peer's line may be slow. The connection goes, and nothing else.
+        Err(error @ (WireError::Stream(_) | WireError::Slow { .. })) => {
             tracing::debug!(%peer, %error, "a frame stream broke");
             Ended::Lost
         }
-        Err(error @ (WireError::TooLong { .. } | WireError::Stalled { .. } | WireError::Slow { .. })) => {
+        Err(error @ (WireError::TooLong { .. } | WireError::Stalled { .. })) => {
             tracing::warn!(%peer, %error, "disconnecting a peer");
             Ended::Misbehaved
         }

@@ -17,6 +17,15 @@ pub(crate) const PREFIX_BYTES: usize = 4;
 /// Frames up to this many bytes are gathered into one write.
 pub(crate) const GATHER_BYTES: usize = 64 * 1024;
 
+/// Bytes a second that a frame has to move at, beyond what it may stall.
+const BYTES_PER_SECOND_MIN: usize = 16 * 1024;
+
+/// How long a frame of so many bytes may take in all.
+pub(crate) fn time_for(length: usize, stall: Duration) -> Duration {
+    let seconds = u64::try_from(length.div_ceil(BYTES_PER_SECOND_MIN)).unwrap_or(u64::MAX);
+    stall.saturating_add(Duration::from_secs(seconds))
+}
+
 /// Why a frame could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
@@ -149,6 +158,8 @@ mod tests {
         let reading = read_body(&mut stream, FRAME_BYTES_MAX, STALL);
         let ended = within(20 * DROP, reading).await.map(|frame| frame.len());
         assert!(matches!(ended, Err(WireError::Slow { ms: 20 })), "{ended:?}");
+        assert_eq!(time_for(FRAME_BYTES_MAX, STALL), Duration::from_secs(60 + 128));
+        assert_eq!(time_for(1, STALL), Duration::from_secs(60 + 1));
     }
 
     /// Reads frames until the stream ends or fails, and words the result.

@@ -7,7 +7,7 @@ use common::{TCP, guarded, key, listen, next, node, node_with, seeds_by_key};
 use libp2p::futures::{AsyncReadExt, AsyncWriteExt};
 use offchain_net::{Libp2pNetwork, NetConfig, PROTOCOL};
 use offchain_testkit::network_contract::{connect, exchange};
-use walytis_core::{Address, FRAME_BYTES_MAX, Network, NetworkError, NetworkEvent};
+use walytis_core::{Address, FRAME_BYTES_MAX, Merit, Network, NetworkError, NetworkEvent};
 
 /// A node that a raw peer with a smaller key can open streams to, with a third node that must not suffer.
 async fn victim(config: NetConfig) -> (Libp2pNetwork, Address, Libp2pNetwork) {
@@ -82,6 +82,37 @@ async fn a_peer_that_stops_halfway_is_disconnected() {
     assert_eq!(guarded(next(&victim)).await, NetworkEvent::Disconnected { peer });
     guarded(connection).await.unwrap();
     guarded(exchange(&victim, &friend, 10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_that_never_end_their_frames_stop_no_members_longest_frame() {
+    let (_, larger) = seeds_by_key();
+    let victim = node_with(larger, NetConfig::default());
+    let address = listen(&victim, TCP).await;
+    let member = node(60);
+    guarded(connect(&victim, &member, &address)).await;
+    victim.set_merit(member.local_peer(), Merit::Member).await;
+    let length = u32::try_from(FRAME_BYTES_MAX).unwrap().to_le_bytes();
+    let mut crowd = Vec::new();
+    for seed in (61..=250).filter(|seed| key(*seed).peer() < victim.local_peer()).take(12) {
+        victim.set_merit(key(seed).peer(), Merit::Follower).await;
+        let mut raw = Raw::dial(seed, &address).await;
+        let mut stream = raw.open(PROTOCOL).await;
+        let connection = raw.run();
+        assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Connected { .. }));
+        // One short frame, which the node gives on; then, read right behind it, the length of one that never ends.
+        stream.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+        stream.write_all(&length).await.unwrap();
+        stream.write_all(&[7; 1000]).await.unwrap();
+        stream.flush().await.unwrap();
+        assert!(matches!(guarded(next(&victim)).await, NetworkEvent::Frame { .. }));
+        crowd.push((stream, connection));
+    }
+    assert_eq!(crowd.len(), 12);
+    guarded(exchange(&victim, &member, 10)).await;
+    let frame = vec![1; FRAME_BYTES_MAX];
+    member.send(victim.local_peer(), frame.clone()).await.unwrap();
+    assert_eq!(guarded(next(&victim)).await, NetworkEvent::Frame { peer: member.local_peer(), bytes: frame });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

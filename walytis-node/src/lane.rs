@@ -13,19 +13,28 @@ const FRAME_BYTES: usize = 64;
 /// many followers waits for each of them at once, and none of them is slow for that.
 const STRANGERS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes that may wait in the same way for all who have earned something.
-const PROVEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes that may wait in the same way for all who were invited or follow a public chain.
+const PROVEN_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes that may wait in the same way for all members.
+const MEMBERS_BYTES_MAX: usize = 24 * 1024 * 1024;
 
 /// Peers that share a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Strangers,
+    /// They were invited, or follow a public chain.
     Proven,
+    Members,
 }
 
 impl Class {
     pub(crate) fn of(merit: Merit) -> Self {
-        if merit == Merit::Stranger { Self::Strangers } else { Self::Proven }
+        match merit {
+            Merit::Stranger => Self::Strangers,
+            Merit::Invited | Merit::Follower => Self::Proven,
+            Merit::Member => Self::Members,
+        }
     }
 
     /// How many bytes may wait for all of them.
@@ -33,6 +42,7 @@ impl Class {
         match self {
             Self::Strangers => STRANGERS_BYTES_MAX,
             Self::Proven => PROVEN_BYTES_MAX,
+            Self::Members => MEMBERS_BYTES_MAX,
         }
     }
 }

@@ -185,7 +185,7 @@ mod tests {
     const SLOW: PeerId = PeerId([1; 32]);
     const QUICK: PeerId = PeerId([2; 32]);
 
-    /// Strangers that take nothing, by their first bytes; members are not among them.
+    /// Strangers and followers that take nothing, by their first bytes; members are not among them.
     const STRANGERS: std::ops::Range<u8> = 10..40;
 
     /// A network on which some peers take nothing, and whose calls are noted.
@@ -270,8 +270,8 @@ mod tests {
         assert_eq!(Arc::strong_count(&wire), 1, "nothing holds the network any more");
     }
 
-    #[tokio::test]
-    async fn strangers_together_have_a_bound_that_no_member_pays_for() {
+    /// Such peers that take nothing, beside a member that takes nothing either, and waits within its own bound.
+    async fn together_have_a_bound_that_no_member_pays_for(merit: Merit) {
         let (notices, _noticed) = unbounded_channel();
         let wire = Arc::new(Wire::default());
         let mut outbox = Outbox::start(Arc::clone(&wire) as Arc<dyn Network>, notices);
@@ -282,17 +282,25 @@ mod tests {
         // One frame each, under way or not, lets nobody go.
         for number in STRANGERS {
             outbox.connected(PeerId([number; 32]));
+            outbox.set_merit(PeerId([number; 32]), merit);
             outbox.send(PeerId([number; 32]), frame.clone());
         }
         assert_eq!(outbox.lanes.len(), 1 + STRANGERS.len());
         for _ in 0..3 {
             STRANGERS.for_each(|number| outbox.send(PeerId([number; 32]), frame.clone()));
-            let strangers = outbox.lanes.iter().filter(|(_, lane)| lane.merit == Merit::Stranger);
-            let behind: usize = strangers.map(|(_, lane)| lane.queue.behind()).sum();
-            assert!(behind <= Class::Strangers.bytes_max(), "{behind}");
+            let crowd = outbox.lanes.iter().filter(|(_, lane)| lane.merit == merit);
+            let behind: usize = crowd.map(|(_, lane)| lane.queue.behind()).sum();
+            assert!(behind <= Class::of(merit).bytes_max(), "{behind} of {merit:?}");
         }
         assert!(outbox.lanes.len() < 1 + STRANGERS.len(), "some had to go");
         assert!(outbox.lanes.contains_key(&SLOW), "the member waits within its own bound");
         outbox.close().await;
+    }
+
+    #[tokio::test]
+    async fn strangers_and_followers_together_have_a_bound_that_no_member_pays_for() {
+        for merit in [Merit::Stranger, Merit::Invited, Merit::Follower] {
+            together_have_a_bound_that_no_member_pays_for(merit).await;
+        }
     }
 }

@@ -422,10 +422,10 @@ impl Driver {
             _ => return,
         };
         let ours = self.config.protocol;
-        let theirs = protocol::number(&protocols).filter(|theirs| *theirs != ours);
+        let theirs = protocol::other_number(&protocols, ours);
         let Some(entry) = self.connections.get_mut(&connection) else { return };
         let first = !std::mem::replace(&mut entry.identified, true);
-        let (peer, unsupported) = (entry.peer, entry.unsupported);
+        let (peer, unsupported, dialer) = (entry.peer, entry.unsupported, entry.dialer);
         match theirs {
             Some(theirs) if first => {
                 entry.theirs = Some(theirs);
@@ -433,7 +433,10 @@ impl Driver {
                 let before = std::mem::replace(&mut entry.deadline, deadline);
                 self.deadlines.remove(&(before, connection));
                 self.deadlines.insert((deadline, connection));
-                self.events.push_now(protocol::other(peer, theirs, ours));
+                // Nobody pays for the event, and strangers come as often as they like.
+                if dialer == Dialer::Us || self.swarm.behaviour().admission.merit(peer) != Merit::Stranger {
+                    self.events.push_now(protocol::other(peer, theirs, ours));
+                }
             }
             None if first && unsupported => self.advance(peer, |link| link.unsupported(connection)),
             _ => {}

@@ -24,8 +24,12 @@ pub(crate) fn name(number: u32) -> StreamProtocol {
     name.unwrap_or(StreamProtocol::new("/walytis/frames"))
 }
 
-/// The number that a peer speaks, by the list of its protocols: `None` if it takes no frames.
-pub(crate) fn number(protocols: &[StreamProtocol]) -> Option<u32> {
+/// The number that a peer speaks instead of ours, by the list of its protocols: `None` if it takes no frames, or ours among
+/// others, as a newer build may.
+pub(crate) fn other_number(protocols: &[StreamProtocol], ours: u32) -> Option<u32> {
+    if protocols.contains(&name(ours)) {
+        return None;
+    }
     let numbers = protocols.iter().filter_map(|protocol| {
         let text = protocol.as_ref().strip_prefix(FRAMES)?;
         // One number has one name.
@@ -45,15 +49,24 @@ mod tests {
 
     #[test]
     fn a_number_has_one_name() {
-        let of =
-            |names: &[&'static str]| number(&names.iter().map(|name| StreamProtocol::new(name)).collect::<Vec<_>>());
+        let all = |names: &[&'static str]| names.iter().map(|name| StreamProtocol::new(name)).collect::<Vec<_>>();
+        let of = |names: &[&'static str]| other_number(&all(names), PROTOCOL_NUMBER);
         assert_eq!(name(PROTOCOL_NUMBER).as_ref(), crate::PROTOCOL);
-        assert_eq!(of(&[crate::PROTOCOL]), Some(PROTOCOL_NUMBER));
+        assert_eq!(other_number(&all(&[crate::PROTOCOL]), PROTOCOL_NUMBER + 1), Some(PROTOCOL_NUMBER));
         assert_eq!(of(&["/ipfs/id/1.0.0", "/walytis/frames/1"]), Some(1));
         assert_eq!(of(&["/walytis/frames/3", "/walytis/frames/7"]), Some(7));
         for not_ours in ["/walytis/frames/", "/walytis/frames/01", "/walytis/frames/+1", "/walytis/frames/4294967296"] {
             assert_eq!(of(&[not_ours]), None, "{not_ours}");
         }
         assert_eq!(of(&["/walytis/kad/1", "/ipfs/ping/1.0.0"]), None);
+    }
+
+    #[test]
+    fn a_build_that_speaks_our_number_among_others_speaks_no_other() {
+        let all = [1, 2, 3].map(name);
+        for ours in 1..=3 {
+            assert_eq!(other_number(&all, ours), None, "{ours}");
+        }
+        assert_eq!(other_number(&all, 4), Some(3));
     }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{QUIC, TCP, guarded, key, listen, next, node_with, seeds_by_key};
 use offchain_net::{Libp2pNetwork, NetConfig, PROTOCOL_NUMBER};
-use walytis_core::{Network, NetworkEvent, OtherProtocol};
+use walytis_core::{Merit, Network, NetworkEvent, OtherProtocol};
 
 fn speaking(seed: u8, number: u32) -> Libp2pNetwork {
     let mut config = NetConfig::default();
@@ -27,6 +27,8 @@ async fn other(network: &Libp2pNetwork) -> OtherProtocol {
 async fn tell_each_other(place: &str, dialler: u8, listener: u8, theirs: u32) {
     let (here, there) = (speaking(dialler, PROTOCOL_NUMBER), speaking(listener, theirs));
     let at = listen(&there, place).await;
+    // Of a stranger that comes nobody is told.
+    there.set_merit(here.local_peer(), Merit::Invited).await;
     here.dial(at.clone()).await.expect("it can be dialled");
     let older = |ours: u32, theirs: u32| if theirs < ours { "that peer" } else { "this one" };
     let sentence = |seed: u8, theirs: u32, ours: u32| {
@@ -59,6 +61,22 @@ async fn builds_of_different_numbers_tell_each_other_both() {
                 }
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_stranger_that_comes_with_another_number_nobody_is_told() {
+    guarded(async {
+        let (here, there, friend) = (speaking(1, 1), speaking(2, PROTOCOL_NUMBER), speaking(3, 1));
+        let at = listen(&there, TCP).await;
+        here.dial(at.clone()).await.expect("it can be dialled");
+        assert_eq!(other(&here).await.theirs, PROTOCOL_NUMBER);
+        // The connection has ended, and with it all that the stranger could cause.
+        assert!(matches!(next(&here).await, NetworkEvent::DialFailed { .. }));
+        there.set_merit(friend.local_peer(), Merit::Member).await;
+        friend.dial(at).await.expect("it can be dialled");
+        assert_eq!(other(&there).await.peer, friend.local_peer(), "the first that is told");
     })
     .await;
 }

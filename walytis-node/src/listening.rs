@@ -82,24 +82,28 @@ impl RefusedJoins {
 /// Peers that speak another protocol than this build; see [`Node::other_protocols`](crate::Node::other_protocols).
 #[derive(Clone, Debug)]
 pub struct OtherProtocols {
-    known: watch::Receiver<Vec<OtherProtocol>>,
-    given: usize,
+    /// Those that there are, numbered in the order in which they came: one that has another build now is not among them.
+    known: watch::Receiver<Vec<(u64, OtherProtocol)>>,
+    /// The number of the last one given.
+    given: u64,
 }
 
 impl OtherProtocols {
     /// How many peers are told of: strangers make as many as they like.
     pub(crate) const PEERS_MAX: usize = 64;
 
-    pub(crate) fn new(known: watch::Receiver<Vec<OtherProtocol>>) -> Self {
+    pub(crate) fn new(known: watch::Receiver<Vec<(u64, OtherProtocol)>>) -> Self {
         Self { known, given: 0 }
     }
 
     /// Waits for the next peer that was met. `None` once the node has stopped. Safe to cancel.
     pub async fn next(&mut self) -> Option<OtherProtocol> {
         let given = self.given;
-        let other = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).copied();
-        self.given = given.saturating_add(1);
-        other
+        let next = |known: &Vec<(u64, OtherProtocol)>| known.iter().find(|(number, _)| *number > given).copied();
+        let known = self.known.wait_for(|known| next(known).is_some()).await.ok()?;
+        let (number, other) = next(&known)?;
+        self.given = number;
+        Some(other)
     }
 }
 
@@ -124,5 +128,27 @@ impl Fullness {
     pub async fn next(&mut self) -> Option<Option<String>> {
         self.0.changed().await.ok()?;
         Some(self.0.borrow_and_update().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use walytis_core::PeerId;
+
+    #[tokio::test]
+    async fn a_peer_that_has_another_build_by_now_hides_none_that_comes_after_it() {
+        let met = |seed: u8| OtherProtocol { peer: PeerId([seed; 32]), theirs: 3, ours: 2 };
+        let (known, told) = watch::channel(vec![(1, met(1)), (2, met(2))]);
+        let mut others = OtherProtocols::new(told);
+        assert_eq!(others.next().await, Some(met(1)));
+        assert_eq!(others.next().await, Some(met(2)));
+        known.send_modify(|known| {
+            known.remove(0);
+            known.push((3, met(3)));
+        });
+        assert_eq!(others.next().await, Some(met(3)));
+        drop(known);
+        assert_eq!(others.next().await, None);
     }
 }

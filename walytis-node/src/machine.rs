@@ -16,6 +16,14 @@ pub(crate) use walytis_offchain::{Answer, Command, Delivery, Effect, Event, Time
 #[cfg(feature = "offchain")]
 pub use walytis_offchain::{Engine, EngineError, Status};
 
+/// Whether a join failed since nobody answers.
+pub(crate) const fn is_no_inviter(error: &EngineError) -> bool {
+    #[cfg(not(feature = "offchain"))]
+    return matches!(error, EngineError::NoInviter);
+    #[cfg(feature = "offchain")]
+    return matches!(error, EngineError::NoInviter | EngineError::Public(walytis_core::public::PublicError::NoInviter));
+}
+
 /// The store's own failure, if that is the reason.
 pub(crate) fn store_failure(error: &EngineError) -> Option<StoreError> {
     #[cfg(feature = "offchain")]

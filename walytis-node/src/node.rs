@@ -13,7 +13,7 @@ use crate::error::NodeError;
 #[cfg(feature = "offchain")]
 use crate::listening::RefusedJoins;
 use crate::listening::{Fullness, Listening, OtherProtocols, Unreached};
-use crate::machine::{Answer, Command, Engine, EngineError, Status};
+use crate::machine::{Answer, Command, Engine, EngineError, Status, is_no_inviter};
 use crate::options::NodeOptions;
 use crate::peers::{self, PeerDetails};
 use crate::request::{Request, Waiter};
@@ -56,7 +56,7 @@ pub(crate) struct Handle {
     unreached: watch::Receiver<Vec<(Address, String)>>,
     #[cfg(feature = "offchain")]
     refused: watch::Receiver<Vec<walytis_offchain::RefusedJoin>>,
-    others: watch::Receiver<Vec<OtherProtocol>>,
+    others: watch::Receiver<Vec<(u64, OtherProtocol)>>,
     full: watch::Receiver<Option<String>>,
     ended: watch::Receiver<Option<End>>,
 }
@@ -280,11 +280,12 @@ impl Node {
         Ok(())
     }
 
-    /// Why a join failed, in better words where one of those who were asked speaks another protocol.
+    /// Why a join failed, in better words where nobody answers since one of those who were asked speaks another protocol.
     pub(crate) fn why_not_joined(&self, inviters: &[PeerId], error: EngineError) -> NodeError {
-        let others = self.0.others.borrow();
-        let other = others.iter().find(|other| inviters.contains(&other.peer)).copied();
-        other.map_or_else(|| error.into(), NodeError::OtherProtocol)
+        match self.0.others.borrow().iter().find(|(_, other)| inviters.contains(&other.peer)) {
+            Some((_, other)) if is_no_inviter(&error) => NodeError::OtherProtocol(*other),
+            _ => error.into(),
+        }
     }
 
     async fn why_stopped(&self) -> NodeError {

@@ -58,7 +58,7 @@ pub(crate) struct Channels {
     pub(crate) unreached: watch::Sender<Vec<(Address, String)>>,
     #[cfg(feature = "offchain")]
     pub(crate) refused: watch::Sender<Vec<walytis_offchain::RefusedJoin>>,
-    pub(crate) others: watch::Sender<Vec<OtherProtocol>>,
+    pub(crate) others: watch::Sender<Vec<(u64, OtherProtocol)>>,
     pub(crate) full: watch::Sender<Option<String>>,
 }
 
@@ -80,6 +80,8 @@ pub(crate) struct Shell {
     effects: Vec<Effect>,
     /// Numbers the addresses at which connections are accepted, in their order.
     listened: u64,
+    /// Numbers the peers that speak another protocol, in their order.
+    met: u64,
     pub(crate) fullness: FullState,
     pub(crate) room: Option<Room>,
     network_first: bool,
@@ -111,6 +113,7 @@ impl Shell {
             ready: VecDeque::new(),
             effects: Vec::new(),
             listened: 0,
+            met: 0,
             fullness: FullState::default(),
             room: options.room.clone(),
             network_first: false,
@@ -326,6 +329,12 @@ impl Shell {
                     outbox.connected(peer);
                 }
                 self.fullness.connected(peer);
+                // It has another build now.
+                self.channels.others.send_if_modified(|known| {
+                    let before = known.len();
+                    known.retain(|(_, other)| other.peer != peer);
+                    known.len() != before
+                });
                 Event::Connected { peer, dialer, address }
             }
             NetworkEvent::Disconnected { peer } => {
@@ -355,10 +364,13 @@ impl Shell {
             }
             NetworkEvent::OtherProtocol(other) => {
                 tracing::debug!(%other, "no frames can be exchanged");
+                self.met = self.met.saturating_add(1);
+                let number = self.met;
                 self.channels.others.send_if_modified(|known| {
-                    let new = known.len() < OtherProtocols::PEERS_MAX && !known.contains(&other);
+                    let new =
+                        known.len() < OtherProtocols::PEERS_MAX && known.iter().all(|(_, before)| *before != other);
                     if new {
-                        known.push(other);
+                        known.push((number, other));
                     }
                     new
                 });

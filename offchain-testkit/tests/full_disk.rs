@@ -2,10 +2,12 @@
 //! and it writes again once there is room, in the same life.
 #![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use offchain_testkit::{NodeId, NodeSwarm};
-use walytis_node::{Delivery, Listing, Node, NodeError};
+use offchain_testkit::{MemoryStore, NodeId, NodeSwarm};
+use walytis_core::{Pending, Store as _, Table};
+use walytis_node::{Delivery, EngineError, JoinRefusal, Listing, Node, NodeError, StoreError};
 
 const GROUP: &str = "friends";
 
@@ -95,4 +97,109 @@ fn a_disk_that_fails_otherwise_still_stops_the_node() {
         node.post(GROUP, "1").await.expect_err("it fails");
         assert!(node.stopped().await.is_some());
     });
+}
+
+/// A join is asked for, and the inviter says no.
+async fn refused(node: &Node, code: &str) -> JoinRefusal {
+    let join = node.join(code, Some(GROUP)).await.expect("a join");
+    match join.finish().await {
+        Err(NodeError::Engine(EngineError::Refused(reason))) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_joins_by_a_full_inviter_and_its_person_are_told_why() {
+    NodeSwarm::new(14).run(async |swarm| {
+        let ids = swarm.group_of(GROUP, 1).await.expect("a group");
+        let (second, third) = (swarm.add().await.expect("a node"), swarm.add().await.expect("a node"));
+        let [full, second, third] = [ids[0], second, third].map(|id| swarm.node(id).expect("it runs"));
+        let mut told = full.refused_joins();
+        let [once, more] = [1, 5].map(|uses| full.invite(GROUP, uses));
+        let (once, more) = (once.await.expect("a code"), more.await.expect("a code"));
+        second.join(&once, Some(GROUP)).await.expect("a join").finish().await.expect("it is a member");
+        assert_eq!(refused(&third, &once).await, JoinRefusal::Spent);
+        assert_eq!(told.next().await.map(|refused| refused.reason), Some(JoinRefusal::Spent));
+
+        fill(&swarm, ids[0]).await;
+        let reason = refused(&third, &more).await;
+        assert_eq!(reason, JoinRefusal::NoRoom);
+        assert!(reason.to_string().contains("the inviter's disk is full"), "{reason}");
+        let known = tokio::time::timeout(Duration::from_secs(60), told.next()).await.expect("it is told");
+        assert_eq!(known.map(|refused| (refused.peer, refused.reason)), Some((third.peer(), JoinRefusal::NoRoom)));
+        swarm.fill(ids[0], false);
+        swarm.pass(Duration::from_secs(60)).await;
+        third.join(&more, Some(GROUP)).await.expect("a join").finish().await.expect("there is room again");
+    });
+}
+
+#[test]
+fn a_deletion_where_the_disk_is_full_writes_nothing_else() {
+    NodeSwarm::new(15).run(async |swarm| {
+        let ids = swarm.group_of(GROUP, 1).await.expect("a group");
+        let node = swarm.node(ids[0]).expect("it runs");
+        node.new_chain("news").await.expect("there is room");
+        for number in 0..50_u8 {
+            node.post_to_chain("news", vec![number]).await.expect("there is room");
+        }
+        fill(&swarm, ids[0]).await;
+        // What was kept for deleting is given up: it is for nothing else.
+        swarm.fill(ids[0], false);
+        node.delete_chain("nothing").await.expect_err("there is none");
+        assert!(node.fullness().now().is_some(), "writing is not turned on by it");
+        assert_eq!(node.delete_chain("news").await.expect("it makes room"), 51);
+        assert!(node.fullness().now().is_some(), "there may be no room but for that");
+        assert!(node.chains().await.expect("it goes on").is_empty());
+        // It was written, and nothing that waited brings it back.
+        swarm.pass(Duration::from_secs(60)).await;
+        assert_eq!(node.fullness().now(), None);
+        node.post(GROUP, "1").await.expect("there is room again");
+        swarm.kill(ids[0]).await;
+        swarm.start(ids[0]).await.expect("it is sound");
+        assert!(swarm.node(ids[0]).expect("it runs").chains().await.expect("it goes on").is_empty());
+    });
+}
+
+#[test]
+fn a_deletion_that_a_full_disk_cut_short_goes_on_once_there_is_room() {
+    NodeSwarm::new(16).run(async |swarm| {
+        let id = swarm.add().await.expect("a node");
+        let node = swarm.node(id).expect("it runs");
+        node.new_chain("news").await.expect("there is room");
+        for number in 0..50_u8 {
+            node.post_to_chain("news", vec![number]).await.expect("there is room");
+        }
+        swarm.fail_commit(id, 1, StoreError::Full { reason: "full".to_owned() });
+        node.delete_chain("news").await.expect_err("there was no room for its second step");
+        assert_eq!(node.chains().await.expect("it goes on").len(), 1);
+        swarm.pass(Duration::from_secs(60)).await;
+        assert!(node.chains().await.expect("it goes on").is_empty());
+    });
+}
+
+#[test]
+fn what_waits_for_room_is_seen_and_never_brings_back_what_was_removed() {
+    let (table, store) = (Table::changing("test.rows"), MemoryStore::new());
+    let mut view = Pending::new(Arc::new(store.clone()));
+    view.set_full();
+    for key in [b"a", b"b"] {
+        view.put(table, *key, *b"waits");
+        assert!(view.close_step().is_none());
+    }
+    view.delete(table, *b"a");
+    view.make_room();
+    let (first, batch) = view.close_step().expect("it is written");
+    assert_eq!(batch.changes().len(), 1, "without what waits");
+    assert_eq!(view.barrier(), Some(first), "its answer waits for it");
+    store.commit(&batch).expect("a commit");
+    view.committed(first);
+    assert_eq!((view.barrier(), view.is_full()), (None, true));
+    assert_eq!(view.get(table, b"b").expect("a read").as_deref(), Some(&b"waits"[..]));
+    let (second, batch) = view.take_held().expect("something waits");
+    assert!(second > first);
+    assert_eq!(view.get(table, b"b").expect("a read").as_deref(), Some(&b"waits"[..]));
+    store.commit(&batch).expect("a commit");
+    view.committed(second);
+    assert_eq!(view.get(table, b"a"), Ok(None));
+    assert_eq!(view.get(table, b"b").expect("a read").as_deref(), Some(&b"waits"[..]));
 }

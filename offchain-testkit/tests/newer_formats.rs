@@ -386,10 +386,10 @@ fn f7_every_decoder_tells_the_next_number_from_damage() {
         assert_eq!(decode(&next), Said::Damaged, "{what}: cut off in front of it");
     }
     // A refusal ends a join whatever its reason.
-    let mut reason = message(Message::JoinRefused(JoinRefusal::OtherKeys));
-    assert_eq!(reason, [1, 4, 4]);
+    let mut reason = message(Message::JoinRefused(JoinRefusal::NoRoom));
+    assert_eq!(reason, [1, 4, 5]);
     reason[2] += 1;
-    assert_eq!(Message::decode(&reason), Ok(Message::JoinRefused(JoinRefusal::Newer(5))));
+    assert_eq!(Message::decode(&reason), Ok(Message::JoinRefused(JoinRefusal::Newer(6))));
     // Codes and archives say what to do.
     let code = CodeText { prefix: "walytis1", checksum_context: "walytis v1 invitation checksum", version: 1 };
     let newer = code.write(&[2, 1, 2, 3]).parse::<InvitationCode>().expect_err("of version 2");

@@ -99,6 +99,10 @@ pub struct Pending {
     last: BatchNumber,
     /// While the store has no room: what waits in memory for it.
     held: Option<Batch>,
+    /// Whether the open step is written even then.
+    makes_room: bool,
+    /// The newest batch that was, until it is durable.
+    made_room: Option<BatchNumber>,
     /// Rows of indexes of ids that were read last: where a chain is, is asked again and again. Such rows stay as they are.
     recent: RefCell<VecDeque<Recent>>,
 }
@@ -115,6 +119,8 @@ impl Pending {
             batches: VecDeque::new(),
             last: BatchNumber(0),
             held: None,
+            makes_room: false,
+            made_room: None,
             recent: RefCell::default(),
         }
     }
@@ -257,6 +263,7 @@ impl Pending {
 
     /// Closes the open step. If it changed anything, its batch is to be committed under the number returned.
     pub fn close_step(&mut self) -> Option<(BatchNumber, Batch)> {
+        let makes_room = std::mem::take(&mut self.makes_room);
         if self.batch.is_empty() {
             return None;
         }
@@ -266,8 +273,20 @@ impl Pending {
         self.batches.push_back(number);
         let batch = std::mem::take(&mut self.batch);
         let Some(held) = &mut self.held else { return Some((number, batch)) };
+        if makes_room {
+            // What waits of the same rows is older: written later, it would bring back what was removed.
+            held.forget_rows_of(&batch);
+            self.made_room = Some(number);
+            return Some((number, batch));
+        }
         held.append(batch);
         None
+    }
+
+    /// The open step removes more than it writes: it is committed also while the store has no room, and without what waits for
+    /// it in memory.
+    pub const fn make_room(&mut self) {
+        self.makes_room = true;
     }
 
     /// The store has no room: steps wait in memory until [`Pending::take_held`]. They are seen, and nothing waits for them, so
@@ -303,7 +322,21 @@ impl Pending {
     /// There may be room again: what waited in memory is to be committed, in one batch, under the number returned.
     pub fn take_held(&mut self) -> Option<(BatchNumber, Batch)> {
         let held = self.held.take()?;
-        if held.is_empty() { None } else { Some((self.last, held)) }
+        if held.is_empty() {
+            return None;
+        }
+        // A number of its own: a batch that has made room may still be on its way under the last one.
+        let number = self.open();
+        self.last = number;
+        self.batches.push_back(number);
+        for change in held.changes() {
+            let value = match change {
+                Change::Put { value, .. } => Some(value.clone()),
+                Change::Delete { .. } => None,
+            };
+            let _ = self.rows.insert(change.table(), change.key().to_vec(), (number, value));
+        }
+        Some((number, held))
     }
 
     /// A point of the open step to which [`Pending::rollback`] can return.
@@ -333,18 +366,27 @@ impl Pending {
     /// Forgets the open step.
     pub fn discard(&mut self) {
         self.rollback(Savepoint(0));
+        self.makes_room = false;
     }
 
     /// The newest batch that is not durable yet, if any.
     #[must_use]
     pub fn barrier(&self) -> Option<BatchNumber> {
-        if self.held.is_some() { None } else { self.batches.back().copied() }
+        if self.held.is_some() { self.made_room } else { self.batches.back().copied() }
     }
 
     /// Notes that all batches up to `number` are durable: the store itself now answers for their rows.
     pub fn committed(&mut self, number: BatchNumber) {
         while self.batches.front().is_some_and(|first| *first <= number) {
             self.batches.pop_front();
+        }
+        self.made_room = self.made_room.filter(|made| *made > number);
+        if let Some(held) = &self.held {
+            let waiting = held.rows();
+            for (table, rows) in &mut self.rows.0 {
+                rows.retain(|key, (newest, _)| *newest > number || waiting.contains(&(table.name, key.as_slice())));
+            }
+            return;
         }
         if self.batches.is_empty() && self.batch.is_empty() {
             self.rows.clear();
@@ -362,6 +404,7 @@ impl Pending {
         self.before.clear();
         self.rows.clear();
         self.batches.clear();
+        self.made_room = None;
     }
 }
 

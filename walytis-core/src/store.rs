@@ -1,5 +1,6 @@
 //! Durable, ordered bytes: the one seam between the engines and whatever keeps their records.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Bound;
 
@@ -225,6 +226,17 @@ impl Batch {
     /// Adds all changes of `later` behind those of this batch.
     pub fn append(&mut self, later: Self) {
         self.changes.extend(later.changes);
+    }
+
+    /// The rows that it changes, by the names of their tables and their keys.
+    pub(crate) fn rows(&self) -> BTreeSet<(&'static str, &[u8])> {
+        self.changes.iter().map(|change| (change.table().name, change.key())).collect()
+    }
+
+    /// Drops the changes of those rows that `other` changes, too.
+    pub(crate) fn forget_rows_of(&mut self, other: &Self) {
+        let rows = other.rows();
+        self.changes.retain(|change| !rows.contains(&(change.table().name, change.key())));
     }
 
     /// Takes the last change back.

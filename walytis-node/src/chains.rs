@@ -67,7 +67,11 @@ impl Node {
     /// deletion, not even what each home keeps for it: then nothing is deleted.
     pub async fn delete_chain(&self, chain: &str) -> Result<u64, NodeError> {
         #[cfg(feature = "redb")]
-        if let Some(room) = self.handle().room.clone() {
+        if let Some(room) = self.handle().room.clone()
+            // What is kept is not given up for a chain that is not here: the engine says so.
+            && let id = chain.parse::<walytis_core::ChainId>().ok()
+            && self.chains().await?.iter().any(|kept| kept.name == chain || Some(kept.chain) == id)
+        {
             let made = tokio::task::spawn_blocking(move || room.make()).await;
             if !made.unwrap_or(false) {
                 return Err(NodeError::NoRoom);

@@ -156,6 +156,19 @@ impl Deliveries {
         Some(content.unwrap_or(Missed::Blocks(next)))
     }
 
+    /// What was being read will not be brought: it is to be asked for again.
+    pub(crate) fn read_again(&self) {
+        if let Some(behind) = &mut self.state().behind {
+            behind.reading = false;
+        }
+        self.news.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fall_behind(&self) {
+        self.state().behind = Some(Behind::default());
+    }
+
     /// Waits until there may be something new. Only one caller may wait at a time.
     pub(crate) async fn news(&self) {
         self.news.notified().await;

@@ -42,6 +42,12 @@ pub enum NodeError {
          try again"
     )]
     NoRoom,
+    /// A home has an earlier format, of this number, and its disk has no room to bring it to today's.
+    #[error(
+        "this home has format {0}, which is brought to today's when it is opened, and its disk has no room for that. Nothing \
+         was changed: free some room there, and open it again"
+    )]
+    NoRoomToMigrate(u8),
     /// The node was started without a network.
     #[error("this node has no network: serve the home to reach others")]
     Offline,

@@ -93,8 +93,6 @@ impl FullState {
 enum Kind {
     Reads,
     Writes,
-    /// It makes room; the caller has seen to what it needs first.
-    Deletes,
 }
 
 #[cfg(feature = "offchain")]
@@ -116,8 +114,9 @@ fn kind(command: &Command) -> Kind {
 
 fn chain_kind(command: &ChainCommand) -> Kind {
     match command {
-        ChainCommand::Delete { .. } => Kind::Deletes,
-        ChainCommand::Chains
+        // It makes room; the caller has seen to what it needs first. Nothing else is written before there is room.
+        ChainCommand::Delete { .. }
+        | ChainCommand::Chains
         | ChainCommand::Show { .. }
         | ChainCommand::List { .. }
         | ChainCommand::Count { .. }
@@ -153,7 +152,8 @@ impl Shell {
         for effect in effects {
             match effect {
                 Effect::Reply { ticket, answer: Err(EngineError::Stopped(_)) } => {
-                    self.waiting.answer(ticket, Err(reason.clone().into()));
+                    self.fullness.forget(ticket);
+                    self.waiting.not_written(ticket, reason.clone());
                 }
                 Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),
                 // Everything else rests on what was not written.
@@ -162,6 +162,10 @@ impl Shell {
         }
         self.ready.clear();
         self.timers = Timers::new();
+        #[cfg(feature = "offchain")]
+        {
+            self.told = 0;
+        }
         let needed = self.commits.waiting_bytes().saturating_mul(2).clamp(ROOM_MIN, ROOM_MAX);
         self.commits = self.new_commits();
         // Of a store that cannot be opened anew in place, the reason is what it said first.
@@ -258,10 +262,8 @@ impl Shell {
     pub(crate) fn command(&mut self, command: Command, waiter: Option<Waiter>) {
         let kind = kind(&command);
         let recent = |full: &Full| full.tried.elapsed() < ASKED;
-        match (kind, &self.fullness.now) {
-            (Kind::Writes, Some(full)) if !recent(full) => self.try_room(),
-            (Kind::Deletes, Some(_)) => self.write_again(),
-            _ => {}
+        if kind == Kind::Writes && self.fullness.now.as_ref().is_some_and(|full| !recent(full)) {
+            self.try_room();
         }
         let follows = waiter.as_ref().is_some_and(Waiter::follows);
         let ticket = self.waiting.ticket(waiter);

@@ -66,6 +66,9 @@ pub struct RefusedJoins {
 
 #[cfg(feature = "offchain")]
 impl RefusedJoins {
+    /// How many joiners are told of.
+    pub(crate) const JOINERS_MAX: usize = 64;
+
     pub(crate) fn new(known: watch::Receiver<Vec<RefusedJoin>>) -> Self {
         Self { known, given: 0 }
     }

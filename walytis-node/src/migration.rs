@@ -34,7 +34,10 @@ pub(crate) fn migrate(store: SealedStore<RedbStore>) -> Result<(SealedStore<Redb
         Some(failure) => NodeError::Open(failure.into()),
         None => NodeError::Open(OpenError::EarlierBuild { number: u32::from(from), reason: error.to_string() }),
     })?;
-    store.migrate(&changes).map_err(OpenError::from)?;
+    store.migrate(&changes).map_err(|error| match error {
+        StoreError::Full { .. } => NodeError::NoRoomToMigrate(from),
+        other => NodeError::Open(other.into()),
+    })?;
     // Nobody else has it: what read it is gone.
     let store = Arc::into_inner(store).ok_or(OpenError::InUse { what: "the store".to_owned() })?;
     Ok((store, Some(Migration { from, to: STORE_FORMAT })))

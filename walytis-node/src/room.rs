@@ -64,6 +64,10 @@ impl Room {
 
     /// Whether there is room for so many bytes beside what is kept.
     pub(crate) fn has(&self, bytes: u64) -> bool {
+        // What the file system says is cheap, and may be too much: only where there could be room it is tried.
+        if disk_space(&self.folder).is_some_and(|disk| disk.free_bytes < bytes) {
+            return false;
+        }
         self.keep();
         let kept = fs::metadata(self.folder.join(NAME)).is_ok();
         let there_is = kept && usize::try_from(bytes).is_ok_and(|bytes| self.fill(bytes).is_ok());

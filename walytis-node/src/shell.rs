@@ -16,6 +16,8 @@ use walytis_core::{Address, Network, NetworkEvent, OtherProtocol, Store, Ticket}
 
 use crate::committer::Commits;
 use crate::full::FullState;
+#[cfg(feature = "offchain")]
+use crate::listening::RefusedJoins;
 use crate::listening::{OtherProtocols, Unreached};
 use crate::machine::{Command, Effect, Engine, EngineError, Event, Timer};
 use crate::options::{Clock, Committer, DiskProbe, NodeOptions, Room};
@@ -83,6 +85,9 @@ pub(crate) struct Shell {
     /// Numbers the peers that speak another protocol, in their order.
     met: u64,
     pub(crate) fullness: FullState,
+    /// How many of the engine's refused joiners were told.
+    #[cfg(feature = "offchain")]
+    pub(crate) told: usize,
     pub(crate) room: Option<Room>,
     network_first: bool,
     closing: bool,
@@ -115,6 +120,8 @@ impl Shell {
             listened: 0,
             met: 0,
             fullness: FullState::default(),
+            #[cfg(feature = "offchain")]
+            told: 0,
             room: options.room.clone(),
             network_first: false,
             closing: false,
@@ -228,13 +235,20 @@ impl Shell {
 
     /// Tells of joiners that were not admitted since the last call.
     #[cfg(feature = "offchain")]
-    fn tell_refused(&self) {
+    fn tell_refused(&mut self) {
         let Some(engine) = &self.engine else { return };
         let refused = engine.refused_joins();
+        let new = refused.get(self.told..).unwrap_or_default();
+        self.told = refused.len();
         self.channels.refused.send_if_modified(|known| {
-            let new = refused.get(known.len()..).unwrap_or_default();
-            known.extend_from_slice(new);
-            !new.is_empty()
+            let before = known.len();
+            for refused in new {
+                // An engine that has begun anew refuses the same ones again.
+                if known.len() < RefusedJoins::JOINERS_MAX && !known.contains(refused) {
+                    known.push(refused.clone());
+                }
+            }
+            known.len() > before
         });
     }
 
@@ -285,7 +299,12 @@ impl Shell {
                 self.ready.extend(space.map(Event::DiskSpace));
             }
             Effect::Timer { after_ms, timer } => self.timers.set(after_ms, timer),
-            Effect::Reply { ticket, answer } => self.waiting.answer(ticket, answer),
+            Effect::Reply { ticket, answer } => {
+                if answer.is_err() {
+                    self.fullness.forget(ticket);
+                }
+                self.waiting.answer(ticket, answer);
+            }
             Effect::Delivered { subscription, delivery } => self.waiting.deliver(subscription, delivery),
             Effect::Progress { ticket, progress } => self.waiting.progress(ticket, progress),
             Effect::Stopped(error) => {

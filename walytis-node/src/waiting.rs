@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 use walytis_core::public::ChainAnswer;
-use walytis_core::{Address, Progress, Ticket};
+use walytis_core::{Address, Progress, StoreError, Ticket};
 
 use crate::chain_subscription::News;
 #[cfg(feature = "offchain")]
@@ -82,6 +82,17 @@ impl Waiting {
         }
     }
 
+    /// Answers whoever waits that there was no room. A subscriber that is behind asks again.
+    pub(crate) fn not_written(&mut self, ticket: Ticket, reason: StoreError) {
+        #[cfg(feature = "offchain")]
+        if let Some(Waiter::Behind(_, deliveries)) = self.waiters.get(&ticket) {
+            deliveries.read_again();
+            self.waiters.remove(&ticket);
+            return;
+        }
+        self.answer(ticket, Err(reason.into()));
+    }
+
     /// Tells of progress.
     pub(crate) fn progress(&self, ticket: Ticket, progress: Progress) {
         if let Some(Waiter::Progress(_, watch)) = self.waiters.get(&ticket) {
@@ -136,5 +147,23 @@ impl Drop for Waiting {
         #[cfg(feature = "offchain")]
         self.subscribers.values().for_each(|deliveries| deliveries.end());
         self.followers.values().for_each(|news| news.end());
+    }
+}
+
+#[cfg(all(test, feature = "offchain"))]
+mod tests {
+    use super::*;
+    use crate::delivery::{Found, Missed};
+
+    #[test]
+    fn a_subscriber_that_is_behind_asks_again_where_there_was_no_room() {
+        let deliveries = Arc::new(Deliveries::default());
+        deliveries.fall_behind();
+        assert_eq!(deliveries.begin_reading(), Some(Missed::Blocks(0)));
+        let mut waiting = Waiting::new(tokio::sync::mpsc::unbounded_channel().0);
+        let ticket = waiting.ticket(Some(Waiter::Behind(Missed::Blocks(0), Arc::clone(&deliveries))));
+        waiting.not_written(ticket, StoreError::Full { reason: "full".to_owned() });
+        assert_eq!(deliveries.take(), Found::Missed);
+        assert_eq!(deliveries.begin_reading(), Some(Missed::Blocks(0)));
     }
 }

@@ -82,6 +82,9 @@ pub enum JoinRefusal {
          joined, or make a new home and join with that"
     )]
     OtherKeys,
+    /// The inviter's disk has no room to write that it admits anybody.
+    #[error("the inviter's disk is full: try again once there is room, or another inviter")]
+    NoRoom,
     /// For a reason of this number, which this program does not know. It is never sent.
     #[error("the inviter's program is newer, and so is its reason (number {0}): update this program")]
     Newer(u32),
@@ -95,6 +98,7 @@ impl From<u32> for JoinRefusal {
             2 => Self::Invalid,
             3 => Self::Unable,
             4 => Self::OtherKeys,
+            5 => Self::NoRoom,
             newer => Self::Newer(newer),
         }
     }
@@ -108,6 +112,7 @@ impl From<JoinRefusal> for u32 {
             JoinRefusal::Invalid => 2,
             JoinRefusal::Unable => 3,
             JoinRefusal::OtherKeys => 4,
+            JoinRefusal::NoRoom => 5,
             JoinRefusal::Newer(number) => number,
         }
     }

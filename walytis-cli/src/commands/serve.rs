@@ -97,6 +97,7 @@ fn not_admitted(refused: &RefusedJoin) -> String {
                  programs are up to date"
             )
         }
+        JoinRefusal::NoRoom => "this node's disk is full. It can join once there is room".to_owned(),
         _ => "this node may not admit anybody there. Whoever manages the group can invite".to_owned(),
     };
     format!("Did not admit {peer} to {name}: {next}.")

@@ -65,8 +65,9 @@ fn a_chain_is_deleted_by_whoever_means_it() {
     assert!(home.ok(&["chain", "list"]).contains("news"));
     // No room on the disk, nor any that was kept: it is refused before it begins.
     let store = home.folder.join("store");
-    std::fs::remove_file(store.join("reserve")).expect("kept from the beginning");
     std::fs::create_dir(store.join("reserve.new")).expect("made");
+    home.run(&["chain", "delete", "nothing", "--yes"]).failed(1, "nothing");
+    std::fs::remove_file(store.join("reserve")).expect("kept from the beginning, and not given up for no chain");
     home.run(&["chain", "delete", "news", "--yes"]).failed(1, "nothing was deleted: to delete, a store needs 1 MiB");
     assert_eq!(json(&home.ok(&["--json", "chain", "list"]))[0]["standing"], "followed");
     std::fs::remove_dir(store.join("reserve.new")).expect("removed");

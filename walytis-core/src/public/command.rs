@@ -409,9 +409,11 @@ impl PublicChains {
     /// Begins to remove a chain. From this step's commit on it is gone for everybody, whatever becomes of the program.
     fn delete(&mut self, desk: &mut Desk<'_>, ticket: Ticket, text: &str) -> Result<(), PublicError> {
         if let Some(chain) = self.find_misfiled(text).map(|row| row.id) {
+            desk.view.make_room();
             return self.delete_misfiled(desk, ticket, chain);
         }
         let chain = self.find(text)?;
+        desk.view.make_room();
         // Whoever it is that joins, an inviter could keep it going for ever.
         self.end_join(desk, chain, PublicError::Leaving);
         let blocks = chains::length(desk.view, chain)?;
@@ -469,6 +471,7 @@ impl PublicChains {
     /// Removes the next blocks of a chain that is being deleted.
     pub(super) fn sweep(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
         let Some(chain) = self.sweeps.keys().next().copied() else { return Ok(()) };
+        desk.view.make_room();
         let number = self.chains.get(&chain).map(Followed::number);
         let total = self.sweeps.get(&chain).map_or(0, |sweep| sweep.blocks);
         let removed = total.saturating_sub(chains::length(desk.view, chain)?);

@@ -331,7 +331,7 @@ impl PublicChains {
         !self.sweeps.is_empty()
     }
 
-    /// Leaves removals that were cut short as they are, until another chain is removed or the store is opened anew: where
+    /// Leaves removals that were cut short as they are, until another chain is removed, there is room again or the store is opened anew: where
     /// there is no room for their first step, the rest can be used.
     pub fn put_off_removals(&mut self) {
         self.begun = true;
@@ -423,8 +423,10 @@ impl PublicChains {
         }
     }
 
-    /// The store has room again: everybody is asked for what was not taken.
+    /// The store has room again: everybody is asked for what was not taken, and removals that were left as they are go on.
     pub fn room_again(&mut self) {
+        // The end of this step sets their timer.
+        self.begun = self.sweeps.is_empty();
         self.stalled.extend(self.chains.keys().copied());
     }
 

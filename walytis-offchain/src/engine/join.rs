@@ -342,8 +342,11 @@ impl Engine {
         session: Hash,
         request: &JoinRequest,
     ) -> Result<Result<(), JoinRefusal>, EngineError> {
-        if self.name_of(group).is_none() || self.parts.view.is_full() {
+        if self.name_of(group).is_none() {
             return Ok(Err(JoinRefusal::Unable));
+        }
+        if self.parts.view.is_full() {
+            return Ok(Err(JoinRefusal::NoRoom));
         }
         let membership = self.parts.membership(group)?;
         let own = keyring::author(&self.parts.view, group)?.public();

@@ -290,8 +290,9 @@ impl Engine {
         if let Some((number, batch)) = self.view.take_held() {
             out.push(Effect::Commit { number, batch });
         }
+        let begun = self.with_public(|public, desk| public.register(desk));
         self.public.room_again();
-        self.end_step(Ok(()), out);
+        self.end_step(begun, out);
     }
 
     fn end_step(&mut self, outcome: Result<(), PublicError>, out: &mut Vec<Effect>) {

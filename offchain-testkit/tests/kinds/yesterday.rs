@@ -10,7 +10,7 @@ use walytis_core::{
     VerifiedBlock, chains, codec,
 };
 use walytis_identities::keyring;
-use walytis_offchain::{Answer, Command, EngineError, OpenContent, PrivateBody, check};
+use walytis_offchain::{Answer, Command, Effect, Engine, EngineError, Event, OpenContent, PrivateBody, Ticket, check};
 
 use crate::common::*;
 use crate::stranger::{Stranger, block, scene};
@@ -202,6 +202,61 @@ fn a_confused_home_is_found_served_to_nobody_and_made_whole_without_losing_the_g
         world.kill(founder);
         world.start(founder).expect("it opens");
     }
+}
+
+/// What an engine lists of a group, by ids and contents.
+fn listed(engine: &mut Engine) -> Vec<(BlockId, Option<Vec<u8>>)> {
+    let command = Command::List { group: "friends".into(), after: None, below: None, topic: None };
+    let mut out = Vec::new();
+    engine.handle(Timestamp(5), Event::Command { ticket: Ticket(9), command }, &mut out);
+    let answer = out.into_iter().find_map(|effect| match effect {
+        Effect::Reply { answer, .. } => Some(answer.expect("a group")),
+        _ => None,
+    });
+    let Some(Answer::Page(page)) = answer else { panic!("{answer:?}") };
+    page.entries.into_iter().map(|entry| (entry.id, entry.content.map(|content| content.bytes))).collect()
+}
+
+/// Without room nothing is taken out and nothing is posted again: a block of our own would be shown that may never become
+/// durable, and the next one under its number would be a fork. Once there is room, it is made up for.
+#[test]
+fn a_confused_home_without_room_is_made_whole_once_there_is_room() {
+    let (mut world, [founder, _], _, group) = scene(93);
+    let news = public(&mut world, founder, ChainCommand::New { name: "news".into() });
+    let Ok(ChainAnswer::Chain(news)) = news else { panic!("{news:?}") };
+    world.run_for(1_000);
+    world.kill(founder);
+    let mut view = misfile(&world, founder, news.chain, group);
+    let head = *chains::heads(&view, group).expect("a store").first().expect("a head");
+    let strange = ParsedBlock::parse(block(group, vec![head])).expect("well-formed").verify(None).expect("signed");
+    insert_unasked(&mut view, &strange, head);
+    let lost = poisoned(&world, founder, &mut view, group, strange.id());
+    let store = world.reading(founder).expect("a store");
+    let (_, batch) = view.close_step().expect("it changed");
+    store.commit(&batch).expect("a sound store");
+
+    let rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::seed_from_u64(6);
+    let mut engine = Engine::open(std::sync::Arc::clone(&store), Timestamp(4), Box::new(rng)).expect("it opens");
+    let mut out = Vec::new();
+    engine.set_full();
+    engine.handle(Timestamp(4), Event::Online, &mut out);
+    let own = |shown: &[(BlockId, Option<Vec<u8>>)]| -> Vec<BlockId> {
+        shown.iter().filter(|(_, content)| content.as_deref() == Some(b"poisoned")).map(|(id, _)| *id).collect()
+    };
+    assert_eq!(own(&listed(&mut engine)), [lost], "as it is in the store");
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Commit { .. } | Effect::Stopped(_))));
+
+    out.clear();
+    engine.room_again(Timestamp(5), &mut out);
+    assert!(!out.iter().any(|effect| matches!(effect, Effect::Stopped(_))));
+    for effect in std::mem::take(&mut out) {
+        if let Effect::Commit { number, batch } = effect {
+            store.commit(&batch).expect("there is room");
+            engine.handle(Timestamp(5), Event::Committed(number), &mut out);
+        }
+    }
+    let again = own(&listed(&mut engine));
+    assert!(again.len() == 1 && again != [lost], "what nobody else could take is posted again");
 }
 
 /// A false chain whose deletion had begun under the earlier program: what is left of the group is made whole, and the rest

@@ -388,13 +388,15 @@ impl PublicChains {
         }
     }
 
-    /// Notes that a peer has a block that was not taken.
-    pub(super) fn owes(&mut self, peer: PeerId, chain: ChainId, id: BlockId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
+    /// Notes that a peer has a block that was not taken. Returns `false` if no more is noted.
+    pub(super) fn owes(&mut self, peer: PeerId, chain: ChainId, id: BlockId) -> bool {
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
         let announced = known.announced.entry(chain).or_default();
-        if announced.len() < crate::sync::IDS_MAX && !announced.contains(&id) {
+        let may = announced.len() < crate::sync::IDS_MAX;
+        if may && !announced.contains(&id) {
             announced.push(id);
         }
+        may
     }
 
     /// An author has two blocks with one number: keeps both, and the evidence.

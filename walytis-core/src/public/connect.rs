@@ -288,7 +288,7 @@ impl PublicChains {
         self.peers.insert(peer, known);
         self.value(desk, peer);
         for followed in self.chains.values_mut() {
-            followed.returned(desk.view, peer);
+            followed.was_here(desk.view, peer, desk.now);
         }
         self.greet(desk, peer);
         self.ask_inviter(desk, peer);
@@ -396,6 +396,9 @@ impl PublicChains {
     /// Only the store's.
     pub fn disconnected(&mut self, desk: &mut Desk<'_>, peer: PeerId) -> Result<(), PublicError> {
         let Some(known) = self.peers.remove(&peer) else { return Ok(()) };
+        for followed in self.chains.values_mut() {
+            followed.was_here(desk.view, peer, desk.now);
+        }
         for chain in &known.shared {
             if let Some(followed) = self.chains.get_mut(chain) {
                 followed.learn(desk.view, peer, &[], Meeting { peers: &self.peers, now: desk.now });

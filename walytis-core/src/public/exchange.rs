@@ -120,7 +120,7 @@ impl PublicChains {
 
     /// As [`PublicChains::pull_if_behind`], even while some author is made to wait.
     pub(super) fn pull_from_who_is_ahead(&mut self, desk: &mut Desk<'_>, chain: ChainId) -> Result<(), PublicError> {
-        if self.pulls.contains_key(&chain) || self.full.contains(&chain) || desk.view.is_full() {
+        if self.pulls.contains_key(&chain) || self.is_full_for_all(chain) || desk.view.is_full() {
             return Ok(());
         }
         // What is asked for now may be here already.
@@ -305,21 +305,24 @@ impl PublicChains {
         chain: ChainId,
         blocks: &Parcel<'_>,
     ) -> Result<(), PublicError> {
-        let Ok(contents) = blocks.check() else {
-            self.misbehaved(desk, peer);
-            return Ok(());
-        };
         if desk.view.is_full() || !self.may_send(desk, peer, chain) {
             // They are asked for later, at our pace.
             if !desk.view.is_full() {
                 self.reached(ChainLimit::PeerBytes);
             }
+            // One that is not here has it asked for all; no more is unpacked than is noted.
             for block in blocks.unpack().flatten() {
-                self.owes(peer, chain, crate::Header::id_of(&block.header));
+                if !self.owes(peer, chain, crate::Header::id_of(&block.header)) {
+                    break;
+                }
             }
             // If that is to wait, the timer is set once.
             return if self.paced.contains(&chain) { Ok(()) } else { self.pull_if_behind(desk, chain) };
         }
+        let Ok(contents) = blocks.check() else {
+            self.misbehaved(desk, peer);
+            return Ok(());
+        };
         self.has_sent(desk, peer, chain, contents.bytes);
         self.take_in(desk, peer, chain, blocks).map(|_| ())
     }

@@ -13,6 +13,10 @@ use crate::{Address, AuthorSecret, BlockId, ChainId, Merit, PeerId, Progress, Ti
 /// How long a join may go on without a sign of life.
 const JOIN_MS: u64 = 20_000;
 
+/// How many portions without a new block are signs of life of a join: honest ones bring something, but for a few in a join
+/// that goes on with what is here.
+const FREE_PORTIONS: u32 = 16;
+
 /// How often an inviter may end the connection before the join is given up.
 const DROPS_MAX: u32 = 3;
 
@@ -52,6 +56,8 @@ pub(super) struct Joining {
     refused: BTreeSet<PeerId>,
     /// How often an inviter ended the connection.
     dropped: u32,
+    /// How many of its portions brought nothing new.
+    empty: u32,
 }
 
 impl Joining {
@@ -126,6 +132,7 @@ impl PublicChains {
             failed: BTreeSet::new(),
             refused: BTreeSet::new(),
             dropped: 0,
+            empty: 0,
         };
         self.joins.insert(chain, joining);
         // Before they are dialled: what they send on these connections is what we ask for.
@@ -279,8 +286,8 @@ impl PublicChains {
         }
     }
 
-    /// A portion of a chain that is being joined has arrived. It is a sign of life if it is the inviter's or brought
-    /// something: so nobody else keeps a join going without end.
+    /// A portion of a chain that is being joined has arrived. It is a sign of life if it brought something, or is one of the
+    /// inviter's first few that did not: so nobody keeps a join going without end that brings nothing.
     pub(super) fn join_progressed(
         &mut self,
         desk: &mut Desk<'_>,
@@ -288,8 +295,10 @@ impl PublicChains {
         (from, new): (PeerId, u64),
         left: u64,
     ) -> Result<(), PublicError> {
-        let Some(join) = self.joins.get(&chain) else { return Ok(()) };
-        let (ticket, alive) = (join.ticket, new > 0 || join.receives_from(from));
+        let Some(join) = self.joins.get_mut(&chain) else { return Ok(()) };
+        join.empty = join.empty.saturating_add(u32::from(new == 0));
+        let is_free = join.receives_from(from) && join.empty <= FREE_PORTIONS;
+        let (ticket, alive) = (join.ticket, new > 0 || is_free);
         let blocks = chains::length(desk.view, chain)?;
         desk.out.push(ChainEffect::Progress { ticket, progress: Progress::Receiving { blocks, left } });
         if alive {

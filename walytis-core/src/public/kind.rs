@@ -65,14 +65,15 @@ impl Followed {
 
 impl PublicChains {
     /// Notes whose the public chains are that an earlier program kept without a note, and takes strangers' blocks out of the
-    /// private chains that it mistook for public ones. Called before the first event is dealt with; looks up one row for each
-    /// public chain, and reads the headers of those private ones.
+    /// private chains that it mistook for public ones. Called before the first event is dealt with, or where there is no room
+    /// then, once there is; looks up one row for each public chain, and reads the headers of those private ones.
     ///
     /// # Errors
     /// Only the store's.
     pub fn register(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
-        // Where there is no room nothing is written; the geneses say it then.
-        if self.begun {
+        // Where there is no room nothing is written; the geneses say it then. What waits in memory for room may be lost, so a
+        // block of our own that is posted again must not be among it.
+        if self.begun || desk.view.is_full() {
             return Ok(());
         }
         for chain in self.misfiled.keys() {

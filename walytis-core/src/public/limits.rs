@@ -15,8 +15,11 @@ pub const CHAINS_MAX: usize = 1024;
 pub const LISTED_MAX: usize = 256;
 
 /// How long a peer that was let in by an invitation may stay away before it makes room, in milliseconds: 7 days. Only where
-/// [`LISTED_MAX`] of them are remembered, and only if it has never come back.
+/// [`LISTED_MAX`] of them are remembered.
 pub(super) const ADMITTED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// After how long it is noted again that such a peer is here, in milliseconds: an hour.
+pub(super) const HERE_AGAIN_MS: u64 = 60 * 60 * 1000;
 
 /// The most peers that are remembered of a chain; the stranger seen longest ago makes room, and half of the places are kept
 /// for who let this node in and who brought something before others did.

@@ -239,6 +239,10 @@ impl PublicMessage {
     }
 }
 
+/// The number of [`Framed::Portion`].
+const PORTION: u8 = 1;
+/// The number of [`SyncMessage::Differ`].
+const DIFFER: u8 = 8;
 /// The number of [`PublicMessage::Pushed`] in its enumeration.
 const PUSHED: u8 = 6;
 /// The numbers of what in [`SyncMessage`] has blocks or attachments: no message about public chains says it so.
@@ -281,6 +285,16 @@ impl<'a> Received<'a> {
         })
     }
 
+    /// The chain of which a frame without its kind begins as an answer to a pull. Nothing behind the first bytes is looked at.
+    pub(super) fn answered(bytes: &[u8]) -> Option<ChainId> {
+        let (&MESSAGE_VERSION, encoded) = bytes.split_first()? else { return None };
+        match encoded {
+            [PLAIN, SYNC, DIFFER, rest @ ..] => rest.first_chunk().map(|id| ChainId(*id)),
+            [PORTION, rest @ ..] => rest.first_chunk().map(|id| ChainId(*id)),
+            _ => None,
+        }
+    }
+
     /// Whether a frame without its kind is a greeting, and nothing that it could be answered with.
     pub(super) fn is_greeting(bytes: &[u8]) -> bool {
         matches!(bytes, [MESSAGE_VERSION, 0, 0, ..])
@@ -312,6 +326,23 @@ pub(super) fn proof(secret: &[u8; 16], joiner: PeerId, inviter: PeerId, chain: C
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_answers_a_pull_is_known_by_its_first_bytes() {
+        let chain = ChainId([9; 32]);
+        let answered = |message: SyncMessage| {
+            let frame = PublicMessage::Sync(message).frame();
+            (Received::answered(&frame[1..]), Received::answered(&frame[1..20]))
+        };
+        let differ =
+            crate::reconcile::Differ { salt: crate::reconcile::Salt([1; 8]), open: Vec::new().into(), cut: None };
+        assert_eq!(answered(SyncMessage::Portion { chain, blocks: Vec::new(), left: 3 }), (Some(chain), None));
+        assert_eq!(answered(SyncMessage::Differ { chain, differ }), (Some(chain), None));
+        assert_eq!(answered(SyncMessage::Heads { chain, heads: vec![chain.into()] }), (None, None));
+        assert_eq!(answered(SyncMessage::More { chain }), (None, None));
+        let greeting = PublicMessage::Greeting { marks: vec![Hash([1; 32]); 2] }.frame();
+        assert_eq!(Received::answered(&greeting[1..]), None);
+    }
 
     #[test]
     fn messages_have_one_encoding_and_bounds() {

@@ -435,7 +435,8 @@ impl PublicChains {
     /// # Errors
     /// Only the store's.
     pub fn finish(&mut self, desk: &mut Desk<'_>) -> Result<(), PublicError> {
-        if !std::mem::replace(&mut self.begun, true) && !self.sweeps.is_empty() {
+        // Without room nothing begins: see `register`.
+        if !desk.view.is_full() && !std::mem::replace(&mut self.begun, true) && !self.sweeps.is_empty() {
             desk.out.push(ChainEffect::Timer { after_ms: 0, timer: ChainTimer::Sweep });
         }
         self.ask_for_space_once(desk);

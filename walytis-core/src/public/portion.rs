@@ -76,13 +76,13 @@ impl PublicChains {
         let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));
         let waits = self.waiting.contains(&chain);
         // Nothing more is fetched that there is no room for.
-        let ended = left == 0 || sent == 0 || known > before || self.full.contains(&chain) || (waits && crowded);
+        let ended = left == 0 || sent == 0 || known > before || self.is_full_for_all(chain) || (waits && crowded);
         if ended {
             self.pulls.remove(&chain);
             // What came may be free and not taken in yet: then the pull that follows sees to the rest.
             if left == 0
                 && !self.orphans.has_free()
-                && !self.full.contains(&chain)
+                && !self.is_full_for_all(chain)
                 && self.compared(desk, chain, (peer, first), gained)?
             {
                 return Ok(());

@@ -21,7 +21,7 @@ impl PublicChains {
     /// Whether a frame of a peer, without its kind, is decoded. It is charged before it is.
     ///
     /// Who shares a chain pays with its own share of work, whatever strangers have left of theirs: a follower that has not
-    /// proven itself yet does so by what it sends. What comes from a peer that was asked for blocks is read in any case: of
+    /// proven itself yet does so by what it sends. The answer of a peer that was asked for blocks is read in any case: of
     /// blocks, it has its share by their bytes.
     pub(super) fn is_read(&mut self, desk: &mut Desk<'_>, peer: PeerId, bytes: &[u8]) -> bool {
         // Its connection is being ended.
@@ -30,7 +30,8 @@ impl PublicChains {
         }
         let looks = bytes.len() / BYTES_A_LOOK;
         if self.knows(peer) {
-            if self.pulls.values().any(|pull| pull.peer == peer) {
+            let answers = |chain: ChainId| self.pulls.get(&chain).is_some_and(|pull| pull.peer == peer);
+            if Received::answered(bytes).is_some_and(answers) {
                 return true;
             }
             let may = self.peers.get_mut(&peer).is_some_and(|known| known.shares.has_work(desk.now));

@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::Peer;
 use super::event::{Equivocation, Sharing, Standing};
-use super::limits::{EQUIVOCATIONS_MAX, Limits, PEERS_MAX};
+use super::limits::{EQUIVOCATIONS_MAX, HERE_AGAIN_MS, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
 use crate::codec::AtMost;
 use crate::{
@@ -96,11 +96,11 @@ pub(super) enum Proof {
     Inviter,
 }
 
-/// When a peer was let in by an invitation.
+/// When a peer that was let in by an invitation was here last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Admission {
     pub(super) at_ms: u64,
-    /// Whether it has connected since.
+    /// Written by earlier programs alone: it has come back, and nobody noted when.
     pub(super) returned: bool,
 }
 
@@ -165,6 +165,8 @@ pub(super) struct Followed {
     number: u32,
     /// Whether the row has to be written at the step's end.
     dirty: bool,
+    /// Whether what is remembered of peers has changed while the store had no room.
+    put_off: bool,
     /// Whether its genesis was found to be here and a public chain's, which does not change any more.
     pub(super) is_public: bool,
 }
@@ -188,6 +190,7 @@ impl Followed {
             admissions: BTreeMap::new(),
             number,
             dirty: true,
+            put_off: false,
             is_public: false,
         }
     }
@@ -238,14 +241,30 @@ impl Followed {
             known.addresses.insert(0, address.clone());
         }
         known.addresses.truncate(ADDRESSES_MAX);
-        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        self.write_peers(view);
         if changed || self.unproven.len() != before {
             self.write_unproven(view);
         }
     }
 
+    /// Whether what is remembered of peers is not written now: a node with many chains would have more of it wait for room than
+    /// waits in memory, and be begun anew again and again.
+    const fn puts_off(&mut self, view: &Pending) -> bool {
+        self.put_off |= view.is_full();
+        view.is_full()
+    }
+
+    fn write_peers(&mut self, view: &mut Pending) {
+        if !self.puts_off(view) {
+            view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        }
+    }
+
     /// Writes which addresses nobody was reached at, of those that are kept.
     fn write_unproven(&mut self, view: &mut Pending) {
+        if self.puts_off(view) {
+            return;
+        }
         let kept: BTreeSet<&Address> = self.peers.iter().flat_map(|known| &known.addresses).collect();
         self.unproven.retain(|address| kept.contains(address));
         let rows: Vec<(&Address, u32)> = self.unproven.rows().collect();
@@ -260,7 +279,7 @@ impl Followed {
         for known in self.peers.iter_mut().filter(|known| address.peer() == Some(known.peer)) {
             known.addresses.retain(|other| other != address);
         }
-        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        self.write_peers(view);
         self.write_unproven(view);
     }
 
@@ -270,27 +289,29 @@ impl Followed {
         self.write_admissions(view);
     }
 
-    /// A peer has connected: if it was let in, it is one that comes back.
-    pub(super) fn returned(&mut self, view: &mut Pending, peer: PeerId) {
-        if let Some(admission) = self.admissions.get_mut(&peer).filter(|admission| !admission.returned) {
-            admission.returned = true;
+    /// A peer connects, or was connected until now: if it was let in, that is noted. Not each time, so that connecting again
+    /// and again has nothing written.
+    pub(super) fn was_here(&mut self, view: &mut Pending, peer: PeerId, now: Timestamp) {
+        let old = |admission: &&mut Admission| admission.returned || now.0.abs_diff(admission.at_ms) >= HERE_AGAIN_MS;
+        if let Some(admission) = self.admissions.get_mut(&peer).filter(old) {
+            *admission = Admission { at_ms: now.0, returned: false };
             self.write_admissions(view);
         }
     }
 
-    /// Forgets who was let in so long ago and has not come since, nor is here now. Who was let in before this was noted has
-    /// as long from now on.
+    /// Forgets who was here last so long ago, and is not now. Of whom it was not noted when has as long from now on.
     pub(super) fn forget_admitted(&mut self, view: &mut Pending, meeting: Meeting<'_>, admitted_ms: u64) {
         let now = meeting.now.0;
         for peer in &self.rules.admitted {
-            self.admissions.entry(*peer).or_insert(Admission { at_ms: now, returned: false });
+            let admission = self.admissions.entry(*peer).or_insert(Admission { at_ms: now, returned: false });
+            if admission.returned {
+                *admission = Admission { at_ms: now, returned: false };
+            }
         }
         let admissions = &self.admissions;
         self.rules.admitted.retain(|peer| {
             let stays = |admission: &Admission| {
-                admission.returned
-                    || now.saturating_sub(admission.at_ms) < admitted_ms
-                    || meeting.peers.contains_key(peer)
+                now.saturating_sub(admission.at_ms) < admitted_ms || meeting.peers.contains_key(peer)
             };
             admissions.get(peer).is_none_or(stays)
         });
@@ -299,6 +320,9 @@ impl Followed {
     }
 
     fn write_admissions(&mut self, view: &mut Pending) {
+        if self.puts_off(view) {
+            return;
+        }
         let admitted: BTreeSet<&PeerId> = self.rules.admitted.iter().collect();
         self.admissions.retain(|peer, _| admitted.contains(peer));
         let rows: Vec<(&PeerId, &Admission)> = self.admissions.iter().collect();
@@ -389,12 +413,18 @@ impl Followed {
                 self.unproven.told(address.clone());
             }
         }
-        view.put(PEERS, self.number.to_be_bytes(), codec::encode(&self.peers));
+        self.write_peers(view);
         self.write_unproven(view);
     }
 
-    /// Writes the row, if it has changed.
+    /// Writes the row, if it has changed, and what was put off while there was no room.
     pub(super) fn write(&mut self, view: &mut Pending) {
+        if self.put_off && !view.is_full() {
+            self.put_off = false;
+            self.write_peers(view);
+            self.write_unproven(view);
+            self.write_admissions(view);
+        }
         if !std::mem::take(&mut self.dirty) {
             return;
         }
@@ -510,4 +540,66 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
     }
     let next = chains.iter().map(|chain| chain.number.saturating_add(1)).max().unwrap_or_default();
     Ok((chains, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Batch, Record, Store, StoreError};
+
+    /// A store without rows.
+    struct NoStore;
+
+    impl Store for NoStore {
+        fn get(&self, _: Table, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: Table, _: KeyRange<'_>, _: usize) -> Result<Vec<Record>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn by_prefix(&self, _: Table, _: &[u8], _: [u8; 4], _: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn commit(&self, _: &Batch) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// A node with many chains, whose store has no room: what is remembered of peers does not wait for it in memory.
+    #[test]
+    fn peers_met_while_there_is_no_room_are_written_once_there_is() {
+        let mut view = Pending::new(Arc::new(NoStore));
+        view.set_full();
+        let peers = BTreeMap::new();
+        let mut chains: Vec<Followed> = (0..300_u32)
+            .map(|number| {
+                let id = ChainId(*blake3::hash(&number.to_be_bytes()).as_bytes());
+                Followed::new(number, id, "c".into(), AuthorSecret::from_seed(&[1; 32]), Standing::Followed)
+            })
+            .collect();
+        for followed in &mut chains {
+            followed.dirty = false;
+            for peer in 1..4 {
+                let peer = PeerId([peer; 32]);
+                let address = Address::new(format!("/memory/1/p2p/{peer}")).unwrap();
+                followed.rules.admitted.push(peer);
+                followed.admitted(&mut view, peer, Timestamp(1));
+                followed.was_here(&mut view, peer, Timestamp(HERE_AGAIN_MS + 1));
+                followed.learn(&mut view, peer, &[address], Meeting { peers: &peers, now: Timestamp(2) });
+            }
+            followed.write(&mut view);
+            assert!(view.close_step().is_none() && !view.holds_too_much());
+        }
+        assert!(view.take_held().is_none(), "nothing waits");
+        for followed in &mut chains {
+            followed.write(&mut view);
+        }
+        let (_, batch) = view.close_step().unwrap();
+        assert_eq!(batch.changes().len(), 3 * chains.len(), "each row once");
+    }
 }

@@ -152,6 +152,19 @@ impl PublicChains {
         true
     }
 
+    /// Whether nothing is asked for of a chain for lack of room. Authors whom a person allows by name need no room of all
+    /// chains together, nor of the disk: of such a chain they are still asked for, and newcomers cannot end that.
+    pub(super) fn is_full_for_all(&self, chain: ChainId) -> bool {
+        let allows = |followed: &&Followed| {
+            followed.standing == Standing::Followed && !followed.rules.allowed_authors.is_empty()
+        };
+        let some_go_on = |followed: &Followed| {
+            matches!(self.room(followed, 0), ChainRoom::AllFull | ChainRoom::DiskScarce)
+                && followed.bytes <= followed.rules.limits.chain_bytes_max
+        };
+        self.full.contains(&chain) && !self.chains.get(&chain).filter(allows).is_some_and(some_go_on)
+    }
+
     /// Whether a peer sent a block by an author that is taken, and more blocks below it than are held.
     pub(super) fn lacks_room_for_below(&self, desk: &Desk<'_>, chain: ChainId, peer: PeerId) -> bool {
         let crowded = self.peers.get(&peer).is_some_and(|known| known.crowded.contains(&chain));

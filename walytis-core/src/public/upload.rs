@@ -4,7 +4,7 @@
 //! small share of its own; blocks for strangers come out of one share of them all. Who has none left is not refused: its
 //! transfer waits, and goes on when there is some again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::limits::{AGAIN, CODE_COST, CODES, FREE_AGAIN_MS, RANGES_SENT_MAX, SERVE_MS, STRANGERS_BYTES};
 use super::{Budget, ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError};
@@ -139,6 +139,10 @@ pub(super) struct Uploads {
     codes: Budget,
     /// Transfers that wait, each with its turn.
     waiting: BTreeMap<(PeerId, ChainId), u64>,
+    /// Those of them that wait for what strangers have together: whoever comes later waits behind them.
+    queued: BTreeSet<(PeerId, ChainId)>,
+    /// Whether it is their turns that are being taken.
+    serving: bool,
     turns: u64,
     /// Whether the timer is set.
     timer: bool,
@@ -151,9 +155,16 @@ impl Uploads {
             strangers: Budget::full(STRANGERS_BYTES, begin),
             codes: Budget::full(CODES, begin),
             waiting: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            serving: false,
             turns: 0,
             timer: false,
         }
+    }
+
+    fn waits_no_more(&mut self, peer: PeerId, chain: ChainId) {
+        self.waiting.remove(&(peer, chain));
+        self.queued.remove(&(peer, chain));
     }
 
     fn next_turn(&mut self) -> u64 {
@@ -186,11 +197,18 @@ impl PublicChains {
         }
         let admitted = upload.sent.get(&chain).is_some_and(|sent| sent.pass(position) == Pass::Admitted);
         let has_some = upload.again.has_some(AGAIN, now);
-        let may = has_some && (!stranger || admitted || self.uploads.strangers.has_some(STRANGERS_BYTES, now));
-        // Whoever waits was there before.
+        let shares = stranger && !admitted;
+        // Whoever waits was there before: who asks again and again is not served in between.
+        let is_in_turn = self.uploads.serving || self.uploads.queued.is_empty();
+        let may = has_some && (!shares || (is_in_turn && self.uploads.strangers.has_some(STRANGERS_BYTES, now)));
         if may {
-            self.uploads.waiting.remove(&(peer, chain));
+            self.uploads.waits_no_more(peer, chain);
             return true;
+        }
+        if has_some && shares {
+            self.uploads.queued.insert((peer, chain));
+        } else {
+            self.uploads.queued.remove(&(peer, chain));
         }
         self.reached(ChainLimit::Upload);
         if !self.uploads.waiting.contains_key(&(peer, chain)) {
@@ -213,13 +231,16 @@ impl PublicChains {
         let mut waiting: Vec<(u64, PeerId, ChainId)> =
             self.uploads.waiting.iter().map(|((peer, chain), turn)| (*turn, *peer, *chain)).collect();
         waiting.sort_unstable();
-        let mut served = std::collections::BTreeSet::new();
+        let mut served = BTreeSet::new();
         for (_, peer, chain) in waiting {
             let transfers = self.peers.get(&peer).is_some_and(|known| known.transfers.contains_key(&chain));
             if !transfers {
-                self.uploads.waiting.remove(&(peer, chain));
+                self.uploads.waits_no_more(peer, chain);
             } else if served.insert(peer) {
-                self.serve_more(desk, peer, chain)?;
+                self.uploads.serving = true;
+                let outcome = self.serve_more(desk, peer, chain);
+                self.uploads.serving = false;
+                outcome?;
             } else {
                 // Many chains do not make it several peers.
                 let turn = self.uploads.next_turn();

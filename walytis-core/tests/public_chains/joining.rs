@@ -98,6 +98,20 @@ fn a_join_is_done_when_all_is_here_that_its_inviter_told_of_however_slow_it_is()
     assert!(matches!(scene.joined(ticket), Some(Ok(ChainAnswer::Chain(summary))) if summary.blocks == 5));
 }
 
+/// An inviter that tells of what nobody has, and sends portions with nothing in them, does not keep a join going for ever.
+#[test]
+fn a_join_ends_whose_inviter_sends_nothing_without_end() {
+    let mut scene = Scene::new(68);
+    let ticket = scene.join();
+    scene.tell(INVITER, &PublicMessage::Joined { chain: scene.chain });
+    for number in 0..100 {
+        scene.heads(INVITER, vec![BlockId([number; 32])]);
+        scene.portion(INVITER, 0..0, 7);
+        scene.net.run(6_000);
+    }
+    assert!(matches!(scene.joined(ticket), Some(Err(PublicError::Interrupted))));
+}
+
 /// Before an inviter has told what it has, nothing says that this is all.
 #[test]
 fn a_join_that_goes_on_waits_for_what_its_inviter_tells() {

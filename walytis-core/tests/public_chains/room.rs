@@ -1,7 +1,10 @@
 //! Room for what strangers write: half of a chain's is kept for those who were there before, all chains together have a cap, and
 //! so much of the disk stays free. What is refused is delayed, and told.
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainLimit, ChainRoom, PublicError, Rule, Sharing};
+use walytis_core::public::{
+    ChainAnswer, ChainCommand, ChainLimit, ChainRoom, PublicError, PublicMessage, Rule, Sharing,
+};
+use walytis_core::sync::SyncMessage;
 use walytis_core::{ChainId, DiskSpace, VerifiedBlock, chains};
 
 use crate::hostile::{author, block, push, with_enemy};
@@ -218,4 +221,42 @@ fn all_public_chains_together_have_a_cap() {
     assert_eq!(room(&mut net, 0), ChainRoom::AllFull);
     let _ = net.call(0, ChainCommand::Delete { chain: "other".into() }).unwrap();
     assert_eq!(room(&mut net, 0), ChainRoom::Free);
+}
+
+/// One refused block of a newcomer's does not end that authors are asked for whom a person allows by name.
+#[test]
+fn authors_allowed_by_name_are_asked_for_where_a_newcomer_was_refused() {
+    let (mut net, chain, enemy) = with_enemy(307, 2);
+    net.public_bytes_max = Some(50_000);
+    net.kill(0);
+    net.start(0);
+    for seed in [51, 52] {
+        rule(&mut net, 0, Rule::AllowAuthor(author(seed).public()));
+    }
+    for _ in 0..6 {
+        net.post(0, &[1; 10_000]);
+    }
+    assert_eq!(room(&mut net, 0), ChainRoom::AllFull);
+    net.link(enemy, 0);
+    net.run(100);
+    // It is tried because somebody who is allowed builds on it.
+    let refused = stranger(chain, 50);
+    push(&mut net, enemy, 0, &refused);
+    push(&mut net, enemy, 0, &block(chain, vec![refused.id()], None, &author(51), b"above it"));
+    net.run(1_000);
+    assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::AllBytes));
+
+    let asked = |net: &mut Net| {
+        net.mail(enemy).iter().any(|(_, frame)| {
+            let message = PublicMessage::decode(&frame[1..]);
+            matches!(message, Ok(PublicMessage::Sync(SyncMessage::Pull { .. } | SyncMessage::Compare { .. })))
+        })
+    };
+    net.run(120_000);
+    asked(&mut net);
+    let wanted = block(chain, vec![chain.into()], None, &author(52), b"wanted");
+    let heads = PublicMessage::Sync(SyncMessage::Heads { chain, heads: vec![wanted.id()] });
+    net.send(enemy, 0, heads.frame());
+    net.run(1_000);
+    assert!(asked(&mut net), "it is asked for");
 }

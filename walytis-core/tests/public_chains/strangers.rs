@@ -35,7 +35,8 @@ fn admitted_by(net: &mut Net, joiner: usize, inviter: usize, code: &str) -> Opti
     answers[0]
 }
 
-/// A9: 256 keys that came by a code for any number and never again make room after 7 days; those that came back stay.
+/// A9: 256 keys that came by a code for any number make room when they were not here for 7 days, also those that came back
+/// before; those that are connected stay.
 #[test]
 fn who_was_admitted_and_never_came_again_makes_room_after_7_days() {
     let mut net = Net::new(401, 260);
@@ -49,6 +50,7 @@ fn who_was_admitted_and_never_came_again_makes_room_after_7_days() {
     }
     assert_eq!(admitted_by(&mut net, 257, 0, &code), Some(JoinRefusal::Full));
     // Three of them come back, also across a restart.
+    net.run(6 * DAY_MS);
     for node in [5, 6, 7] {
         net.link(node, 0);
         net.run(100);
@@ -56,7 +58,6 @@ fn who_was_admitted_and_never_came_again_makes_room_after_7_days() {
     }
     net.kill(0);
     net.start(0);
-    net.run(6 * DAY_MS);
     assert_eq!(admitted_by(&mut net, 257, 0, &code), Some(JoinRefusal::Full), "there is time until then");
     net.run(DAY_MS);
     assert_eq!(admitted_by(&mut net, 257, 0, &code), None, "whoever never came has made room");
@@ -73,6 +74,38 @@ fn who_was_admitted_and_never_came_again_makes_room_after_7_days() {
         let refused = net.mail(node).iter().any(|(_, frame)| is_refused(frame));
         assert_eq!(!refused, serves, "node {node}");
     }
+}
+
+/// Keys that connect twice and then no more do not keep a chain full for good; whoever has stayed connected does stay.
+#[test]
+fn who_came_back_once_makes_room_7_days_later() {
+    let mut net = Net::new(406, 260);
+    net.found(0);
+    rule(&mut net, 0, Rule::ServeInvited);
+    let code = net.invite(0, None, Sharing::Inviter);
+    (1..260).for_each(|node| net.take_over(node));
+    for node in 1..257 {
+        assert_eq!(admitted_by(&mut net, node, 0, &code), None, "node {node}");
+        net.take_over(node);
+    }
+    net.run(DAY_MS);
+    for node in 1..257 {
+        net.link(node, 0);
+        net.run(10);
+        // The last one stays.
+        if node < 256 {
+            net.take_over(node);
+        }
+    }
+    net.run(6 * DAY_MS);
+    assert_eq!(admitted_by(&mut net, 257, 0, &code), Some(JoinRefusal::Full), "there is time until then");
+    net.run(2 * DAY_MS);
+    assert_eq!(admitted_by(&mut net, 257, 0, &code), None, "they have made room");
+    assert!(net.connected(0, 256));
+    // Who goes after many days was here until then.
+    net.take_over(256);
+    net.run(6 * DAY_MS);
+    assert_eq!(admitted_by(&mut net, 256, 0, &code), None, "it is known, or there is room");
 }
 
 /// A store in which it was not noted when peers were admitted: they have 7 days from when that matters.

@@ -143,6 +143,52 @@ fn strangers_are_sent_no_more_together_than_the_named_rate() {
     assert!(most - least < 2_000_000 && of_each[1] <= *most, "{of_each:?}");
 }
 
+/// Who asks anew a hundred times a second does not go before whoever waits for its turn.
+#[test]
+fn an_honest_download_is_not_starved_by_whoever_asks_anew_all_the_time() {
+    let (mut net, chain) = node_with(207, 4, 0, 120, 300_000);
+    (1..4).for_each(|node| net.link(node, 0));
+    net.run(50);
+    let pull = |have: Vec<BlockId>| sync(SyncMessage::Pull { chain, have });
+    let mut spent = 0;
+    for _ in 0..2 {
+        net.send(2, 0, pull(Vec::new()));
+        for _ in 0..300 {
+            net.send(2, 0, sync(SyncMessage::More { chain }));
+            net.run(20);
+            spent += received(&mut net, 2);
+        }
+    }
+    assert!(spent >= STRANGERS_BURST, "{spent}");
+    net.run(1_000);
+    (1..4).for_each(|node| drop(net.mail(node)));
+
+    let portion = |frame: &[u8]| match PublicMessage::decode(&frame[1..]) {
+        Ok(PublicMessage::Sync(SyncMessage::Portion { blocks, .. })) => Some(blocks),
+        _ => None,
+    };
+    let (mut have, mut honest, mut greedy) = (Vec::new(), 0, 0);
+    net.send(3, 0, pull(Vec::new()));
+    net.run(500);
+    net.send(1, 0, pull(Vec::new()));
+    for _ in 0..1_000 {
+        net.send(3, 0, pull(have.clone()));
+        net.run(10);
+        for (_, frame) in net.mail(3) {
+            greedy += frame.len();
+            let last = portion(&frame).and_then(|blocks| blocks.last().map(|last| last.block.header.clone()));
+            have = last.map_or(have, |header| vec![walytis_core::Header::id_of(&header)]);
+        }
+        for (_, frame) in net.mail(1) {
+            honest += frame.len();
+            if portion(&frame).is_some() {
+                net.send(1, 0, sync(SyncMessage::More { chain }));
+            }
+        }
+    }
+    assert!(honest >= 10 * STRANGERS_PER_SECOND / 4, "{honest} bytes, and {greedy} for the other");
+}
+
 /// A first download by a code, counted or not, is not slowed by strangers who have spent all that they have; one without is, and
 /// is done in the end.
 #[test]

@@ -12,8 +12,12 @@ use crate::records;
 
 impl Engine {
     /// Notes whose the groups are that an earlier program kept without a note, and forgets joins that a restart ended and of
-    /// which nothing had come. Part of the first step, once.
+    /// which nothing had come. Part of the first step, or where
+    /// there is no room then, of the one in which there is; once.
     pub(super) fn register(&mut self) -> Result<(), EngineError> {
+        if self.parts.view.is_full() {
+            return Ok(());
+        }
         if std::mem::replace(&mut self.registered, true) || self.public.are_removals_put_off() {
             return Ok(());
         }

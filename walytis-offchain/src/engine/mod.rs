@@ -307,8 +307,9 @@ impl Engine {
         if let Some((number, batch)) = self.parts.view.take_held() {
             out.push(Effect::Commit { number, batch });
         }
+        let begun = self.begin();
         self.public.room_again();
-        let outcome = self.ask_everybody();
+        let outcome = begun.and_then(|()| self.ask_everybody());
         self.end_step(outcome, out);
     }
 

@@ -13,7 +13,7 @@ use walytis_core::reconcile::{Differ, Salt};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     BlockError, BlockId, BlockKind, ChainId, CodeText, CodecError, Draft, Format, FormatVersion, Hash, Header,
-    HybridSecret, ParsedBlock, Pending, RawBlock, Store, Table, chains,
+    HybridSecret, ParsedBlock, Pending, RawBlock, Store, Suite, Table, chains,
 };
 use walytis_identities::session::{FirstFlight, LocalDevice, SessionError};
 use walytis_identities::{
@@ -200,7 +200,7 @@ fn f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one() {
 }
 
 #[test]
-fn f7_an_unread_attachment_is_kept_within_its_authors_quota() {
+fn f7_an_unread_attachment_is_kept_within_its_senders_quota() {
     let (mut world, [a, _, m], mut puppet, group) = possessed(93, GROUP, 0..2);
     // One and a half MiB each, of which eleven fit.
     let beside = Attachment::Sealed(vec![7; 3 * 512 * 1024].into()).encode();
@@ -231,6 +231,121 @@ fn f7_an_unread_attachment_is_kept_within_its_authors_quota() {
     let large = draft.sign_alone(&author, now).expect("a well-formed block").parsed().clone();
     let refused = puppet.fold.judge(&puppet.view, large).expect_err("it is too large");
     assert!(matches!(refused, Refusal::Rule { .. }), "{refused}");
+}
+
+/// Two members other than the first node's, each a puppet with a session with it.
+fn two_members(seed: u64) -> (World, NodeId, [Puppet; 2], ChainId) {
+    let (mut world, [a, h, _], other, group) = possessed(seed, GROUP, 0..1);
+    let mut author = Puppet::possess(&mut world, h).expect("a store");
+    assert!(author.open_session(&mut world, a, group), "a member is spoken to");
+    (world, a, [author, other], group)
+}
+
+#[test]
+fn f7_what_a_member_makes_up_beside_anothers_blocks_takes_nothing_from_their_author() {
+    let (mut world, a, [mut author, mut other], group) = two_members(96);
+    let unknown = |byte: u8, length: usize| [&[99][..], &vec![byte; length]].concat();
+    let mut blocks = Vec::new();
+    for number in 0..12 {
+        let raw = private(&mut author, &world, [&[2][..], &[number; 40]].concat(), group);
+        let beside = Some(unknown(0, 3 * 512 * 1024).into());
+        let block = WireBlock { block: raw.clone(), attachment: beside, foreign: Vec::new() };
+        assert!(other.push(&mut world, a, group, block));
+        world.run_for(500);
+        blocks.push(raw);
+    }
+    let kept = |world: &World, raw: &RawBlock| {
+        let view = Pending::new(world.store(a) as Arc<dyn Store>);
+        let row = view.get(Table::hidden("offchain.kept"), &Header::id_of(&raw.header).0).expect("a store");
+        row.map(|row| row[32..].to_vec())
+    };
+    assert_eq!(blocks.iter().filter(|raw| kept(&world, raw).is_some()).count(), 10, "the other one has spent its room");
+    for raw in &blocks {
+        let beside = Some(unknown(1, 1024 * 1024).into());
+        let block = WireBlock { block: raw.clone(), attachment: beside, foreign: Vec::new() };
+        assert!(author.push(&mut world, a, group, block));
+        world.run_for(500);
+        assert_eq!(kept(&world, raw), Some(unknown(1, 1024 * 1024)), "its author's own takes its place");
+    }
+    // And nobody else's takes the place of that; the other one has its room again.
+    let block = WireBlock { block: blocks[0].clone(), attachment: Some(unknown(2, 10).into()), foreign: Vec::new() };
+    assert!(other.push(&mut world, a, group, block));
+    let raw = private(&mut author, &world, [2; 41].to_vec(), group);
+    let block = WireBlock { block: raw.clone(), attachment: Some(unknown(3, 10).into()), foreign: Vec::new() };
+    assert!(other.push(&mut world, a, group, block));
+    world.run_for(500);
+    assert_eq!(kept(&world, &blocks[0]), Some(unknown(1, 1024 * 1024)));
+    assert_eq!(kept(&world, &raw), Some(unknown(3, 10)));
+    assert_sound(&world, a);
+}
+
+#[test]
+fn f7_who_relays_what_is_not_a_blocks_is_taken_for_an_older_program() {
+    let (mut world, a, [mut author, mut other], group) = two_members(97);
+    let before = list(&mut world, a, GROUP).len();
+    let (stored, attachment) = author.private(&world, group, b"by an honest one").expect("a member may");
+    let bad = Attachment::Sealed(vec![1; 300].into());
+    assert!(other.push(&mut world, a, group, wire(stored.block.raw().clone(), Some(&bad))));
+    world.run_for(500);
+    assert!(world.connected(a, other.node()), "it cannot tell");
+    assert_eq!(details(&mut world, a, GROUP).summary.missing, 1, "the block is here without its content");
+    let id = stored.block.id();
+    let again = SyncMessage::Attachment { chain: group, id, attachment: bad.encode().into() };
+    assert!(other.tell(&mut world, a, &Message::Sync(again)));
+    world.run_for(500);
+    assert!(world.connected(a, other.node()), "nor can it when it is asked");
+    // What it kept of a newer program's goes once the content is here.
+    let newer = SyncMessage::Attachment { chain: group, id, attachment: vec![99; 300].into() };
+    assert!(other.tell(&mut world, a, &Message::Sync(newer)));
+    world.run_for(500);
+    let kept = |world: &World| {
+        let view = Pending::new(world.store(a) as Arc<dyn Store>);
+        view.get(Table::hidden("offchain.kept"), &id.0).expect("a store").is_some()
+    };
+    assert!(kept(&world));
+    assert!(author.push(&mut world, a, group, wire(stored.block.raw().clone(), Some(&attachment))));
+    world.run_for(500);
+    assert!(!kept(&world));
+    let listed = list(&mut world, a, GROUP);
+    assert_eq!(listed.len(), before + 1);
+    assert_eq!(listed[before].content.as_ref().expect("it came").bytes, b"by an honest one");
+    assert_sound(&world, a);
+}
+
+#[test]
+fn f7_what_rests_on_an_unknown_operation_is_not_asked_for() {
+    let (mut world, [a, m], mut puppet, group) = possessed(98, GROUP, 0..1);
+    let before = details(&mut world, a, GROUP).summary.blocks;
+    let now = world.wall_clock(m);
+    let (device, desk) = puppet.desk(&world);
+    let (author, place) = device.place(&desk, group).expect("a member");
+    let content = [OPERATION_VERSION, 200, 1, 2, 3].to_vec();
+    let draft = Draft { kind: BlockKind::Operation, place, foreign: vec![], topics: vec![], content };
+    let signed = draft.sign(&author, &device.secret, now, desk.rng).expect("a block").parsed().clone();
+    let mut last = signed.header().clone();
+    for _ in 0..3 {
+        assert!(puppet.push(&mut world, a, group, wire(signed.raw().clone(), None)));
+    }
+    puppet.listen(&mut world, 500);
+    for _ in 0..20 {
+        last.previous = Some(Header::id_of(&last.encode()));
+        last.parents = Vec::new();
+        last.sequence += 1;
+        last.kind = BlockKind::Private;
+        last.suite = Suite::Ed25519;
+        let header = last.encode();
+        let content = signed.content().to_vec();
+        let signature = author.sign(&transcript(Suite::Ed25519, &header)).to_vec();
+        let raw = RawBlock { header, signature, content };
+        assert!(puppet.push(&mut world, a, group, wire(raw, None)));
+        let heard = puppet.listen(&mut world, 500);
+        let pulled = |message: &Message| matches!(message, Message::Sync(SyncMessage::Pull { .. }));
+        assert!(!heard.iter().any(|(_, message)| pulled(message)), "it is of no use: {heard:?}");
+    }
+    assert!(world.connected(a, m));
+    assert_eq!(world.engine(a).expect("it runs").orphan_bytes(), 0, "nothing waits");
+    assert_eq!(newer(&mut world, a).1, [of(NewerKind::Operation, 200, 1)], "counted once");
+    assert_eq!(details(&mut world, a, GROUP).summary.blocks, before);
 }
 
 /// A node that reads no content of today keeps it as it came and serves it on, and reads it once it is today's program.

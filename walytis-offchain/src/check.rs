@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use walytis_core::public;
 use walytis_core::query::{self, Order, Query, Span};
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainError, ChainId, Pending, Store, chains};
+use walytis_core::{BlockId, BlockKind, ChainError, ChainId, PeerId, Pending, Store, chains};
 use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, keyring, own_wrap};
 
 use crate::EngineError;
@@ -91,8 +91,8 @@ struct Check {
     missing: records::Missing,
     /// How many contents are sealed under each epoch.
     sealed: BTreeMap<BlockId, u64>,
-    /// How many bytes are kept unread of each author's blocks.
-    unread_bytes: BTreeMap<AuthorKey, u64>,
+    /// How many bytes are kept unread that each peer sent.
+    unread_bytes: BTreeMap<PeerId, u64>,
     /// Whether the chain in hand is a public one.
     public: bool,
 }
@@ -219,11 +219,11 @@ impl Check {
         }
     }
 
-    /// Counts what is kept unread of an author's blocks.
+    /// Counts what is kept unread, by who sent it.
     fn kept_unread(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
-        let kept = records::kept(view, judged.block.id()).map_err(ChainError::from);
-        if let Some(Some(kept)) = self.note(chain, kept) {
-            let bytes = self.unread_bytes.entry(judged.block.header().author).or_insert(0);
+        let kept = records::kept_from(view, judged.block.id()).map_err(ChainError::from);
+        if let Some(Some((sender, kept))) = self.note(chain, kept) {
+            let bytes = self.unread_bytes.entry(sender).or_insert(0);
             *bytes = bytes.saturating_add(u64::try_from(kept.len()).unwrap_or(u64::MAX));
         }
     }
@@ -246,14 +246,14 @@ impl Check {
                 Err(error) => self.report.problems.push(format!("epoch {epoch}: {error}")),
             }
         }
-        for (author, found) in std::mem::take(&mut self.unread_bytes) {
-            match records::kept_bytes(view, &author) {
+        for (sender, found) in std::mem::take(&mut self.unread_bytes) {
+            match records::kept_bytes(view, sender) {
                 Ok(kept) if kept == found || (grown && kept > found) => {}
                 Ok(kept) => {
-                    let problem = format!("author {author}: {kept} unread bytes are counted, and {found} are there");
+                    let problem = format!("peer {sender}: {kept} unread bytes are counted, and {found} are there");
                     self.report.problems.push(problem);
                 }
-                Err(error) => self.report.problems.push(format!("author {author}: {error}")),
+                Err(error) => self.report.problems.push(format!("peer {sender}: {error}")),
             }
         }
     }

@@ -1,8 +1,9 @@
 //! What came from newer programs, counted by its number: it is kept or passed over, and a person can see that it was there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use walytis_core::BlockId;
 
 /// How many numbers are counted apart, of all kinds together; more of a kind are counted as one. So a peer that makes up
 /// numbers takes no room.
@@ -79,9 +80,54 @@ impl NewerCounts {
     }
 }
 
+/// How many blocks are remembered that were refused as a newer program's; the oldest one makes room.
+pub(crate) const REFUSED_MAX: usize = 256;
+
+/// Blocks that this program is too old for, and those that rest on them. Each is refused for what its own bytes say, so it
+/// is refused again whenever it comes: it is neither asked for nor looked at.
+#[derive(Debug, Default)]
+pub(crate) struct RefusedBlocks {
+    ids: BTreeSet<BlockId>,
+    oldest_first: VecDeque<BlockId>,
+}
+
+impl RefusedBlocks {
+    pub(crate) fn add(&mut self, id: BlockId) {
+        if !self.ids.insert(id) {
+            return;
+        }
+        self.oldest_first.push_back(id);
+        if self.oldest_first.len() > REFUSED_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn contains(&self, id: BlockId) -> bool {
+        self.ids.contains(&id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_refused_blocks_are_remembered_as_may_be() {
+        let mut refused = RefusedBlocks::default();
+        let id = |number: usize| BlockId([u8::try_from(number % 256).unwrap_or(0); 32]);
+        let other = BlockId([[1; 16], [2; 16]].concat().try_into().unwrap_or([0; 32]));
+        refused.add(other);
+        for number in 1..REFUSED_MAX {
+            refused.add(id(number));
+            refused.add(id(number));
+        }
+        assert!(refused.contains(other));
+        refused.add(id(0));
+        assert!(!refused.contains(other), "the oldest one made room");
+        assert!((0..REFUSED_MAX).all(|number| refused.contains(id(number))));
+    }
 
     #[test]
     fn made_up_numbers_are_counted_together() {

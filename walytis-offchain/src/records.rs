@@ -6,8 +6,8 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
 use walytis_core::{
-    Address, AuthorKey, BlockId, ChainError, ChainId, DialFailure, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows,
-    StoreError, Table, Timestamp, UnprovenAddresses, planted,
+    Address, BlockId, ChainError, ChainId, DialFailure, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError,
+    Table, Timestamp, UnprovenAddresses, planted,
 };
 
 use crate::content::{OpenContent, PrivateBody};
@@ -20,9 +20,9 @@ const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, r
 const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Derived };
 /// Block id -> nothing: a private block that this program could not read when it came.
 const UNREAD: Table = Table::hidden("offchain.unread");
-/// Block id -> what came beside it and could not be read, as it came.
+/// Block id -> the transport key of whoever sent it, in 32 bytes, and what came beside it and could not be read, as it came.
 const KEPT: Table = Table::hidden("offchain.kept");
-/// Author key -> how many bytes are kept of its blocks in [`KEPT`], as 8 bytes.
+/// Transport key -> how many bytes that it sent are kept in [`KEPT`], as 8 bytes.
 const KEPT_BYTES: Table = Table { name: "offchain.kept-bytes", keys: Keys::Hidden, rows: Rows::Derived };
 /// Group -> what came of newer programs, by kind and number.
 const NEWER: Table = Table { name: "offchain.newer", keys: Keys::Hidden, rows: Rows::Derived };
@@ -80,8 +80,9 @@ pub(crate) fn count_unsealed(view: &mut Pending, epoch: BlockId) -> Result<(), S
 }
 
 /// Forgets the content of a block that is not in the set any more.
-pub(crate) fn forget_content(view: &mut Pending, id: BlockId) {
+pub(crate) fn forget_content(view: &mut Pending, id: BlockId) -> Result<(), StoreError> {
     view.delete(CONTENTS, id.0);
+    forget_kept(view, id)
 }
 
 /// Groups that were being joined when the program ended.
@@ -107,8 +108,8 @@ pub(crate) fn forget_joining(view: &mut Pending, group: ChainId) -> Result<(), C
     Ok(())
 }
 
-/// How many bytes are kept of what stands beside one author's blocks in a group and cannot be read: a newer program's
-/// photographs of a few weeks. What comes beyond that is not kept; its block is.
+/// How many bytes are kept of what one peer sent beside blocks and cannot be read: a newer program's photographs of a few
+/// weeks. What comes beyond that is not kept; its block is.
 pub(crate) const KEPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Notes that a private block cannot be read by this program.
@@ -123,29 +124,57 @@ pub(crate) fn was_unread(view: &Pending, id: BlockId) -> Result<bool, StoreError
 
 /// What is kept unread beside a block.
 pub(crate) fn kept(view: &Pending, id: BlockId) -> Result<Option<Vec<u8>>, StoreError> {
-    view.get(KEPT, &id.0)
+    Ok(kept_from(view, id)?.map(|(_, bytes)| bytes))
 }
 
-/// How many bytes are kept unread of an author's blocks.
-pub(crate) fn kept_bytes(view: &Pending, author: &AuthorKey) -> Result<u64, StoreError> {
-    let row = view.get(KEPT_BYTES, &author.0)?;
+/// What is kept unread beside a block, and who sent it.
+pub(crate) fn kept_from(view: &Pending, id: BlockId) -> Result<Option<(PeerId, Vec<u8>)>, StoreError> {
+    let Some(mut row) = view.get(KEPT, &id.0)? else { return Ok(None) };
+    let Some(sender) = row.first_chunk().copied() else { return Ok(None) };
+    Ok(Some((PeerId(sender), row.split_off(sender.len()))))
+}
+
+/// How many bytes that a peer sent are kept unread.
+pub(crate) fn kept_bytes(view: &Pending, sender: PeerId) -> Result<u64, StoreError> {
+    let row = view.get(KEPT_BYTES, &sender.0)?;
     Ok(row.and_then(|bytes| bytes.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes))
 }
 
-/// Keeps what stands beside a block as it came, if its author has room left and nothing is kept beside it yet. Returns
-/// whether it is new.
-pub(crate) fn keep(view: &mut Pending, id: BlockId, author: &AuthorKey, bytes: &[u8]) -> Result<bool, StoreError> {
-    if kept(view, id)?.is_some() {
+/// Who sent what is to be kept beside a block. Nobody can tell whether it is the block's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
+    pub(crate) peer: PeerId,
+    /// Whether it is the block's author, who knows best: what it sends takes the place of what others sent.
+    pub(crate) is_author: bool,
+}
+
+/// Keeps what stands beside a block as it came, if its sender has room left, and nothing is kept beside it yet or it is the
+/// author who sends it. Returns whether it is the first.
+pub(crate) fn keep(view: &mut Pending, id: BlockId, sender: Sender, bytes: &[u8]) -> Result<bool, StoreError> {
+    let before = kept_from(view, id)?;
+    if let Some((other, _)) = &before
+        && (!sender.is_author || *other == sender.peer)
+    {
         return Ok(false);
     }
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let all = kept_bytes(view, author)?.saturating_add(length);
+    let all = kept_bytes(view, sender.peer)?.saturating_add(length);
     if all > KEPT_BYTES_MAX {
         return Ok(false);
     }
-    view.put(KEPT, id.0, bytes);
-    view.put(KEPT_BYTES, author.0, all.to_le_bytes());
-    Ok(true)
+    forget_kept(view, id)?;
+    view.put(KEPT, id.0, [&sender.peer.0, bytes].concat());
+    view.put(KEPT_BYTES, sender.peer.0, all.to_le_bytes());
+    Ok(before.is_none())
+}
+
+/// Forgets what is kept unread beside a block, and gives its sender the room back.
+pub(crate) fn forget_kept(view: &mut Pending, id: BlockId) -> Result<(), StoreError> {
+    let Some((sender, bytes)) = kept_from(view, id)? else { return Ok(()) };
+    let left = kept_bytes(view, sender)?.saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    view.delete(KEPT, id.0);
+    view.put(KEPT_BYTES, sender.0, left.to_le_bytes());
+    Ok(())
 }
 
 /// What came of newer programs on a group's chain.

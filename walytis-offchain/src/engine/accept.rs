@@ -15,6 +15,7 @@ use super::{Engine, Fresh, Limit};
 use crate::content::{ContentError, OpenContent, PrivateBody, SealedPlace};
 use crate::message::Attachment;
 use crate::newer::{NewerKind, OWN_OVERLAY};
+use crate::records::Sender;
 use crate::{policy, records};
 
 /// What became of a block that a peer sent.
@@ -25,6 +26,8 @@ enum Taken {
     Known,
     /// It waits for its parents.
     Orphan(BTreeSet<BlockId>),
+    /// It rests on what this program is too old for, and never enters the set.
+    OnNewer,
 }
 
 /// A point within a step, before something that may turn out not to hold.
@@ -98,7 +101,10 @@ impl Engine {
         while let Some((from, wire)) = open.pop() {
             let mark = self.mark();
             let id = walytis_core::Header::id_of(&wire.block.header);
-            match self.try_take_in(chain, &wire) {
+            if self.refused_blocks.contains(id) {
+                continue;
+            }
+            match self.try_take_in(from, chain, &wire) {
                 Ok(Taken::New) => {
                     self.fresh.push(Fresh { chain, id, from });
                     self.orphans.arrived(id);
@@ -110,6 +116,7 @@ impl Engine {
                 }
                 Ok(Taken::Known) if planted!(DeliverTwice) => self.fresh.push(Fresh { chain, id, from }),
                 Ok(Taken::Known) => {}
+                Ok(Taken::OnNewer) => self.refused_blocks.add(id),
                 Ok(Taken::Orphan(_)) if planted!(DropOrphan) => {}
                 Ok(Taken::Orphan(missing)) => {
                     let Some(peer) = from else { continue };
@@ -169,10 +176,12 @@ impl Engine {
         }
     }
 
-    fn try_take_in(&mut self, chain: ChainId, wire: &WireBlock) -> Result<Taken, Trouble> {
-        let block = ParsedBlock::parse(wire.block.clone()).map_err(|error| Trouble::unreadable(&error))?;
+    fn try_take_in(&mut self, from: Option<PeerId>, chain: ChainId, wire: &WireBlock) -> Result<Taken, Trouble> {
+        let block = ParsedBlock::parse(wire.block.clone())
+            .map_err(|error| self.refused_for_ever(wire, Trouble::unreadable(&error)))?;
         // Groups are not moved to a newer format yet.
         if block.header().version != FormatVersion::V1 {
+            self.refused_blocks.add(block.id());
             return Err(Trouble::Newer(NewerKind::Block, u32::from(block.header().version.number())));
         }
         let id = block.id();
@@ -187,19 +196,26 @@ impl Engine {
             return Err(Trouble::Theirs);
         }
         if chains::contains(&self.parts.view, id)? {
-            if let Some(attachment) = &wire.attachment
-                && self.missing.contains(chain, id)
-            {
-                self.complete_later(chain, id, attachment)?;
+            if let Some(attachment) = &wire.attachment {
+                if self.missing.contains(chain, id) {
+                    self.complete_later(from, chain, id, attachment)?;
+                } else if self.is_unread(&block) && self.is_author(from, &block)? {
+                    // What is kept may be what others made up.
+                    self.complete(from, chain, id, attachment)?;
+                }
             }
             return Ok(Taken::Known);
         }
         let missing = chains::missing_parents(&self.parts.view, &block)?;
+        if !missing.is_empty() && missing.iter().all(|parent| self.refused_blocks.contains(*parent)) {
+            return Ok(Taken::OnNewer);
+        }
         if !missing.is_empty() {
             return Ok(Taken::Orphan(missing.into_iter().collect()));
         }
         self.take_in_foreign(&block, &wire.foreign)?;
-        let judged = self.parts.fold.judge(&self.parts.view, block).map_err(Trouble::refused)?;
+        let judged = self.parts.fold.judge(&self.parts.view, block).map_err(Trouble::refused);
+        let judged = judged.map_err(|trouble| self.refused_for_ever(wire, trouble))?;
         if judged.block.header().kind == BlockKind::Private {
             match self.body(judged.block.content()) {
                 Ok(body)
@@ -225,8 +241,17 @@ impl Engine {
         if judged.block.header().kind == BlockKind::Operation {
             self.members.changed(chain);
         }
-        self.attach(chain, &judged.block, wire.attachment.as_ref().map(|bytes| bytes.as_slice()))?;
+        self.attach(from, chain, &judged.block, wire.attachment.as_ref().map(|bytes| bytes.as_slice()))?;
         Ok(Taken::New)
+    }
+
+    /// Remembers a block that is refused for what its own bytes say, if they are a newer program's. What came with it says
+    /// nothing about it: anybody can send other blocks beside it.
+    fn refused_for_ever(&mut self, wire: &WireBlock, trouble: Trouble) -> Trouble {
+        if matches!(trouble, Trouble::Newer(..)) {
+            self.refused_blocks.add(walytis_core::Header::id_of(&wire.block.header));
+        }
+        trouble
     }
 
     /// Takes in the blocks of other chains that a block names, if they are exactly ancestors of what it names.
@@ -262,7 +287,13 @@ impl Engine {
     }
 
     /// Keeps what came beside a new block, or notes that it is missing.
-    fn attach(&mut self, chain: ChainId, block: &ParsedBlock, attachment: Option<&[u8]>) -> Result<(), Trouble> {
+    fn attach(
+        &mut self,
+        from: Option<PeerId>,
+        chain: ChainId,
+        block: &ParsedBlock,
+        attachment: Option<&[u8]>,
+    ) -> Result<(), Trouble> {
         let id = block.id();
         let expects = match block.header().kind {
             BlockKind::Private => true,
@@ -286,7 +317,7 @@ impl Engine {
             // What cannot be read is not asked for: it comes with its block, or is not kept.
             (true, None) if self.is_unread(block) => Ok(()),
             (true, Some(bytes)) if self.is_unread(block) => {
-                if self.complete(chain, id, bytes)? {
+                if self.complete(from, chain, id, bytes)? || self.may_relay_bad(from, block)? {
                     Ok(())
                 } else {
                     Err(Trouble::Theirs)
@@ -299,9 +330,30 @@ impl Engine {
             }
             (true, Some(bytes)) => {
                 self.missing.add(&mut self.parts.view, chain, id);
-                if self.complete(chain, id, bytes)? { Ok(()) } else { Err(Trouble::Theirs) }
+                if self.complete(from, chain, id, bytes)? {
+                    return Ok(());
+                }
+                if !self.may_relay_bad(from, block)? {
+                    return Err(Trouble::Theirs);
+                }
+                if !self.may_have(chain, id, block.content())? {
+                    self.missing.found(&mut self.parts.view, chain, id);
+                }
+                Ok(())
             }
         }
+    }
+
+    /// Whether a peer is the device that wrote a block.
+    fn is_author(&mut self, peer: Option<PeerId>, block: &ParsedBlock) -> Result<bool, EngineError> {
+        let Some(peer) = peer else { return Ok(false) };
+        Ok(self.device_of(peer, block.chain())?.is_some_and(|(author, _)| author == block.header().author))
+    }
+
+    /// Whether an honest peer may send something beside a block that is not the block's: an older program relays what it
+    /// cannot read as it came, and cannot tell who made it up. Then it is as if it had none. Whoever wrote the block can.
+    pub(super) fn may_relay_bad(&mut self, peer: Option<PeerId>, block: &ParsedBlock) -> Result<bool, EngineError> {
+        Ok(block.header().kind == BlockKind::Private && !self.is_author(peer, block)?)
     }
 
     /// Whether an epoch names this device, so that it is owed a wrap.
@@ -332,12 +384,18 @@ impl Engine {
     }
 
     /// Keeps the attachment of a block that lacks it. Returns `false` if it cannot be what an honest member sends.
-    pub(super) fn complete(&mut self, chain: ChainId, id: BlockId, attachment: &[u8]) -> Result<bool, EngineError> {
+    pub(super) fn complete(
+        &mut self,
+        from: Option<PeerId>,
+        chain: ChainId,
+        id: BlockId,
+        attachment: &[u8],
+    ) -> Result<bool, EngineError> {
         let Some(stored) = chains::block(&self.parts.view, id)? else { return Ok(false) };
         let kind = stored.block.header().kind;
         let decoded = match Attachment::decode(attachment) {
             Ok(decoded) => decoded,
-            Err(error) if error.is_newer() => return self.keep(chain, &stored, attachment, error.number()),
+            Err(error) if error.is_newer() => return self.keep(from, chain, &stored, (attachment, error.number())),
             Err(_) => return Ok(false),
         };
         let found = match (decoded, kind) {
@@ -356,25 +414,35 @@ impl Engine {
         match found {
             Some(Ok(content)) => {
                 records::put_content(&mut self.parts.view, id, &content);
+                records::forget_kept(&mut self.parts.view, id)?;
                 self.missing.found(&mut self.parts.view, chain, id);
                 Ok(true)
             }
-            Some(Err(error)) if error.is_newer() => self.keep(chain, &stored, attachment, error.number()),
+            Some(Err(error)) if error.is_newer() => self.keep(from, chain, &stored, (attachment, error.number())),
             Some(Err(_)) => Ok(false),
             // The epoch cannot be read here: another member gives the content over a session.
             None => Ok(true),
         }
     }
 
-    /// Keeps what stands beside a block and cannot be read, as it came, within what its author may have us keep. It is served
-    /// on, and read once this program has learned it. What can be read may still come, and is asked for.
-    fn keep(&mut self, chain: ChainId, stored: &StoredBlock, bytes: &[u8], number: u32) -> Result<bool, EngineError> {
+    /// Keeps what stands beside a block and cannot be read, as it came, within what its sender may have us keep: it may not be
+    /// the block's. It is served on, and read once this program has learned it. What can be read may still come, and is asked
+    /// for.
+    fn keep(
+        &mut self,
+        from: Option<PeerId>,
+        chain: ChainId,
+        stored: &StoredBlock,
+        (bytes, number): (&[u8], u32),
+    ) -> Result<bool, EngineError> {
         let block = &stored.block;
         if block.header().kind != BlockKind::Private {
             self.newer.add(NewerKind::Attachment, number);
             return Ok(true);
         }
-        let new = records::keep(&mut self.parts.view, block.id(), &block.header().author, bytes)?;
+        let is_author = self.is_author(from, block)?;
+        let sender = Sender { peer: from.unwrap_or(self.device.peer()), is_author };
+        let new = records::keep(&mut self.parts.view, block.id(), sender, bytes)?;
         // The body of one that is not read is counted already.
         if new && self.body(block.content()).is_ok() {
             records::count_newer(&mut self.parts.view, chain, (NewerKind::Attachment, number))?;
@@ -438,11 +506,12 @@ impl Engine {
     /// follows now. A block of this step is delivered at its end, with its content.
     pub(super) fn complete_later(
         &mut self,
+        from: Option<PeerId>,
         chain: ChainId,
         id: BlockId,
         attachment: &[u8],
     ) -> Result<bool, EngineError> {
-        if !self.complete(chain, id, attachment)? {
+        if !self.complete(from, chain, id, attachment)? {
             return Ok(false);
         }
         if self.missing.contains(chain, id) || self.fresh.iter().any(|fresh| fresh.id == id) {

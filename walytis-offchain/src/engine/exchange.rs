@@ -132,7 +132,7 @@ impl Engine {
         let mut from: Option<(u64, PeerId)> = None;
         for (peer, known) in self.peers.iter().filter(|(peer, _)| Some(**peer) != but) {
             for head in known.announced.get(&chain).map(Vec::as_slice).unwrap_or_default() {
-                if !chains::contains_on(&self.parts.view, chain, *head)? {
+                if !self.refused_blocks.contains(*head) && !chains::contains_on(&self.parts.view, chain, *head)? {
                     let turn = (known.pulled, *peer);
                     from = Some(from.map_or(turn, |first| first.min(turn)));
                 }
@@ -469,9 +469,13 @@ impl Engine {
         }
         // What is not missing is not looked at. What is may come unasked: the peer did not have it when it was asked.
         let missing = self.missing.contains(chain, id);
-        if missing && !attachment.is_empty() && !self.complete_later(chain, id, attachment)? {
-            self.misbehaved(peer);
-            return Ok(());
+        if missing && !attachment.is_empty() && !self.complete_later(Some(peer), chain, id, attachment)? {
+            let stored = chains::block(&self.parts.view, id)?;
+            let relayed = stored.map(|stored| self.may_relay_bad(Some(peer), &stored.block)).transpose()?;
+            if relayed != Some(true) {
+                self.misbehaved(peer);
+                return Ok(());
+            }
         }
         let lacking = missing && self.missing.contains(chain, id);
         let Some(known) = self.peers.get_mut(&peer) else { return Ok(()) };

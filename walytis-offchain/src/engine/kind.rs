@@ -70,7 +70,12 @@ impl Engine {
         if self.name_of(group).is_none() {
             return Ok(());
         }
-        let own = self.device.author(&self.parts.view, group)?.public();
+        // What is damaged here is for the check: it would end each start anew.
+        let own = match self.device.author(&self.parts.view, group).map_err(EngineError::from) {
+            Ok(own) => Some(own.public()),
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(_) => None,
+        };
         let mut again = Vec::new();
         for block in blocks {
             let id = block.id();
@@ -79,19 +84,24 @@ impl Engine {
             if block.header().kind != BlockKind::Private {
                 continue;
             }
-            let Ok(body) = PrivateBody::decode(block.content()) else { continue };
+            let Ok(body) = PrivateBody::decode(block.content()) else {
+                records::forget_content(&mut self.parts.view, id)?;
+                continue;
+            };
             records::count_unsealed(&mut self.parts.view, body.epoch)?;
-            if block.header().author == own {
+            if Some(block.header().author) == own {
                 again.extend(self.kept_content(id, &body)?);
             }
-            records::forget_content(&mut self.parts.view, id);
+            records::forget_content(&mut self.parts.view, id)?;
         }
         for content in again {
             let topics = content.topics().map(<[u8]>::to_vec).collect();
+            let mark = self.mark();
             match self.post(group, topics, content.content().to_vec()) {
                 Err(error) if error.is_fatal() => return Err(error),
                 // Whoever may not write here wrote nothing that others would have taken.
-                _ => {}
+                Err(_) => self.take_back(mark),
+                Ok(_) => {}
             }
         }
         Ok(())

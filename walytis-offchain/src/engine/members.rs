@@ -1,6 +1,6 @@
 //! Which devices are members of which groups, so that what anybody can ask at any time reads and folds nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::{ChainId, Hash, HybridKey, PeerId};
 use walytis_identities::session::{Asks, Directory};
@@ -18,6 +18,8 @@ pub(super) struct MemberIndex {
     groups_of: BTreeSet<(PeerId, ChainId)>,
     /// The same pairs, the other way round.
     peers_of: BTreeSet<(ChainId, PeerId)>,
+    /// The invitations of each group, and whether somebody may still come in by them.
+    invitations: BTreeMap<(ChainId, Hash), bool>,
     /// Groups whose operations have changed since they were looked at.
     stale: BTreeSet<ChainId>,
 }
@@ -46,6 +48,9 @@ impl MemberIndex {
                 self.groups_of.insert((peer, group));
             }
         }
+        self.invitations.retain(|(of, id), _| *of != group || membership.invitations.contains_key(id));
+        let invitations = membership.invitations.iter().map(|(id, known)| ((group, *id), known.is_open()));
+        self.invitations.extend(invitations);
     }
 
     fn peers_in(&self, group: ChainId) -> impl Iterator<Item = PeerId> + '_ {
@@ -143,12 +148,14 @@ impl Engine {
         Ok(found)
     }
 
-    /// What there is to say to a first flight: the memberships alone that it asks for are looked at.
+    /// What there is to say to a first flight: the memberships alone that it asks for are looked at, and of a join none, since
+    /// whoever asks need have proved nothing.
     pub(super) fn consult(&mut self, peer: PeerId, asks: Asks) -> Result<Consulted, EngineError> {
         match asks {
             Asks::Member { .. } => self.devices_of(peer),
             Asks::Join { group, invitation } if self.name_of(group).is_some() => {
-                let known = self.parts.membership(group)?.invitations.contains_key(&invitation.0);
+                self.refresh_members()?;
+                let known = self.members.invitations.contains_key(&(group, invitation.0));
                 Ok(Consulted { invitation: known.then_some((group, invitation.0)), ..Consulted::default() })
             }
             _ => Ok(Consulted::default()),
@@ -157,7 +164,7 @@ impl Engine {
 
     /// Whether an invitation of a group here may admit nobody new.
     pub(super) fn is_spent(&mut self, group: ChainId, invitation: InvitationId) -> Result<bool, EngineError> {
-        let membership = self.parts.membership(group)?;
-        Ok(membership.invitations.get(&invitation.0).is_none_or(|known| !known.is_open()))
+        self.refresh_members()?;
+        Ok(!self.members.invitations.get(&(group, invitation.0)).copied().unwrap_or_default())
     }
 }

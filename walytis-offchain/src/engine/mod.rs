@@ -40,7 +40,7 @@ pub use event::{
 pub use limits::{Limit, LimitsReached};
 
 use crate::content::CONTENT_VERSION;
-use crate::newer::NewerCounts;
+use crate::newer::{NewerCounts, RefusedBlocks};
 use crate::records::{self, AddressBook, Missing};
 use accept::Mark;
 use attempts::Attempts;
@@ -150,6 +150,7 @@ pub struct Engine {
     limits: LimitsReached,
     /// What came of newer programs and was not kept.
     newer: NewerCounts,
+    refused_blocks: RefusedBlocks,
     /// The newest version of private content that it reads.
     content_version: u8,
     /// Whom this node did not admit.
@@ -226,6 +227,7 @@ impl Engine {
             stopped: None,
             limits: LimitsReached::new(),
             newer: NewerCounts::default(),
+            refused_blocks: RefusedBlocks::default(),
             content_version: CONTENT_VERSION,
             refused_joins: Vec::new(),
             public,

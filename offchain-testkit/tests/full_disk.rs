@@ -1,6 +1,6 @@
 //! Whole nodes of which one has a full disk: it refuses to write, with its reason; reading, subscriptions and passing on go on;
 //! and it writes again once there is room, in the same life.
-#![expect(clippy::expect_used, reason = "a helper that cannot go on fails its test")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot go on fails its test")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -264,7 +264,7 @@ impl Header {
         } else if self.chain == ChainId::ZERO || (self.parents.is_empty() && self.previous.is_none()) {
             return Err(rule("genesis", "only a genesis has no chain or no parents"));
         }
-        if self.parents.len() > PARENTS_MAX && !crate::mutant!(AcceptManyParents) {
+        if self.parents.len() > PARENTS_MAX {
             return Err(rule("parents", "at most 32"));
         }
         if !self.parents.is_sorted_by(|a, b| a < b) || self.previous.is_some_and(|own| self.parents.contains(&own)) {

@@ -91,7 +91,7 @@ pub enum NetworkEvent {
         reason: String,
     },
     /// A peer speaks another protocol than this node, so no frames can be exchanged with it; the connection ends. Given once
-    /// for each such connection.
+    /// for each such connection, if this node dialled the peer or the peer has merit.
     OtherProtocol(OtherProtocol),
     /// Somebody says that a peer is at this address, which ends in `/p2p/<peer id>`. Nothing is proven by it: whoever
     /// answers there still has to be that peer.

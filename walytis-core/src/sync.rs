@@ -206,10 +206,8 @@ impl SyncMessage {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         match self {
-            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } => {
-                ids.len() <= IDS_MAX || crate::mutant!(HearManyIds)
-            }
-            Self::WantAttachments { ids, .. } => ids.len() <= WANTED_MAX || crate::mutant!(HearManyWanted),
+            Self::Heads { heads: ids, .. } | Self::Pull { have: ids, .. } => ids.len() <= IDS_MAX,
+            Self::WantAttachments { ids, .. } => ids.len() <= WANTED_MAX,
             Self::Compare { heads, compare, .. } => heads.len() <= COMPARED_HEADS_MAX && compare.is_bounded(),
             Self::Differ { differ, .. } => differ.is_bounded(),
             _ => true,

@@ -159,8 +159,9 @@ impl Node {
         RefusedJoins::new(self.0.refused.clone())
     }
 
-    /// Peers that speak a protocol of another number than this build, each once, up to 64 of them. Nothing can be exchanged
-    /// with them until one side has a newer build.
+    /// Peers that speak a protocol of another number than this build, each once, up to 64 of them: those that this node dialled,
+    /// and those that have earned something ([`Merit`](walytis_core::Merit)). Of strangers nothing is told. Nothing can be
+    /// exchanged with any of them until one side has a newer build.
     #[must_use]
     pub fn other_protocols(&self) -> OtherProtocols {
         OtherProtocols::new(self.0.others.clone())

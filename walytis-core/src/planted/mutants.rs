@@ -51,8 +51,6 @@ mutants! {
 
     /// A block is signed in the suite of its kind, so that no operation does without its hybrid half.
     AcceptAnySuite: walytis_core::header_rules::each_rule_of_a_header_is_kept,
-    /// A header names at most 32 parents.
-    AcceptManyParents: walytis_core::header_rules::each_rule_of_a_header_is_kept,
     /// A header names at most 64 heads of other chains, each once and in order.
     AcceptAnyForeign: walytis_core::header_rules::each_rule_of_a_header_is_kept,
     /// Only a block of public content shows topics.
@@ -80,10 +78,6 @@ mutants! {
     ForgetOrphanQuota: walytis_core::lib::orphans::tests::a_flood_of_orphans_fills_only_its_senders_quota,
     /// What waits for its parents keeps to a bound over all peers.
     ForgetOrphanBound: walytis_core::lib::orphans::tests::a_bound_for_all_takes_from_who_sent_most,
-    /// A message names at most as many heads or positions as it may.
-    HearManyIds: offchain_testkit::encodings::lists_of_ids_that_exceed_their_bound_are_refused,
-    /// A message asks for at most as many attachments as it may.
-    HearManyWanted: offchain_testkit::encodings::lists_of_ids_that_exceed_their_bound_are_refused,
     /// A list has at most as many elements as it may.
     AcceptLongLists: walytis_offchain::messages::a_greeting_has_a_bounded_number_of_addresses,
     /// Who proves nothing begins at most 16 handshakes over a connection.

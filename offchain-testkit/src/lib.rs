@@ -3,6 +3,7 @@
 pub mod enemies;
 pub mod fuzz;
 pub mod network_contract;
+pub mod strangers;
 pub mod swarm;
 
 mod disk_crash;

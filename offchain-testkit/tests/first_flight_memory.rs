@@ -9,37 +9,16 @@ use std::sync::Arc;
 
 use common::counting::Counting;
 use offchain_testkit::MemoryStore;
+use offchain_testkit::strangers::UnknownDevice;
 use peak_alloc::PeakAlloc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{AuthorSecret, Dialer, HybridSecret, PeerId, Pending, Store, Timestamp};
-use walytis_identities::session::{Initiator, LocalDevice};
+use walytis_core::{Dialer, Pending, Store, Timestamp};
 use walytis_identities::{History, keyring};
-use walytis_offchain::{Command, Effect, Engine, Event, FrameKind, Ticket};
+use walytis_offchain::{Command, Effect, Engine, Event, Ticket};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
-
-/// Of a device that nobody knows, to a node's device: member's flights, each with a fresh key.
-struct Unknown {
-    secret: HybridSecret,
-    peer: PeerId,
-    rng: ChaCha20Rng,
-}
-
-impl Unknown {
-    fn new(seed: u64) -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let peer = PeerId(AuthorSecret::generate(&mut rng).public().0);
-        Self { secret: HybridSecret::generate(&mut rng), peer, rng }
-    }
-
-    fn flight(&mut self, to: PeerId, key: &HybridSecret) -> Vec<u8> {
-        let me = LocalDevice { secret: &self.secret, peer: self.peer };
-        let begun = Initiator::member(me, to, key.public().clone(), Vec::new(), &mut self.rng);
-        [&[FrameKind::Flight1 as u8][..], &begun.expect("sound keys").1].concat()
-    }
-}
 
 /// Commits what an engine wants committed, and drops the rest.
 fn run(engine: &mut Engine, store: &Arc<Counting>, event: Event, effects: &mut Vec<Effect>) {
@@ -70,13 +49,13 @@ fn f4_a_first_flight_of_an_unknown_device_reads_folds_and_keeps_nothing() {
     run(&mut engine, &store, Event::Online, &mut effects);
     let view = Pending::new(as_store());
     let device = keyring::device(&view).expect("a store").expect("it was made");
-    let mut strangers: Vec<Unknown> = (0..8).map(Unknown::new).collect();
+    let mut strangers: Vec<UnknownDevice> = (0..8).map(UnknownDevice::new).collect();
     let mut sent = 0_u32;
-    let mut turn = |engine: &mut Engine, stranger: &mut Unknown, effects: &mut Vec<Effect>| {
+    let mut turn = |engine: &mut Engine, stranger: &mut UnknownDevice, effects: &mut Vec<Effect>| {
         let peer = stranger.peer;
         run(engine, &store, Event::Connected { peer, dialer: Dialer::Peer, address: None }, effects);
         for _ in 0..4 {
-            let bytes = stranger.flight(identity.peer, &device.secret);
+            let bytes = stranger.flight(identity.peer, &device.secret).expect("sound keys");
             let (reads, folded, held) = (store.reads(), engine.memberships_computed(), MEMORY.current_usage());
             let length = bytes.len();
             run(engine, &store, Event::Frame { peer, bytes }, effects);

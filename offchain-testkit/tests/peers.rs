@@ -7,9 +7,11 @@ mod common;
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Hash, Merit, ORPHAN_BYTES_PER_PEER_MAX, PeerId, chains};
-use walytis_identities::InvitationCode;
-use walytis_offchain::{Delivery, FrameKind, JoinRefusal, Message};
+use walytis_core::{
+    BlockId, ChainId, FRAME_BYTES_MAX, Hash, Merit, ORPHAN_BYTES_PER_PEER_MAX, PeerId, Pending, chains,
+};
+use walytis_identities::{InvitationCode, keyring};
+use walytis_offchain::{Delivery, FrameKind, JoinRefusal, Limit, Message};
 
 const GROUP: &str = "friends";
 
@@ -28,6 +30,25 @@ fn r2_whoever_proves_nothing_begins_only_so_many_handshakes() {
         (0..40).take_while(|_| stranger.begin_join(&mut world, a, *code.group(), code.secret()).is_some()).count();
     assert_eq!(begun, 16);
     assert!(!world.connected(a, s));
+}
+
+#[test]
+fn whoever_nobody_knows_begins_only_so_many_handshakes() {
+    let mut world = calm(98);
+    let [a, s] = nodes(&mut world);
+    let device = keyring::device(&Pending::new(world.reading(a).expect("it runs"))).expect("a sound store");
+    let (to, key) = (world.identity(a).peer, device.expect("its own").secret.public().clone());
+    let mut stranger = Puppet::possess(&mut world, s).expect("a store");
+    assert!(stranger.connect(&mut world, a));
+    let mut begin = |world: &mut World| {
+        let flight = stranger.first_flight(to, key.clone()).expect("a flight");
+        stranger.send(world, a, flight);
+        world.run_for(100);
+        world.connected(a, s)
+    };
+    // Not one of them is answered, so that none counts as an attempt.
+    assert_eq!((0..40).take_while(|_| begin(&mut world)).count(), 16);
+    assert_eq!(world.limits_reached(a).get(&Limit::Handshakes), Some(&1));
 }
 
 /// The messages about blocks and attachments among what a puppet heard.

@@ -47,6 +47,8 @@ Metrics (a pick is the beginning of one):
                                    the floor of each: the same work without chain or node
   f_                               all floors: also commits, transfers, signatures
   sim_                             the simulated swarm
+  h_stranger_frame                 the dearest frame of 2 MiB of a stranger, in processor time
+  h_first_flight                   a first flight of an unknown device to a node with 600 groups
 
 w1, w3 and w5 are also measured of other shapes: _sealed (w1_append), _deep (two authors in turn: as deep as the plain chain,
 which is one block behind another), _authors (200), _heads (10000 concurrent ones). A table says how often as dear each is

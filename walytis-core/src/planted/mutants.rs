@@ -80,8 +80,10 @@ mutants! {
     ForgetOrphanBound: walytis_core::lib::orphans::tests::a_bound_for_all_takes_from_who_sent_most,
     /// A list has at most as many elements as it may.
     AcceptLongLists: walytis_offchain::messages::a_greeting_has_a_bounded_number_of_addresses,
-    /// Who proves nothing begins at most 16 handshakes over a connection.
-    ForgetHandshakes: offchain_testkit::peers::r2_whoever_proves_nothing_begins_only_so_many_handshakes,
+    /// Whoever nobody knows begins at most 16 handshakes over a connection.
+    ForgetHandshakes: offchain_testkit::peers::whoever_nobody_knows_begins_only_so_many_handshakes,
+    /// Who proves nothing is answered 16 times over all its connections, and then once in 10 s.
+    ForgetAttempts: offchain_testkit::first_flights::f15_whoever_proves_nothing_is_answered_less_and_less_over_all_connections,
     /// Frames that belong to no session end the connection after a few.
     ForgetStrays: offchain_testkit::peers::membership_is_checked_for_each_request_served,
     /// A frame has at most 2 MiB, as its length says before anything is allocated.

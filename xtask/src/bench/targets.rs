@@ -69,6 +69,7 @@ const TARGETS: &[Target] = &[
         metrics: &["p1_private_append", "p4_private_latency", "p7_idle_cpu"],
     },
     Target { package: "offchain-testkit", name: "swarm", metrics: &["sim_seeds_per_second"] },
+    Target { package: "offchain-testkit", name: "strangers", metrics: &["h_stranger_frame", "h_first_flight"] },
 ];
 
 impl Target {
@@ -120,8 +121,8 @@ mod tests {
         check(&["w1", "w3_wire"], &[("chains", &["w1"]), ("sync", &["w3_wire"])]);
         check(&["w5_catchup_cpu_heads"], &[("sync", &["w5_catchup_cpu_heads"])]);
         check(&["f_sign_verify_median"], &[("floor", &["f_sign_verify_median"])]);
-        let all: [(&str, &[&str]); 6] =
-            [("floor", &[]), ("chains", &[]), ("floor", &[]), ("sync", &[]), ("walytis", &[]), ("swarm", &[])];
+        let all: [(&str, &[&str]); 7] =
+            ["floor", "chains", "floor", "sync", "walytis", "swarm", "strangers"].map(|name| (name, &[][..]));
         check(&[], &all);
     }
 

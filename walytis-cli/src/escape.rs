@@ -29,6 +29,12 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// The same in one line: of line breaks and tabs, too, it is seen that they are there. For all that stands beside something
+/// else, so that nobody who chose a name or an address writes lines of ours.
+pub(crate) fn printable_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// JSON for a terminal: the same value, with the characters of [`printable`] written as JSON's own escapes. In JSON
 /// such characters are inside strings alone.
 pub(crate) fn printable_json(json: String) -> String {
@@ -112,7 +118,7 @@ fn is_between_pictographs(before: &str, after: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{GeneralCategory, is_ignorable, printable, printable_json};
+    use super::{GeneralCategory, is_ignorable, printable, printable_json, printable_line};
     use icu_properties::CodePointMapData;
 
     #[test]
@@ -162,6 +168,11 @@ mod tests {
         for (text, shown) in hides {
             assert_eq!(printable(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_line_stays_one() {
+        assert_eq!(printable_line("a\nb\tc\r\u{2028}\u{85}"), "a\\nb\\tc\\r\\u{2028}\\u{85}");
     }
 
     #[test]

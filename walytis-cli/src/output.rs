@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::arguments::Global;
-use crate::escape::{printable, printable_json};
+use crate::escape::{printable_json, printable_line};
 
 /// Nobody reads standard output any more. The program ends without a word.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -147,7 +147,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
             line = format!("{line}: {text}");
         }
     }
-    printable(&line)
+    printable_line(&line)
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::commands;
 use crate::context::Context;
+use crate::escape::printable_line;
 use crate::home::HomeFolder;
 use crate::output::{Output, OutputClosed, complain, one_line};
 use crate::panics;
@@ -95,7 +98,13 @@ fn trace(global: &Global) {
         _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
     let filter = Targets::new().with_default(others).with_targets(OURS.map(|name| (name, ours)));
+    // Peers choose some of what is told, such as addresses.
+    let fields = debug_fn(|writer, field, value| {
+        let value = printable_line(&format!("{value:?}"));
+        if field.name() == "message" { write!(writer, "{value}") } else { write!(writer, "{field}={value}") }
+    });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours());
+    let lines = lines.fmt_fields(fields.delimited(" "));
     // Its complaint about a closed standard error would be a panic.
     let lines = lines.log_internal_errors(false);
     tracing_subscriber::registry().with(lines).with(filter).init();

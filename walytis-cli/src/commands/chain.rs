@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{chain_files, chain_queries, chain_upgrade, group, post, read};
 use crate::chain_arguments::{Chain, Rules};
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::link::{
     self, ChainDetailsView, ChainInvitationView, ChainView, LetterChange, LetterView, Reach, Reply, Request, RuleView,
 };
@@ -126,7 +126,7 @@ async fn subscriptions(context: &mut Context, chain: String) -> anyhow::Result<(
         if let Reply::Subscription(each) = reply {
             listed = listed.saturating_add(1);
             let live = if each.live { ", read now" } else { "" };
-            let name = printable(&each.name);
+            let name = printable_line(&each.name);
             context
                 .output
                 .result(format!("{name}  behind: {}, dead letters: {}{live}", each.behind, each.letters), &each)?;
@@ -148,7 +148,7 @@ async fn letters(context: &mut Context, request: Request) -> anyhow::Result<()> 
             let letter = Letter { block: read::line(&entry), tries, reason: &reason, failed_at_ms, again };
             let waits = if again { ", to be handed out again" } else { "" };
             let failed =
-                format!("failed {tries} times, last at {}: {}{waits}", Moment(failed_at_ms), printable(&reason));
+                format!("failed {tries} times, last at {}: {}{waits}", Moment(failed_at_ms), printable_line(&reason));
             context.output.result(format!("{}    {failed}", read::text(&entry)), &letter)?;
         }
     }
@@ -168,12 +168,12 @@ pub(super) fn line(chain: &ChainView) -> String {
         _ => "",
     };
     let room = if room == "free" { String::new() } else { format!(", {room}") };
-    format!("{}  {id}  blocks: {blocks}, bytes: {bytes}, peers: {peers}{standing}{room}", printable(name))
+    format!("{}  {id}  blocks: {blocks}, bytes: {bytes}, peers: {peers}{standing}{room}", printable_line(name))
 }
 
 fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    writeln!(text, "name      {}", printable(&chain.name))?;
+    writeln!(text, "name      {}", printable_line(&chain.name))?;
     writeln!(text, "id        {}", chain.id)?;
     writeln!(text, "blocks    {} of {}", chain.blocks, count(chain.bytes, "byte"))?;
     match chain.standing.as_str() {
@@ -191,7 +191,7 @@ fn text(chain: &ChainDetailsView) -> Result<String, std::fmt::Error> {
     }
     rules_text(chain, &mut text)?;
     if chain.full {
-        writeln!(text, "full      {}", full(&printable(&chain.name)))?;
+        writeln!(text, "full      {}", full(&printable_line(&chain.name)))?;
     }
     if let Some(refused) = refused(&chain.room) {
         writeln!(text, "room      {refused}")?;
@@ -263,7 +263,7 @@ async fn agreed(context: &mut Context, chain: &str) -> anyhow::Result<bool> {
         _ => format!("{peers} peers have shared it"),
     };
     let blocks = count(blocks, "block");
-    let name = printable(&name);
+    let name = printable_line(&name);
     let question = format!("Delete {name}, {blocks}? {shared}; what nobody else has is lost. [y/N] ");
     // A thread of its own: the program does not wait for it when it ends.
     let (answer, answered) = tokio::sync::oneshot::channel();
@@ -349,7 +349,7 @@ async fn join(
 ) -> anyhow::Result<()> {
     let code = group::code(context, code).await?;
     let (joined, served) = group::joining(context, arguments, Request::JoinChain { code, name }, chain).await?;
-    context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
+    context.output.remark(format_args!("Joined {}.", printable_line(&joined.name)));
     if !served {
         context.output.remark("Start `walytis serve` to get what comes from now on.");
     }

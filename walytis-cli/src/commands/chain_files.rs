@@ -12,7 +12,7 @@ use walytis_core::query::IdPrefix;
 
 use super::chain::line;
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::link::{self, ChainView, Link, NodeGone, QUEUE, Reach, Reply, Request};
 use crate::output::{OutputClosed, count};
 use crate::progress::Progress;
@@ -146,7 +146,7 @@ pub(super) async fn import(context: &mut Context, path: PathBuf, name: Option<St
     let (chain, new, known) = imported?;
     context.output.remark(format_args!(
         "{}: {}, {known} here before.",
-        printable(&chain.name),
+        printable_line(&chain.name),
         count(new, "new block")
     ));
     if !served && new > 0 {

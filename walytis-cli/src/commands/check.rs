@@ -6,7 +6,7 @@ use serde::Serialize;
 use walytis_node::CheckReport;
 
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::link::{self, Reply, Request};
 use crate::output::{Format, count, one_line};
 use crate::progress::Progress;
@@ -40,8 +40,8 @@ pub(crate) async fn run(context: &mut Context) -> anyhow::Result<()> {
     let CheckReport { chains, blocks, contents, problems } = report;
     let report = Report { ok: problems.is_empty(), chains, blocks, contents, problems, mended };
     let Report { problems, mended, .. } = &report;
-    let mut text: String = problems.iter().map(|problem| format!("wrong: {}\n", printable(problem))).collect();
-    text.extend(mended.iter().map(|problem| format!("mended: {}\n", printable(problem))));
+    let mut text: String = problems.iter().map(|problem| format!("wrong: {}\n", printable_line(problem))).collect();
+    text.extend(mended.iter().map(|problem| format!("mended: {}\n", printable_line(problem))));
     let (blocks, contents) = (count(blocks, "block"), count(contents, "content"));
     text = format!("{text}verified {blocks} and {contents} on {}", count(chains, "chain"));
     context.output.result(text, &report)?;

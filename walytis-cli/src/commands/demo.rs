@@ -57,7 +57,7 @@ fn print(context: &mut Context, report: &Report) -> anyhow::Result<()> {
         let Check { check: what, passed, detail } = check;
         let mark = if *passed { "ok    " } else { "FAILED" };
         let gap = if number == 0 { "\n" } else { "" };
-        context.output.result(format_args!("{gap}{mark} {what}: {}", crate::escape::printable(detail)), check)?;
+        context.output.result(format_args!("{gap}{mark} {what}: {}", crate::escape::printable_line(detail)), check)?;
     }
     let took = Took { passed: report.passed(), took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX) };
     context.output.result(format_args!("\nIt took {:.1} s.", report.took.as_secs_f64()), &took)

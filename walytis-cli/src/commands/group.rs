@@ -9,7 +9,7 @@ use walytis_node::Accept;
 
 use crate::arguments::Group;
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::link::{self, GroupDetailsView, GroupView, NewerView, Reach, Reply, Request};
 use crate::progress::Progress;
 use crate::reach_arguments::JoinArguments;
@@ -57,7 +57,7 @@ async fn list(context: &mut Context) -> anyhow::Result<()> {
 fn line(group: &GroupView) -> String {
     let GroupView { name, did, blocks, missing, members, newer } = group;
     let missing = if *missing > 0 { format!(", the content of {missing} is still missing") } else { String::new() };
-    format!("{}  {did}  members: {members}, blocks: {blocks}{missing}{}", printable(name), beyond(newer))
+    format!("{}  {did}  members: {members}, blocks: {blocks}{missing}{}", printable_line(name), beyond(newer))
 }
 
 /// What of a group needs a newer program, as the end of a line.
@@ -80,7 +80,7 @@ async fn show(context: &mut Context, group: String) -> anyhow::Result<()> {
 
 fn text(group: &GroupDetailsView) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
-    writeln!(text, "name      {}", printable(&group.name))?;
+    writeln!(text, "name      {}", printable_line(&group.name))?;
     writeln!(text, "did       {}", group.did)?;
     writeln!(text, "blocks    {}", group.blocks)?;
     writeln!(text, "missing   {}", group.missing)?;
@@ -129,7 +129,7 @@ async fn join(
         "that is the code of a public chain, which hides nothing from anybody: `walytis chain join CODE`"
     );
     let (joined, served) = joining(context, arguments, Request::Join { code, name }, group).await?;
-    context.output.remark(format_args!("Joined {}.", printable(&joined.name)));
+    context.output.remark(format_args!("Joined {}.", printable_line(&joined.name)));
     if !served {
         context.output.remark("Start `walytis serve` to get what comes from now on.");
     }

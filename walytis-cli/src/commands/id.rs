@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &mut Context) -> anyhow::Result<()> {
     let name = context.home.name();
     let mut text = String::new();
     if let Some(name) = &name {
-        text = format!("name    {}\n", crate::escape::printable(name));
+        text = format!("name    {}\n", crate::escape::printable_line(name));
     }
     text = format!("{text}user    {}\ndevice  {}\npeer    {}", identity.user, identity.device, identity.peer);
     context.output.result(text, &Id { name, identity })

@@ -1,7 +1,7 @@
 //! `walytis peers`
 
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::link::{self, PeerView, Reach, Reply, Request};
 use crate::time::Moment;
 
@@ -30,7 +30,7 @@ fn line(peer: &PeerView) -> String {
     let state = if peer.connected { format!("{}, {}", way(peer), found(peer)) } else { format!("away, {seen}") };
     // A peer says by itself where it is.
     let address = peer.address.as_ref().or(peer.addresses.first());
-    let address = address.map_or_else(String::new, |address| format!("  {}", printable(address)));
+    let address = address.map_or_else(String::new, |address| format!("  {}", printable_line(address)));
     format!("{}  {state}{address}", peer.peer)
 }
 
@@ -68,9 +68,9 @@ mod tests {
             found: None,
             address: None,
             last_seen_ms: Some(0),
-            addresses: vec!["/a".to_owned()],
+            addresses: vec!["/a\nP2  direct, TCP".to_owned()],
         };
-        assert_eq!(line(&away), "P  away, last seen 1970-01-01 00:00:00Z  /a");
+        assert_eq!(line(&away), "P  away, last seen 1970-01-01 00:00:00Z  /a\\nP2  direct, TCP", "one line");
         let text = |text: &str| Some(text.to_owned());
         let near = PeerView {
             connected: true,

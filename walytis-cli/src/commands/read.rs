@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::arguments::{Read, Showing};
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::{printable, printable_line};
 use crate::link::{self, EntryView, Link, Reach, Reply, Request};
 use crate::output::{Format, Output, count};
 use crate::stop::Interrupted;
@@ -180,11 +180,11 @@ pub(super) fn line(entry: &EntryView) -> Line<'_> {
 pub(super) fn text(entry: &EntryView) -> String {
     let short = |id: &str| id.rsplit(':').next().and_then(|digits| digits.get(..SHORT)).unwrap_or(id).to_owned();
     // An author of a public chain has no other name than its key, by which it is asked for, allowed and blocked.
-    let author = if entry.sequence.is_some() { printable(&entry.author) } else { short(&entry.author) };
+    let author = if entry.sequence.is_some() { printable_line(&entry.author) } else { short(&entry.author) };
     let mut head = format!("{}  {}  by {author}", short(&entry.id), Moment(entry.created_at_ms));
     let Some(content) = &entry.content else { return format!("{head}\n    (its content is on its way)\n") };
     for topic in &content.topics {
-        head = format!("{head}  #{}", printable(&lossy(topic)).replace('\n', "\\n"));
+        head = format!("{head}  #{}", printable_line(&lossy(topic)));
     }
     let body = match std::str::from_utf8(&content.bytes) {
         Ok(text) => printable(text).lines().map(|line| format!("    {line}\n")).collect(),

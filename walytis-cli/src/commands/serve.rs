@@ -12,7 +12,7 @@ use walytis_node::{
 use super::chain;
 use crate::arguments::Serve;
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::home::HomeLock;
 use crate::link;
 use crate::output::{OutputClosed, complain};
@@ -72,7 +72,7 @@ impl FullChains {
                 return;
             }
             if details.full && self.told.insert(chain) {
-                context.output.remark(chain::full(&printable(&name)));
+                context.output.remark(chain::full(&printable_line(&name)));
             }
         }
     }
@@ -81,7 +81,7 @@ impl FullChains {
 /// Whom the node did not admit, why, and what to do. The joiner is told the same from its side.
 fn not_admitted(refused: &RefusedJoin) -> String {
     let RefusedJoin { name, peer, reason, because, .. } = refused;
-    let name = if name.is_empty() { "a group that is not here".to_owned() } else { printable(name) };
+    let name = if name.is_empty() { "a group that is not here".to_owned() } else { printable_line(name) };
     let next = match reason {
         JoinRefusal::Spent => format!("the invitation is spent. Make a new one: `walytis group invite {name}`"),
         JoinRefusal::Expired => format!("the invitation has expired. Make a new one: `walytis group invite {name}`"),
@@ -91,7 +91,7 @@ fn not_admitted(refused: &RefusedJoin) -> String {
                 .to_owned()
         }
         JoinRefusal::Invalid => {
-            let because = because.as_ref().map(|because| format!(" ({})", printable(because))).unwrap_or_default();
+            let because = because.as_ref().map(|because| format!(" ({})", printable_line(because))).unwrap_or_default();
             format!(
                 "its request is not valid{because}. Make a new invitation, `walytis group invite {name}`, and see that both \
                  programs are up to date"
@@ -123,7 +123,7 @@ async fn run_node(context: &mut Context, node: &Node, lock: &HomeLock, sought: &
             () = &mut commands => {}
             Some((address, reason)) = unreached.next() => {
                 if sought.contains(&address) {
-                    let reason = printable(&reason);
+                    let reason = printable_line(&reason);
                     context.output.remark(format_args!("Cannot reach {address} yet ({reason}); trying on."));
                 }
             }

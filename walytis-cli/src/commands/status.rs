@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::context::Context;
-use crate::escape::printable;
+use crate::escape::printable_line;
 use crate::link::{self, Reach, Reply, Request, StatusView};
 use crate::output::count;
 
@@ -27,7 +27,7 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
         writeln!(text, "connected  {peer}")?;
     }
     for group in &status.groups {
-        write!(text, "group      {}: {}", printable(&group.name), count(group.blocks, "block"))?;
+        write!(text, "group      {}: {}", printable_line(&group.name), count(group.blocks, "block"))?;
         if group.missing > 0 {
             write!(text, ", the content of {} is still missing", group.missing)?;
         }
@@ -35,7 +35,7 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
     }
     for chain in &status.chains {
         let (blocks, peers) = (count(chain.blocks, "block"), count(chain.peers, "peer"));
-        writeln!(text, "chain      {}: {blocks}, {peers}", printable(&chain.name))?;
+        writeln!(text, "chain      {}: {blocks}, {peers}", printable_line(&chain.name))?;
     }
     for newer in &status.newer {
         writeln!(text, "newer      {newer}: passed over, it needs a newer program")?;

@@ -69,7 +69,7 @@ fn holder(path: &std::path::Path) -> String {
     let line = text.lines().next().unwrap_or_default();
     match line.split_once(' ') {
         Some((pid, command)) if read.is_ok() && pid.parse::<u32>().is_ok() => {
-            format!("process {pid} (`walytis {}`)", crate::escape::printable(command))
+            format!("process {pid} (`walytis {}`)", crate::escape::printable_line(command))
         }
         _ => "another process".to_owned(),
     }

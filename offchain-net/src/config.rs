@@ -112,14 +112,14 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const OPEN_TURN: Duration = Duration::from_secs(3);
 
 /// Streams that a peer may have open on one connection: the frames, identify and ping need five, finding each other some
-/// more. Over TCP strangers have only those five, unless this node has something to do with finding: see `muxer`.
+/// more. Over TCP whoever comes and is no member has only those five, unless this node finds others for it: see `muxer`.
 pub(crate) const STREAMS_MAX: u16 = 16;
 
 /// Bytes in flight to us on one QUIC stream: 80 Mbit/s over a round trip of 100 ms. QUIC takes one size for all peers, so it
 /// is what strangers may hold.
 pub(crate) const QUIC_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// Bytes in flight to us on all streams of one QUIC connection: pings pass even while the frames are held up. 96 strangers
+/// Bytes in flight to us on all streams of one QUIC connection: pings pass even while the frames are held up. 96 that are no members
 /// hold 108 MiB by them at most.
 pub(crate) const QUIC_WINDOW_BYTES: u32 = QUIC_STREAM_WINDOW_BYTES + 128 * 1024;
 

@@ -72,7 +72,7 @@ impl LookupTable {
         self.forget(peer);
         let mut forgotten = self.forget_old(now);
         let of_prefix = self.count(prefix);
-        if of_prefix >= LOOKUP_PREFIX_MAX {
+        if of_prefix >= LOOKUP_PREFIX_MAX && !walytis_core::mutant!(FillLookups) {
             // Of its own neighbourhood, who was there first stays.
             return Kept::No { forgotten };
         }

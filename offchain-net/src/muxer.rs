@@ -1,7 +1,7 @@
 //! Yamux, with as many streams and as large windows as the peer has earned.
 //!
 //! What a peer has sent and nobody has read waits in the window of its stream: 256 KiB by Yamux's rules, from the first
-//! byte on. So the streams of a stranger are few. Those beyond are reset at once; our own wait. Libp2p's own adapter is as
+//! byte on. So those of whoever may have made its keys for it are few. Those beyond are reset at once; our own wait. Libp2p's own adapter is as
 //! this one, but takes neither a limit that does not end the connection nor a bound of what windows may grow to: they
 //! grow to 1 GiB a connection for a peer that answers slowly and sends quickly.
 
@@ -26,12 +26,12 @@ use crate::config::STREAMS_MAX;
 /// What every stream may hold that was not read yet.
 pub(crate) const STREAM_WINDOW_BYTES: usize = yamux::DEFAULT_CREDIT as usize;
 
-/// Streams of one connection with a stranger, both sides' together: the frames, and identify and ping each way. 96
-/// strangers hold 120 MiB by them at most.
-pub(crate) const STRANGER_STREAMS_MAX: usize = 5;
+/// Streams of one connection with somebody who has dialled us and whose keys are free, both sides' together: the frames,
+/// and identify and ping each way. The 96 that `places` has for such hold 120 MiB by them at most.
+pub(crate) const FEW_STREAMS_MAX: usize = 5;
 
 /// Of these, as many by either side.
-const STRANGER_STREAMS_EACH_MAX: usize = 3;
+const FEW_STREAMS_EACH_MAX: usize = 3;
 
 /// What the windows of one connection may grow by for who has earned something: 100 Mbit/s over a round trip of 300 ms.
 const GROWTH_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -55,14 +55,26 @@ pub(crate) enum Purpose {
     Finding,
 }
 
+/// How a connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    ToUs,
+    BecauseWeDialled,
+}
+
 impl Multiplexing {
-    /// What a peer gets that has earned so much.
-    pub(crate) fn of(merit: Merit, purpose: Purpose) -> Self {
+    /// What a peer gets that has earned so much. Whoever was invited, or follows a public chain, may have made its keys for
+    /// that: it has large windows where we dialled it, which is how a first download goes, and not where it came to us.
+    pub(crate) fn of(merit: Merit, came: Came, purpose: Purpose) -> Self {
         let most = usize::from(STREAMS_MAX);
-        match merit {
-            Merit::Stranger if purpose == Purpose::Finding => Self { each: most, all: most, growth_bytes: 0 },
-            Merit::Stranger => Self { each: STRANGER_STREAMS_EACH_MAX, all: STRANGER_STREAMS_MAX, growth_bytes: 0 },
-            _ => Self { each: most, all: most, growth_bytes: GROWTH_BYTES_MAX },
+        let growth_bytes = match (merit, came) {
+            (Merit::Stranger, _) | (Merit::Invited | Merit::Follower, Came::ToUs) => 0,
+            (Merit::Invited | Merit::Follower, Came::BecauseWeDialled) | (Merit::Member, _) => GROWTH_BYTES_MAX,
+        };
+        if growth_bytes == 0 && purpose == Purpose::Frames {
+            Self { each: FEW_STREAMS_EACH_MAX, all: FEW_STREAMS_MAX, growth_bytes }
+        } else {
+            Self { each: most, all: most, growth_bytes }
         }
     }
 
@@ -250,5 +262,32 @@ impl AsyncWrite for Stream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one connection may hold.
+    fn bytes(merit: Merit, came: Came) -> usize {
+        let Multiplexing { all, growth_bytes, .. } = Multiplexing::of(merit, came, Purpose::Frames);
+        all * STREAM_WINDOW_BYTES + growth_bytes
+    }
+
+    #[test]
+    fn the_windows_of_all_whose_keys_are_free_hold_128_mib() {
+        let places = crate::places::outsiders_max(128);
+        for merit in [Merit::Stranger, Merit::Invited, Merit::Follower] {
+            assert!(places * bytes(merit, Came::ToUs) <= 128 << 20, "{merit:?}");
+        }
+        let quic = usize::try_from(crate::config::QUIC_WINDOW_BYTES).unwrap();
+        assert!(places * quic <= 128 << 20);
+        for (merit, came) in [(Merit::Member, Came::ToUs), (Merit::Follower, Came::BecauseWeDialled)] {
+            assert!(
+                bytes(merit, came) > GROWTH_BYTES_MAX,
+                "{merit:?}: a first download, and groups, are as quick as they can be"
+            );
+        }
     }
 }

@@ -49,9 +49,10 @@ pub(crate) struct Full;
 #[derive(Clone, Copy, Debug)]
 struct Shares {
     all: usize,
-    /// Strangers together. The rest is kept for those with merit.
-    strangers: usize,
-    /// Those who were invited or follow a public chain, together. The rest is kept for newcomers and members.
+    /// All but members together: their keys are free, and what their windows hold is counted by this. The rest is kept for
+    /// members.
+    outsiders: usize,
+    /// Of these, those who were invited or follow a public chain. The rest is kept for newcomers.
     proven: usize,
     /// Strangers from one IPv4 address or IPv6 /64.
     narrow: usize,
@@ -61,10 +62,15 @@ struct Shares {
 
 impl Shares {
     const fn of(all: usize) -> Self {
-        let three_fourths = all - all / 4;
         let narrow = if all < 8 { 1 } else { all / 8 };
-        Self { all, strangers: three_fourths, proven: three_fourths, narrow, wide: narrow * 3 }
+        Self { all, outsiders: all - all / 4, proven: all - all / 2, narrow, wide: narrow * 3 }
     }
+}
+
+/// How many of so many places peers have together that are no members.
+#[cfg(test)]
+pub(crate) const fn outsiders_max(all: usize) -> usize {
+    Shares::of(all).outsiders
 }
 
 pub(crate) struct Places {
@@ -111,7 +117,7 @@ impl Places {
         let counts_as = self.as_what(self.merits.of(peer), proven);
         let victim = match counts_as {
             Merit::Stranger => self.room_for_stranger(origin, now)?,
-            merit if self.count(|_, _| true) >= self.shares.all => Some(self.below(merit).ok_or(Full)?),
+            merit if self.is_full_for(merit) => Some(self.below(merit).ok_or(Full)?),
             _ => None,
         };
         if let Some(held) = victim.and_then(|victim| self.held.get_mut(&victim)) {
@@ -134,6 +140,13 @@ impl Places {
         if is_proven(merit) && proven >= self.shares.proven { Merit::Stranger } else { merit }
     }
 
+    /// Whether somebody has to go before one more comes who counts as this.
+    fn is_full_for(&self, merit: Merit) -> bool {
+        let has_kept_place = merit == Merit::Member || walytis_core::mutant!(FillAllPlaces);
+        let outsiders = || self.count(|_, held| held.counts_as != Merit::Member);
+        self.count(|_, _| true) >= self.shares.all || !has_kept_place && outsiders() >= self.shares.outsiders
+    }
+
     fn count(&self, counts: impl Fn(ConnectionId, &Held) -> bool) -> usize {
         self.held.iter().filter(|(id, held)| !held.leaving && counts(**id, held)).count()
     }
@@ -145,16 +158,16 @@ impl Places {
 
     /// Who makes room for a stranger from there; `None` if nobody has to.
     fn room_for_stranger(&self, origin: Origin, now: Instant) -> Result<Option<ConnectionId>, Full> {
-        let Shares { all, strangers, narrow, wide, .. } = self.shares;
+        let Shares { narrow, wide, .. } = self.shares;
         let crowd = self.crowd();
         let (near, around) = (crowd.narrow(origin), crowd.wide(origin));
         let is_near = |(_, held): &(ConnectionId, &Held)| held.origin.narrow == origin.narrow;
         let is_around = |(_, held): &(ConnectionId, &Held)| held.origin.wide == origin.wide;
-        let victim = if near >= narrow {
+        let victim = if near >= narrow && !walytis_core::mutant!(CrowdOneAddress) {
             self.most_crowded(self.strangers().filter(is_near), Some(origin))
         } else if around >= wide {
             self.most_crowded(self.strangers().filter(is_around), Some(origin))
-        } else if self.strangers().count() >= strangers || self.count(|_, _| true) >= all {
+        } else if self.is_full_for(Merit::Stranger) {
             self.most_crowded(self.strangers(), Some(origin))
         } else {
             return Ok(None);
@@ -323,16 +336,29 @@ mod tests {
     }
 
     #[test]
-    fn who_fills_public_chains_or_passes_codes_on_leaves_a_fourth() {
+    fn who_fills_public_chains_or_passes_codes_on_leaves_half() {
         for merit in [Merit::Invited, Merit::Follower] {
             let mut hall = Hall::new(128);
             hall.come(merit, 500, apart);
             let proven = hall.places.held.values().filter(|held| held.counts_as == merit).count();
-            assert_eq!(proven, 96);
+            assert_eq!(proven, 64);
             // What is left is for strangers, who may prove themselves, and for members.
             hall.later();
             assert!(hall.comes(Merit::Stranger, ENEMY).is_ok());
             assert!(hall.comes(Merit::Member, ENEMY).is_ok());
+        }
+    }
+
+    #[test]
+    fn whose_keys_are_free_leave_a_fourth_to_members() {
+        for (first, then) in [(Merit::Stranger, Merit::Invited), (Merit::Follower, Merit::Stranger)] {
+            let mut hall = Hall::new(128);
+            hall.come(first, 500, apart);
+            hall.later();
+            hall.come(then, 500, |number| apart(1_000 + number));
+            assert_eq!(hall.inside.len(), 96, "{first:?}, then {then:?}");
+            assert_eq!(hall.come(Merit::Member, 32, |_| ENEMY.into()), 32);
+            assert_eq!(hall.inside.len(), 128);
         }
     }
 

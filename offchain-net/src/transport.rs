@@ -22,7 +22,7 @@ use crate::guard::Guarded;
 use crate::lines::Lines;
 use crate::liveness::Liveness;
 use crate::merits::Merits;
-use crate::muxer::{Multiplexing, Purpose};
+use crate::muxer::{Came, Multiplexing, Purpose};
 use crate::network::StartError;
 use crate::protocol;
 use crate::reach::{Reach, RelayLimits};
@@ -181,7 +181,8 @@ fn multiplexing(
     move |peer, point| {
         let merit = core_peer(*peer).map_or(Merit::Stranger, |peer| merits.of(peer));
         let finds = serves || point.is_relayed() || (uses_relays && point.is_dialer());
-        Multiplexing::of(merit, if finds { Purpose::Finding } else { Purpose::Frames })
+        let came = if point.is_dialer() { Came::BecauseWeDialled } else { Came::ToUs };
+        Multiplexing::of(merit, came, if finds { Purpose::Finding } else { Purpose::Frames })
     }
 }
 

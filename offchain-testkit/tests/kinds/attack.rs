@@ -7,7 +7,7 @@ use walytis_core::{BlockId, ChainId, RawBlock, chains::Owner};
 use walytis_offchain::{Answer, Command, EngineError, Ticket};
 
 use crate::common::*;
-use crate::stranger::{Stranger, block, scene};
+use crate::stranger::{Stranger, block, scene, verified};
 
 fn ask_to_join(world: &mut World, node: NodeId, code: String) -> Ticket {
     world.ask(node, Command::Chain(ChainCommand::Join { code, name: Some("news".into()) }))
@@ -44,6 +44,16 @@ fn assert_unharmed(world: &mut World, members: [NodeId; 2], stranger: &mut Stran
     }
     let lengths = members.map(|node| details(world, node, "friends").summary.blocks);
     assert_eq!(lengths[0], lengths[1], "no stranger's block is in");
+}
+
+/// Whoever writes rows is refused what is of another kind than its chain, whatever was asked before.
+#[test]
+fn no_block_enters_a_chain_of_another_kind() {
+    let (world, [founder, _], _, group) = scene(500);
+    let mut view = walytis_core::Pending::new(world.reading(founder).expect("a store"));
+    let refused = walytis_core::chains::insert(&mut view, &verified(group, vec![group.into()]));
+    assert!(matches!(refused, Err(walytis_core::ChainError::Rule { .. })), "{refused:?}");
+    assert!(view.close_step().is_none(), "nothing is written");
 }
 
 /// First the public join, then the group's: the group's is refused, until the false one is deleted.

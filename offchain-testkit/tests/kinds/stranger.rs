@@ -3,7 +3,7 @@
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::public::{ChainCode, ChainInviter, PublicMessage};
 use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Place, RawBlock, Timestamp};
+use walytis_core::{AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Place, RawBlock, Timestamp, VerifiedBlock};
 
 use crate::common::*;
 
@@ -70,11 +70,16 @@ impl Stranger {
 
 /// A well-formed block of content by a new key under any chain's id.
 pub(crate) fn block(chain: ChainId, parents: Vec<BlockId>) -> RawBlock {
+    verified(chain, parents).raw().clone()
+}
+
+/// The same as whoever writes rows takes it.
+pub(crate) fn verified(chain: ChainId, parents: Vec<BlockId>) -> VerifiedBlock {
     let place = Place::After { chain, parents, previous: None };
     let content = b"a stranger's".to_vec();
     let draft = Draft { kind: BlockKind::Content, place, foreign: Vec::new(), topics: Vec::new(), content };
     let author = AuthorSecret::from_seed(&[3; 32]);
-    draft.sign_alone(&author, Timestamp(1)).expect("a well-formed block").raw().clone()
+    draft.sign_alone(&author, Timestamp(1)).expect("a well-formed block")
 }
 
 /// A founder with a group of three posts, and two more nodes that are not in it.

@@ -86,6 +86,22 @@ mutants! {
     ForgetAttempts: offchain_testkit::first_flights::f15_whoever_proves_nothing_is_answered_less_and_less_over_all_connections,
     /// Frames that belong to no session end the connection after a few.
     ForgetStrays: offchain_testkit::peers::membership_is_checked_for_each_request_served,
+    /// What strangers send is paid for before it is decoded.
+    ReadUnpaid: walytis_core::public_chains::decoding::a_stranger_is_read_no_further_than_it_has_paid,
+    /// An address at which nobody was ever reached is dialled a few times.
+    DialForEver: walytis_core::public_chains::strangers::an_address_at_which_nobody_was_ever_reached_is_dialled_a_few_times_and_forgotten,
+    /// A greeting does not tell how many chains are followed.
+    ShowChainCount: walytis_core::public_chains::strangers::a_greeting_does_not_tell_how_many_chains_are_followed,
+    /// The keys of one address have an eighth of the places.
+    CrowdOneAddress: offchain_net::lib::places::tests::many_keys_of_one_address_hold_an_eighth_of_the_places,
+    /// Whose keys are free leave a fourth of the places to members.
+    FillAllPlaces: offchain_net::lib::places::tests::whose_keys_are_free_leave_a_fourth_to_members,
+    /// One neighbourhood has a part of what a lookup server remembers.
+    FillLookups: offchain_net::lib::lookup_table::tests::who_fills_a_lookup_server_from_one_neighbourhood_leaves_room_for_others,
+    /// What was dialled from an address that this machine lost ends.
+    KeepLostAddress: offchain_net::lib::sockets::tests::a_socket_fails_when_its_own_address_is_lost_and_no_other_does,
+    /// A peer of whom nothing is heard is let go.
+    WaitForSilent: offchain_net::lib::sockets::tests::a_silent_peer_is_given_up_in_time_whatever_is_written_to_it,
     /// A frame has at most 2 MiB, as its length says before anything is allocated.
     ReadAnyFrame: offchain_net::lib::wire::tests::streams_are_read_frame_by_frame,
     /// Only the peer with the smaller key opens a stream of frames.
@@ -236,6 +252,10 @@ mutants! {
     TakeOtherGroups: offchain_testkit::attacks::attack_02_a_signature_fits_no_other_block_content_topic_or_chain,
     /// Private content is sealed under an epoch of its own ancestors.
     TakeAnyEpoch: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
+    /// What is of another overlay than the group's own is no post.
+    ShowOtherOverlays: offchain_testkit::newer_formats::f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one,
+    /// Public and private blocks are never on one chain.
+    MixKinds: offchain_testkit::kinds::attack::no_block_enters_a_chain_of_another_kind,
     /// What comes beside a block that needs nothing is refused.
     TakeNeedless: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
 
@@ -258,6 +278,8 @@ mutants! {
 }
 
 noticed! {
+    /// A chain's kind is that of its genesis, and its id has one owner.
+    MistakeKind: offchain_testkit::kinds::attack::a_group_is_not_joined_while_its_id_is_joined_as_a_public_chain,
     /// A block is signed by its author.
     SkipSignature: offchain_testkit::attacks::attack_01_content_without_its_authors_signature_is_neither_stored_nor_shown,
     /// An operation is signed by its author's device in ML-DSA, too.

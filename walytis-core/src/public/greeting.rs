@@ -54,7 +54,7 @@ pub(super) fn greeting(
     let count = marks.len().next_power_of_two().clamp(MARKS_MIN, CHAINS_MAX);
     let key = blake3::derive_key("walytis v1 public chain greeting of nothing", secret);
     let mut number = 0_u64;
-    while marks.len() < count {
+    while marks.len() < count && !crate::mutant!(ShowChainCount) {
         let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(&to.0);
         hasher.update(&number.to_le_bytes());

@@ -22,7 +22,7 @@ fn push_frame(chain: ChainId, block: RawBlock) -> Vec<u8> {
     PublicMessage::Sync(SyncMessage::Push { chain, block: wire(block) }).frame()
 }
 
-fn portion_frame(chain: ChainId, blocks: &[RawBlock]) -> Vec<u8> {
+pub(crate) fn portion_frame(chain: ChainId, blocks: &[RawBlock]) -> Vec<u8> {
     let blocks = blocks.iter().cloned().map(wire).collect();
     PublicMessage::Sync(SyncMessage::Portion { chain, blocks, left: 0 }).frame()
 }

@@ -10,6 +10,7 @@
 mod attacks;
 mod bounds;
 mod catching_up;
+mod decoding;
 mod following;
 mod hostile;
 mod index;

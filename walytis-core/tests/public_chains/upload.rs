@@ -18,7 +18,7 @@ const STRANGERS_PER_SECOND: usize = 2 * 1024 * 1024;
 const OVERDRAWN: usize = 640 * 1024;
 
 /// A line of blocks of so many bytes.
-fn line(chain: ChainId, blocks: u64, bytes: usize) -> Vec<VerifiedBlock> {
+pub(crate) fn line(chain: ChainId, blocks: u64, bytes: usize) -> Vec<VerifiedBlock> {
     let mut line: Vec<VerifiedBlock> = Vec::new();
     for number in 0..blocks {
         let last = line.last().map(|last| (last.id(), last.header().sequence));

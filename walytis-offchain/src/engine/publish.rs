@@ -104,7 +104,7 @@ impl Engine {
         }
         // What is not of the group's own overlay, or of a newer program, is no post.
         let Ok(body) = self.body(block.content()) else { return Ok(None) };
-        if body.overlay != OWN_OVERLAY {
+        if body.overlay != OWN_OVERLAY && !walytis_core::mutant!(ShowOtherOverlays) {
             return Ok(None);
         }
         let membership = self.parts.membership(block.chain())?;

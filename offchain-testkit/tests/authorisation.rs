@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::sync::SyncMessage;
-use walytis_core::{AuthorSecret, BlockId, BlockKind, ChainId, ForeignHead, Hash, Header, RawBlock, Suite, chains};
-use walytis_identities::{BeginEpoch, Binding, Entry as Writing, InvitationSecret, OpenInvitation, Operation, Role};
-use walytis_offchain::{Attachment, JoinRefusal, JoinRequest, Message, OpenContent, PrivateBody};
+use walytis_core::{AuthorSecret, BlockId, ChainId, ForeignHead, Hash, Header, RawBlock, Suite, chains};
+use walytis_identities::{BeginEpoch, Binding, InvitationSecret, OpenInvitation, Operation, Role};
+use walytis_offchain::{Attachment, JoinRefusal, JoinRequest, Message, OpenContent};
 
 const GROUP: &str = "friends";
 const OTHERS: &str = "others";
@@ -286,12 +286,4 @@ fn b3_what_does_not_hold_is_refused_with_nothing_beside_it() {
     // An operation that needs nothing, with something beside it.
     assert_refused(&mut world, &mut puppet, b, GROUP, wire(merge, Some(&other)), "what no block needs");
     assert_accepted(&mut world, &mut puppet, b, GROUP, wire(raw, None), "the honest block");
-
-    // Content under an epoch that was never begun.
-    let content = PrivateBody::new(BlockId([5; 32]), &open).encode();
-    let entry = Writing { kind: BlockKind::Private, content, foreign: Vec::new() };
-    let (device, mut desk) = puppet.desk(&world);
-    let stored = device.append(&mut desk, group, entry).expect("its own view takes it");
-    let block = wire(stored.block.raw().clone(), None);
-    assert_refused(&mut world, &mut puppet, b, GROUP, block, "an epoch that was never begun");
 }

@@ -195,6 +195,8 @@ fn fight(name: &str, marks: Marks) {
     let healed_ms = arena.agree(name);
     assert!(healed_ms <= 60_000, "{name}: they agree after {healed_ms} ms only");
     let listed = arena.listing(honest[0]);
+    let shown = listed.iter().find(|(listed, ..)| deeds.unreadable.contains(listed));
+    assert!(shown.is_none(), "{name}: {shown:?} is shown, and nobody can read it");
     for id in &arena.posts {
         let entry = listed.iter().find(|(listed, ..)| listed == id);
         let content = entry.and_then(|(_, _, _, content)| content.as_ref());
@@ -258,12 +260,12 @@ fights! {
     late_content: writes(6);
     lying_lengths: SHUNNED;
     lying_portions: Marks { forged: 2, ..SHUNNED };
-    moved_content: forges(2);
+    moved_content: Marks { entered: 1, ..forges(2) };
     noise: SHUNNED;
     operation_fan: writes(100);
     orphan_flood: Marks { forged: 500, ..BORNE };
     outsider: Marks { forged: 6, ..BORNE };
-    overlong_encodings: forges(3);
+    overlong_encodings: Marks { entered: 1, ..forges(3) };
     oversized_frames: SHUNNED;
     prying_stranger: SHUNNED;
     relayed_handshakes: Marks { shunned: None, ..SHUNNED };
@@ -291,7 +293,7 @@ fights! {
     wrong_attachments: forges(4);
     wrong_chain: forges(3);
     wrong_content: forges(6);
-    wrong_kinds: forges(6);
+    wrong_kinds: Marks { entered: 1, ..forges(4) };
     public_forgeries: forges(6);
     public_forks: writes(12);
     public_orphans: Marks { forged: 500, ..BORNE };

@@ -12,17 +12,15 @@ use walytis_core::public::{ChainCode, CodeError, PublicMessage};
 use walytis_core::reconcile::{Differ, Salt};
 use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
-    BlockError, BlockId, BlockKind, ChainId, CodeText, CodecError, Draft, Format, FormatVersion, Hash, Header,
-    HybridSecret, ParsedBlock, Pending, RawBlock, Store, Suite, Table, chains,
+    BlockError, BlockKind, ChainId, CodeText, CodecError, Draft, Format, FormatVersion, Hash, Header, HybridSecret,
+    ParsedBlock, Pending, RawBlock, Store, Suite, Table, chains,
 };
 use walytis_identities::session::{FirstFlight, LocalDevice, SessionError};
 use walytis_identities::{
-    Epoch, EpochContext, EpochKey, History, InvitationCode, InvitationError, OPERATION_VERSION, Operation,
-    OperationError, Refusal, WrapError, Wraps, keyring,
+    History, InvitationCode, InvitationError, OPERATION_VERSION, Operation, OperationError, Refusal, WrapError, Wraps,
 };
 use walytis_offchain::{
-    Answer, Attachment, Command, ContentError, JoinRefusal, Message, Newer, NewerKind, OpenContent, PrivateBody,
-    SealedPlace,
+    Attachment, Command, ContentError, JoinRefusal, Message, NewerKind, OpenContent, PrivateBody, SealedPlace,
 };
 
 const GROUP: &str = "friends";
@@ -68,27 +66,6 @@ fn a_group_passes_over_blocks_of_a_newer_format_and_goes_on() {
     assert_sound(&world, a);
 }
 
-/// A private block by the puppet behind the heads of its view, with this body. The puppet builds on it from then on.
-fn private(puppet: &mut Puppet, world: &World, content: Vec<u8>, group: ChainId) -> RawBlock {
-    let now = world.wall_clock(puppet.node());
-    let (device, desk) = puppet.desk(world);
-    let (author, place) = device.place(&desk, group).expect("a member");
-    let draft = Draft { kind: BlockKind::Private, place, foreign: vec![], topics: vec![], content };
-    let raw = draft.sign_alone(&author, now).expect("a well-formed block").parsed().raw().clone();
-    puppet.take_in(std::slice::from_ref(&raw)).expect("its header holds");
-    raw
-}
-
-/// An epoch that the puppet's device has opened, and its key.
-fn opened(puppet: &mut Puppet, group: ChainId) -> (BlockId, EpochKey) {
-    let membership = puppet.fold.current(&puppet.view, group).expect("a group");
-    let key = |(id, epoch): (&BlockId, &Arc<Epoch>)| {
-        let seed = keyring::epoch(&puppet.view, *id).expect("a store")?;
-        Some((*id, seed.epoch_key(&EpochContext::new(group, &epoch.view))))
-    };
-    membership.epochs.iter().find_map(key).expect("it was admitted")
-}
-
 /// Content of the puppet's, sealed under the group's epoch, on an overlay. Returns the block and what belongs beside it.
 fn on_overlay(puppet: &mut Puppet, world: &World, group: ChainId, overlay: u32) -> (RawBlock, Vec<u8>) {
     let (epoch, key) = opened(puppet, group);
@@ -98,18 +75,6 @@ fn on_overlay(puppet: &mut Puppet, world: &World, group: ChainId, overlay: u32) 
     let raw = private(puppet, world, body.encode(), group);
     let place = SealedPlace { chain: group, block: Header::id_of(&raw.header), epoch };
     (raw, open.seal(&key, &place, &mut puppet.rng))
-}
-
-/// How many of each number a node shows, as `(kind, number, count)`.
-fn newer(world: &mut World, node: NodeId) -> (Vec<Newer>, Vec<Newer>) {
-    let kept = details(world, node, GROUP).summary.newer;
-    let Answer::Status(status) = ok(world.call(node, Command::Status, LONG_MS)) else { unreachable!("a status") };
-    assert_eq!(status.groups[0].newer, kept, "the same in both places");
-    (kept, status.newer)
-}
-
-fn of(kind: NewerKind, number: u32, count: u64) -> Newer {
-    Newer { kind, number: Some(number), count }
 }
 
 #[test]
@@ -168,7 +133,7 @@ fn f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one() {
         assert_eq!(listed.len(), before + 2, "what is of another overlay or version is no post");
         assert_eq!(&ids(&listed)[before..], [first, second]);
         assert_eq!(details(&mut world, node, GROUP).summary.missing, 0);
-        let (kept, passed_over) = newer(&mut world, node);
+        let (kept, passed_over) = newer(&mut world, node, GROUP);
         assert_eq!(
             kept,
             [of(NewerKind::Body, 2, 4), of(NewerKind::Overlay, 7, 2), of(NewerKind::Overlay, 8, 1)],
@@ -189,7 +154,7 @@ fn f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one() {
     let code = invite(&mut world, a, GROUP, 1);
     join(&mut world, c, &code, GROUP).expect("nothing of it is in the way");
     assert_eq!(list(&mut world, c, GROUP).len(), before + 2);
-    let (kept, _) = newer(&mut world, c);
+    let (kept, _) = newer(&mut world, c, GROUP);
     assert_eq!(kept.iter().map(|newer| newer.count).sum::<u64>(), 7);
     let held = Pending::new(world.store(c) as Arc<dyn Store>);
     for (id, length) in sent.iter().zip([401, 401, 401]) {
@@ -211,7 +176,7 @@ fn f7_an_unread_attachment_is_kept_within_its_senders_quota() {
         world.run_for(500);
     }
     assert!(world.connected(a, m));
-    let (kept, _) = newer(&mut world, a);
+    let (kept, _) = newer(&mut world, a, GROUP);
     assert_eq!(kept, [of(NewerKind::Body, 2, 14)], "the blocks are kept in any case");
     let view = Pending::new(world.store(a) as Arc<dyn Store>);
     let table = Table::hidden("offchain.kept");
@@ -344,7 +309,7 @@ fn f7_what_rests_on_an_unknown_operation_is_not_asked_for() {
     }
     assert!(world.connected(a, m));
     assert_eq!(world.engine(a).expect("it runs").orphan_bytes(), 0, "nothing waits");
-    assert_eq!(newer(&mut world, a).1, [of(NewerKind::Operation, 200, 1)], "counted once");
+    assert_eq!(newer(&mut world, a, GROUP).1, [of(NewerKind::Operation, 200, 1)], "counted once");
     assert_eq!(details(&mut world, a, GROUP).summary.blocks, before);
 }
 
@@ -365,7 +330,7 @@ fn kept_and_read_later(history: History) {
     world.kill(n);
     post_about(&mut world, a, GROUP, &[b"topic"], b"of tomorrow");
     world.run_for(2_000);
-    assert_eq!(newer(&mut world, o).0, [of(NewerKind::Body, 1, 1)]);
+    assert_eq!(newer(&mut world, o, GROUP).0, [of(NewerKind::Body, 1, 1)]);
     assert_eq!(details(&mut world, o, GROUP).summary.missing, 0, "it waits for nothing");
     world.kill(a);
     // Who gets it from the old node reads it.
@@ -386,7 +351,7 @@ fn kept_and_read_later(history: History) {
     world.start(o).expect("a sound store");
     let listed = list(&mut world, o, GROUP);
     assert_eq!(texts(&listed), expected, "kept and read");
-    assert!(newer(&mut world, o).0.is_empty(), "it is known now");
+    assert!(newer(&mut world, o, GROUP).0.is_empty(), "it is known now");
     assert_sound(&world, o);
 }
 

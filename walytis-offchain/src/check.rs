@@ -196,24 +196,24 @@ impl Check {
     fn content(&mut self, view: &Pending, chain: ChainId, judged: &Judged) {
         let id = judged.block.id();
         self.kept_unread(view, chain, judged);
+        let unread = self.note(chain, records::was_unread(view, id).map_err(ChainError::from)).unwrap_or_default();
         let body = match PrivateBody::decode(judged.block.content()) {
-            Ok(body) => body,
-            // Of a newer program: there is nothing to compare it with.
+            Ok(body) if judged.membership.epochs.contains_key(&body.epoch) => body,
+            // Of a newer program, or of somebody who may write here and wrote what nobody can read: no damage of this home.
+            _ if unread => return,
             Err(error) if error.is_newer() => return,
+            Ok(_) => return self.problem(chain, &format!("block {id} names an epoch that it does not know")),
             Err(error) => return self.problem(chain, &format!("block {id}: {error}")),
         };
-        if !judged.membership.epochs.contains_key(&body.epoch) {
-            self.problem(chain, &format!("block {id} names an epoch that it does not know"));
+        // What an earlier program could not read, and this one has not looked at again yet.
+        if unread {
+            return;
         }
-        let unread = self.note(chain, records::was_unread(view, id).map_err(ChainError::from)).unwrap_or_default();
-        if !unread {
-            let sealed = self.sealed.entry(body.epoch).or_insert(0);
-            *sealed = sealed.saturating_add(1);
-        }
+        let sealed = self.sealed.entry(body.epoch).or_insert(0);
+        *sealed = sealed.saturating_add(1);
         match records::content(view, id, &body) {
             Ok(Some(_)) => self.report.contents = self.report.contents.saturating_add(1),
-            // What could not be read when it came is read from what is kept, or asked for.
-            Ok(None) if unread || self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
+            Ok(None) if self.missing.contains(chain, id) || !self.may_have(view, chain, &body) => {}
             Ok(None) => self.problem(chain, &format!("the content of block {id} is lost")),
             Err(error) => self.problem(chain, &error),
         }

@@ -32,6 +32,9 @@ pub enum NewerKind {
     MessageVersion,
     /// Frames of this kind, which were passed over.
     Frame,
+    /// Private blocks with a body of this version, which is known, that cannot be read by any program that knows it: the body
+    /// is damaged, or names an epoch that is none of the block's ancestors. They are in the set, and never shown.
+    Unreadable,
 }
 
 /// How many things of one kind and number came that this program does not know.
@@ -43,17 +46,6 @@ pub struct Newer {
     pub number: Option<u32>,
     /// How many.
     pub count: u64,
-}
-
-impl Newer {
-    /// Whether a program that reads private content up to this version has learned them since.
-    pub(crate) fn is_known(&self, content_version: u8) -> bool {
-        match (self.kind, self.number) {
-            (NewerKind::Body, Some(version)) => version <= u32::from(content_version),
-            (NewerKind::Overlay, Some(overlay)) => overlay == OWN_OVERLAY,
-            _ => false,
-        }
-    }
 }
 
 /// Counts by kind and number.

@@ -18,7 +18,7 @@ use crate::newer::{Newer, NewerCounts, NewerKind};
 const CONTENTS: Table = Table { name: "offchain.contents", keys: Keys::Hidden, rows: Rows::Permanent };
 /// Epoch -> how many contents are sealed under it, as 8 bytes.
 const SEALED: Table = Table { name: "offchain.sealed", keys: Keys::Hidden, rows: Rows::Derived };
-/// Block id -> nothing: a private block that this program could not read when it came.
+/// Block id -> nothing: a private block that cannot be read, as far as is known to whoever noted it.
 const UNREAD: Table = Table::hidden("offchain.unread");
 /// Block id -> the transport key of whoever sent it, in 32 bytes, and what came beside it and could not be read, as it came.
 const KEPT: Table = Table::hidden("offchain.kept");
@@ -33,12 +33,13 @@ const JOINING: Table = Table::changing("offchain.joining");
 /// One row: addresses of the book at which nobody was reached yet, each with the weight of its failures. A store without the row
 /// was made before there was this table: all addresses count as reached.
 const UNPROVEN: Table = Table::changing("offchain.unproven");
-/// One row each: names, the address book, own listening addresses.
+/// One row each: names, the address book, own listening addresses, by which version it was judged what cannot be read.
 const NOTES: Table = Table::changing("offchain.notes");
 
 const NAMES: &[u8] = &[0];
 const PEERS: &[u8] = &[1];
 const LISTENING: &[u8] = &[2];
+const JUDGED_BY: &[u8] = &[3];
 const UNPROVEN_ROW: &[u8] = &[0];
 
 /// How many peers are remembered; the one seen longest ago makes room.
@@ -117,7 +118,22 @@ pub(crate) fn put_unread(view: &mut Pending, id: BlockId) {
     view.put(UNREAD, id.0, []);
 }
 
-/// Whether a private block could not be read when it came, and so was not counted under its epoch.
+/// Forgets that a private block could not be read.
+pub(crate) fn forget_unread(view: &mut Pending, id: BlockId) {
+    view.delete(UNREAD, id.0);
+}
+
+/// The newest version of private content that was known to who noted last what cannot be read; `None` if nobody has known
+/// another than [`CONTENT_VERSION`](crate::content::CONTENT_VERSION).
+pub(crate) fn judged_by(view: &Pending) -> Result<Option<u8>, ChainError> {
+    view.get(NOTES, JUDGED_BY)?.map(|bytes| read(NOTES, &bytes)).transpose()
+}
+
+pub(crate) fn put_judged_by(view: &mut Pending, version: u8) {
+    view.put(NOTES, JUDGED_BY, codec::encode(&version));
+}
+
+/// Whether a private block cannot be read, and so is not counted under its epoch.
 pub(crate) fn was_unread(view: &Pending, id: BlockId) -> Result<bool, StoreError> {
     Ok(view.get(UNREAD, &id.0)?.is_some())
 }
@@ -190,8 +206,12 @@ pub(crate) fn count_newer(
 ) -> Result<(), ChainError> {
     let mut counts = NewerCounts::of(newer(view, group)?);
     counts.add(kind, number);
-    view.put(NEWER, group.0, codec::encode(&counts.all()));
+    put_newer(view, group, &counts);
     Ok(())
+}
+
+pub(crate) fn put_newer(view: &mut Pending, group: ChainId, counts: &NewerCounts) {
+    view.put(NEWER, group.0, codec::encode(&counts.all()));
 }
 
 /// Blocks whose attachments are not here yet.

@@ -24,7 +24,7 @@ fn same_commitment(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     turn.forge_sealed(to, block, &attachment)
 }
 
-/// A block that names an epoch which its author cannot know.
+/// A block that names an epoch which its author cannot know, with its content in the clear.
 fn nobodys_epoch(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let epoch: BlockId = turn.random_id();
     let (block, attachment) = turn.rewritten(|content| {
@@ -33,5 +33,5 @@ fn nobodys_epoch(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
         *content = body.encode();
         Some(())
     })?;
-    turn.forge(to, block, Some(&attachment))
+    turn.offer_unreadable(to, block, Some(&attachment))
 }

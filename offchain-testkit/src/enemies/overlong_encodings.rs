@@ -64,7 +64,7 @@ fn body(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
         *content = widened(content, 1)?;
         Some(())
     })?;
-    turn.forge(to, block, Some(&attachment))
+    turn.offer_unreadable(to, block, Some(&attachment))
 }
 
 fn header_trailing(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

@@ -34,6 +34,8 @@ pub struct Deeds {
     pub forged: BTreeSet<BlockId>,
     /// Blocks that may be: what a member may write, however annoying.
     pub valid: BTreeSet<BlockId>,
+    /// Blocks that may be, and of which no application may be told: nobody can read them.
+    pub unreadable: BTreeSet<BlockId>,
     /// Whether somebody admitted an enemy that had no right to it.
     pub admitted: bool,
 }
@@ -213,6 +215,12 @@ impl<'a> Turn<'a> {
     pub fn offer(&mut self, to: NodeId, block: RawBlock, attachment: Option<&Attachment>) -> Option<()> {
         self.deeds.valid.insert(Header::id_of(&block.header));
         self.push(to, wire(block, attachment))
+    }
+
+    /// Pushes a block that a member may write, and that nobody can read.
+    pub fn offer_unreadable(&mut self, to: NodeId, block: RawBlock, attachment: Option<&Attachment>) -> Option<()> {
+        self.deeds.unreadable.insert(Header::id_of(&block.header));
+        self.offer(to, block, attachment)
     }
 
     /// Does something, and forgets what the puppet wrote in the course of it.

@@ -49,7 +49,7 @@ fn body(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
         *content.first_mut()? = 9;
         Some(())
     })?;
-    turn.offer(to, block, Some(&attachment))
+    turn.offer_unreadable(to, block, Some(&attachment))
 }
 
 fn frame(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {

@@ -33,7 +33,7 @@ fn operation_private(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let mut header = Header::decode(&raw.header).ok()?;
     (header.kind, header.suite) = (BlockKind::Private, Suite::Ed25519);
     let block = turn.signed(header.encode(), Suite::Ed25519, raw.content)?;
-    turn.forge(to, block, None)
+    turn.offer_unreadable(to, block, None)
 }
 
 /// A post on the enemy's own identity chain, which the victim keeps as what an admission rests on.

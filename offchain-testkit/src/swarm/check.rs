@@ -334,6 +334,7 @@ pub(super) fn at_the_end(run: &mut Run, (block_bytes, pair_bytes): (u64, u64)) -
             run.outcome.asked.add(Invariant::C4, 1);
         }
         given_in_order(run, node, &ids)?;
+        unreadable_unshown(run, node, &own)?;
         let whole = |id: &BlockId| own.iter().any(|entry| entry.id == *id && entry.content.is_some());
         let untold = run.apps.get(&node).and_then(|app| app.awaited().iter().copied().find(whole));
         run.outcome
@@ -401,6 +402,16 @@ fn same_listing(run: &mut Run, node: NodeId, listing: &[Entry], own: &[Entry]) -
     Ok(())
 }
 
+/// S1: what names an epoch that its author did not know, or no epoch at all, is neither listed nor given to applications.
+fn unreadable_unshown(run: &mut Run, node: NodeId, own: &[Entry]) -> Result<(), Broken> {
+    let given = run.apps.get(&node).map(|app| app.given().keys().copied().collect::<BTreeSet<_>>()).unwrap_or_default();
+    for id in run.hostile.iter().flat_map(Hostile::unreadable).collect::<Vec<_>>() {
+        let shown = given.contains(&id) || own.iter().any(|entry| entry.id == id);
+        run.outcome.asked.ask(Invariant::S1, !shown, || format!("{node:?} shows {id}, which nobody can read"))?;
+    }
+    Ok(())
+}
+
 /// D1, D2: the application was given every block of the listing, each after its parents.
 fn given_in_order(run: &mut Run, node: NodeId, ids: &BTreeSet<BlockId>) -> Result<(), Broken> {
     let view = run.view(node);
@@ -443,11 +454,9 @@ pub(super) fn encodings(view: &Pending, chain: ChainId, asked: &mut Asked) -> Re
             format!("block {id} encodes otherwise")
         })?;
         if stored.block.header().kind == BlockKind::Private {
-            // What a newer program wrote is kept as it came.
-            let holds = match PrivateBody::decode(stored.block.content()) {
-                Ok(body) => body.encode() == raw.content,
-                Err(error) => error.is_newer(),
-            };
+            // What cannot be read is kept as it came.
+            let body = PrivateBody::decode(stored.block.content());
+            let holds = body.map_or(true, |body| body.encode() == raw.content);
             asked.ask(Invariant::B1, holds, || format!("the body of block {id} encodes otherwise"))?;
         }
         let mut other = raw.clone();

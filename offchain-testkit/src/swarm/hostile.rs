@@ -98,4 +98,9 @@ impl Hostile {
     pub(super) fn forged(&self) -> impl Iterator<Item = BlockId> {
         self.deeds.forged.iter().copied()
     }
+
+    /// Blocks of its making that may be in a set, and must not be shown.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = BlockId> {
+        self.deeds.unreadable.iter().copied()
+    }
 }

@@ -130,7 +130,9 @@ impl Invariant {
             Self::R2 => "no more handshakes are answered than were begun",
             Self::R3 => "counted: a limit was reached; a test holds each",
             Self::R4 => "nothing panics",
-            Self::S1 => "content matches its commitment and signature",
+            Self::S1 => {
+                "what is shown matches its commitment and signature, and is sealed under an epoch that its author knew"
+            }
             Self::S2 => "nobody is told of a group that it is not in",
             Self::S4 => "a newcomer reads what the group's history grants, and nothing else",
             Self::S6 => "no two contents are sealed under one salt and nonce",

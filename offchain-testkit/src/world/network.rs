@@ -130,7 +130,8 @@ impl World {
     }
 
     /// The number of the connection between two nodes, if there is one.
-    pub(crate) fn link_between(&self, a: NodeId, b: NodeId) -> Option<u64> {
+    #[must_use]
+    pub fn link_between(&self, a: NodeId, b: NodeId) -> Option<u64> {
         self.node(a).links.get(&b).copied()
     }
 

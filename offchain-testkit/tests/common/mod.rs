@@ -14,8 +14,12 @@ use walytis_core::{
     BlockId, BlockKind, ChainId, Draft, FORMAT_VERSION, ForeignHead, Header, Pending, RawBlock, Store, Suite,
     Transcript, chains,
 };
-use walytis_identities::{Fold, History, InvitationCode, Membership, Operation};
-use walytis_offchain::{Answer, Attachment, Command, Delivery, EngineError, Entry, GroupDetails, Ticket, check};
+use walytis_identities::{
+    Epoch, EpochContext, EpochKey, Fold, History, InvitationCode, Membership, Operation, keyring,
+};
+use walytis_offchain::{
+    Answer, Attachment, Command, Delivery, EngineError, Entry, GroupDetails, Newer, NewerKind, Ticket, check,
+};
 
 /// Longer than anything in a calm world takes, in virtual milliseconds.
 pub(crate) const LONG_MS: u64 = 60_000;
@@ -299,4 +303,37 @@ pub(crate) fn wire_of(puppet: &Puppet, block: RawBlock) -> WireBlock {
 /// What a block's signature is over.
 pub(crate) fn transcript(suite: Suite, header: &[u8]) -> Transcript {
     Transcript::new("block", suite).field(&[FORMAT_VERSION]).field(&Header::id_of(header).0)
+}
+
+/// A private block by the puppet behind the heads of its view, with this body. The puppet builds on it from then on.
+pub(crate) fn private(puppet: &mut Puppet, world: &World, content: Vec<u8>, group: ChainId) -> RawBlock {
+    let now = world.wall_clock(puppet.node());
+    let (device, desk) = puppet.desk(world);
+    let (author, place) = device.place(&desk, group).expect("a member");
+    let draft = Draft { kind: BlockKind::Private, place, foreign: vec![], topics: vec![], content };
+    let raw = draft.sign_alone(&author, now).expect("a well-formed block").parsed().raw().clone();
+    puppet.take_in(std::slice::from_ref(&raw)).expect("its header holds");
+    raw
+}
+
+/// An epoch that the puppet's device has opened, and its key.
+pub(crate) fn opened(puppet: &mut Puppet, group: ChainId) -> (BlockId, EpochKey) {
+    let membership = puppet.fold.current(&puppet.view, group).expect("a group");
+    let key = |(id, epoch): (&BlockId, &Arc<Epoch>)| {
+        let seed = keyring::epoch(&puppet.view, *id).expect("a store")?;
+        Some((*id, seed.epoch_key(&EpochContext::new(group, &epoch.view))))
+    };
+    membership.epochs.iter().find_map(key).expect("it was admitted")
+}
+
+/// How many of each number a node shows, as `(kind, number, count)`.
+pub(crate) fn newer(world: &mut World, node: NodeId, group: &str) -> (Vec<Newer>, Vec<Newer>) {
+    let kept = details(world, node, group).summary.newer;
+    let Answer::Status(status) = ok(world.call(node, Command::Status, LONG_MS)) else { unreachable!("a status") };
+    assert_eq!(status.groups[0].newer, kept, "the same in both places");
+    (kept, status.newer)
+}
+
+pub(crate) fn of(kind: NewerKind, number: u32, count: u64) -> Newer {
+    Newer { kind, number: Some(number), count }
 }

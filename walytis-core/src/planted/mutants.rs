@@ -250,14 +250,14 @@ mutants! {
     ServeOtherGroups: offchain_testkit::authorisation::s2_a_member_of_one_group_is_given_nothing_of_another_by_naming_its_own,
     /// A block that comes for a group is on that group's chain.
     TakeOtherGroups: offchain_testkit::attacks::attack_02_a_signature_fits_no_other_block_content_topic_or_chain,
-    /// Private content is sealed under an epoch of its own ancestors.
-    TakeAnyEpoch: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
     /// What is of another overlay than the group's own is no post.
     ShowOtherOverlays: offchain_testkit::newer_formats::f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one,
     /// Public and private blocks are never on one chain.
     MixKinds: offchain_testkit::kinds::attack::no_block_enters_a_chain_of_another_kind,
     /// What comes beside a block that needs nothing is refused.
     TakeNeedless: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
+    /// Private content is opened and shown only under an epoch of its block's own ancestors.
+    ShowAnyEpoch: offchain_testkit::unreadable_blocks::content_under_an_epoch_that_its_author_did_not_know_is_never_shown,
 
     // At rest.
 

@@ -6,16 +6,14 @@ use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
 use walytis_core::sync::WireBlock;
 use walytis_core::{
     BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, FormatVersion, ParsedBlock, PeerId, RawBlock,
-    Savepoint, StoreError, StoredBlock, chains, planted,
+    Savepoint, StoreError, chains, planted,
 };
-use walytis_identities::{BeginEpoch, EpochContext, Operation, Refusal, WrapError, WriteError, keyring};
+use walytis_identities::{BeginEpoch, Operation, Refusal, WrapError, WriteError};
 
 use super::event::{Delivery, EngineError};
 use super::{Engine, Fresh, Limit};
-use crate::content::{ContentError, OpenContent, PrivateBody, SealedPlace};
 use crate::message::Attachment;
-use crate::newer::{NewerKind, OWN_OVERLAY};
-use crate::records::Sender;
+use crate::newer::NewerKind;
 use crate::{policy, records};
 
 /// What became of a block that a peer sent.
@@ -199,7 +197,7 @@ impl Engine {
             if let Some(attachment) = &wire.attachment {
                 if self.missing.contains(chain, id) {
                     self.complete_later(from, chain, id, attachment)?;
-                } else if self.is_unread(&block) && self.is_author(from, &block)? {
+                } else if self.is_unread(&block)? && self.is_author(from, &block)? {
                     // What is kept may be what others made up.
                     self.complete(from, chain, id, attachment)?;
                 }
@@ -217,25 +215,8 @@ impl Engine {
         let judged = self.parts.fold.judge(&self.parts.view, block).map_err(Trouble::refused);
         let judged = judged.map_err(|trouble| self.refused_for_ever(wire, trouble))?;
         if judged.block.header().kind == BlockKind::Private {
-            match self.body(judged.block.content()) {
-                Ok(body)
-                    if !judged.membership.epochs.contains_key(&body.epoch) && !walytis_core::mutant!(TakeAnyEpoch) =>
-                {
-                    return Err(Trouble::Theirs);
-                }
-                Ok(body) => {
-                    records::count_sealed(&mut self.parts.view, body.epoch)?;
-                    if body.overlay != OWN_OVERLAY {
-                        records::count_newer(&mut self.parts.view, chain, (NewerKind::Overlay, body.overlay))?;
-                    }
-                }
-                // Of a newer program. The fold does not depend on it, so it is kept, and nothing waits for it.
-                Err(error) if error.is_newer() => {
-                    records::put_unread(&mut self.parts.view, id);
-                    records::count_newer(&mut self.parts.view, chain, (NewerKind::Body, error.number()))?;
-                }
-                Err(_) => return Err(Trouble::Theirs),
-            }
+            // Whatever its body is, the block stands: its header says so, and the fold does not depend on more.
+            self.note_body(chain, (id, judged.block.content()), &judged.membership)?;
         }
         chains::insert(&mut self.parts.view, &judged.block)?;
         if judged.block.header().kind == BlockKind::Operation {
@@ -315,14 +296,9 @@ impl Engine {
                 None => Err(Trouble::Theirs),
             },
             // What cannot be read is not asked for: it comes with its block, or is not kept.
-            (true, None) if self.is_unread(block) => Ok(()),
-            (true, Some(bytes)) if self.is_unread(block) => {
-                if self.complete(from, chain, id, bytes)? || self.may_relay_bad(from, block)? {
-                    Ok(())
-                } else {
-                    Err(Trouble::Theirs)
-                }
-            }
+            (true, None) if self.is_unread(block)? => Ok(()),
+            // Nobody can tell whether it is the block's, so nobody is to blame for it.
+            (true, Some(bytes)) if self.is_unread(block)? => Ok(self.complete(from, chain, id, bytes).map(|_| ())?),
             (true, None) if !self.may_have(chain, id, block.content())? => Ok(()),
             (true, None) => {
                 self.missing.add(&mut self.parts.view, chain, id);
@@ -345,7 +321,7 @@ impl Engine {
     }
 
     /// Whether a peer is the device that wrote a block.
-    fn is_author(&mut self, peer: Option<PeerId>, block: &ParsedBlock) -> Result<bool, EngineError> {
+    pub(super) fn is_author(&mut self, peer: Option<PeerId>, block: &ParsedBlock) -> Result<bool, EngineError> {
         let Some(peer) = peer else { return Ok(false) };
         Ok(self.device_of(peer, block.chain())?.is_some_and(|(author, _)| author == block.header().author))
     }
@@ -362,7 +338,7 @@ impl Engine {
     }
 
     /// Whether this device would ever be given what stands beside a block. While it joins, it counts on it.
-    fn may_have(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<bool, EngineError> {
+    pub(super) fn may_have(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<bool, EngineError> {
         let Ok(body) = self.body(content) else { return Ok(true) };
         let private = chains::block(&self.parts.view, id)?.map(|stored| stored.block.header().kind);
         if private != Some(BlockKind::Private) || self.name_of(chain).is_none() {
@@ -393,9 +369,14 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let Some(stored) = chains::block(&self.parts.view, id)? else { return Ok(false) };
         let kind = stored.block.header().kind;
+        if self.is_unread(&stored.block)? {
+            return self.keep(from, chain, &stored, (attachment, None));
+        }
         let decoded = match Attachment::decode(attachment) {
             Ok(decoded) => decoded,
-            Err(error) if error.is_newer() => return self.keep(from, chain, &stored, (attachment, error.number())),
+            Err(error) if error.is_newer() => {
+                return self.keep(from, chain, &stored, (attachment, Some(error.number())));
+            }
             Err(_) => return Ok(false),
         };
         let found = match (decoded, kind) {
@@ -403,11 +384,8 @@ impl Engine {
                 return self.complete_epoch(chain, id, stored.block.content(), &bytes);
             }
             (decoded @ (Attachment::Open(_) | Attachment::Sealed(_)), BlockKind::Private) => {
-                match self.body(stored.block.content()) {
-                    Ok(body) => self.read_attachment((chain, id), &body, &decoded)?,
-                    Err(error) if error.is_newer() => Some(Err(error)),
-                    Err(_) => return Ok(false),
-                }
+                let Ok(body) = self.body(stored.block.content()) else { return Ok(false) };
+                self.read_attachment((chain, id), &body, &decoded)?
             }
             _ => return Ok(false),
         };
@@ -418,88 +396,11 @@ impl Engine {
                 self.missing.found(&mut self.parts.view, chain, id);
                 Ok(true)
             }
-            Some(Err(error)) if error.is_newer() => self.keep(from, chain, &stored, (attachment, error.number())),
+            Some(Err(error)) if error.is_newer() => self.keep(from, chain, &stored, (attachment, Some(error.number()))),
             Some(Err(_)) => Ok(false),
             // The epoch cannot be read here: another member gives the content over a session.
             None => Ok(true),
         }
-    }
-
-    /// Keeps what stands beside a block and cannot be read, as it came, within what its sender may have us keep: it may not be
-    /// the block's. It is served on, and read once this program has learned it. What can be read may still come, and is asked
-    /// for.
-    fn keep(
-        &mut self,
-        from: Option<PeerId>,
-        chain: ChainId,
-        stored: &StoredBlock,
-        (bytes, number): (&[u8], u32),
-    ) -> Result<bool, EngineError> {
-        let block = &stored.block;
-        if block.header().kind != BlockKind::Private {
-            self.newer.add(NewerKind::Attachment, number);
-            return Ok(true);
-        }
-        let is_author = self.is_author(from, block)?;
-        let sender = Sender { peer: from.unwrap_or(self.device.peer()), is_author };
-        let new = records::keep(&mut self.parts.view, block.id(), sender, bytes)?;
-        // The body of one that is not read is counted already.
-        if new && self.body(block.content()).is_ok() {
-            records::count_newer(&mut self.parts.view, chain, (NewerKind::Attachment, number))?;
-        }
-        Ok(true)
-    }
-
-    /// The body of a private block, as far as this program can read it.
-    pub(super) fn body(&self, content: &[u8]) -> Result<PrivateBody, ContentError> {
-        PrivateBody::decode_as_of(content, self.content_version)
-    }
-
-    /// Whether a block is a private one of a newer program.
-    fn is_unread(&self, block: &ParsedBlock) -> bool {
-        block.header().kind == BlockKind::Private && self.body(block.content()).is_err_and(|error| error.is_newer())
-    }
-
-    /// What is in an attachment of a private block; `None` if that is sealed under an epoch that was not opened here.
-    fn read_attachment(
-        &mut self,
-        (chain, id): (ChainId, BlockId),
-        body: &PrivateBody,
-        attachment: &Attachment,
-    ) -> Result<Option<Result<OpenContent, ContentError>>, EngineError> {
-        match attachment {
-            Attachment::Open(bytes) => Ok(Some(OpenContent::decode(bytes, body))),
-            Attachment::Sealed(bytes) => self.open_sealed(chain, id, body, bytes),
-            Attachment::Wrap(_) => Ok(None),
-        }
-    }
-
-    /// The content of a private block: as it was kept once it had been read, or as it came when it could not be read.
-    pub(super) fn content_of(
-        &mut self,
-        chain: ChainId,
-        id: BlockId,
-        body: &PrivateBody,
-    ) -> Result<Option<OpenContent>, EngineError> {
-        let content = records::content(&self.parts.view, id, body)?;
-        if content.is_some() {
-            return Ok(content);
-        }
-        let Some(kept) = records::kept(&self.parts.view, id)? else { return Ok(None) };
-        let Ok(attachment) = Attachment::decode(&kept) else { return Ok(None) };
-        // Whoever sent it may have sent anything: what does not open is as if it had not come.
-        Ok(self.read_attachment((chain, id), body, &attachment)?.and_then(Result::ok))
-    }
-
-    /// Notes that the content of a block that could not be read when it came is missing, now that it could be.
-    pub(super) fn miss_learned(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<(), EngineError> {
-        if !self.missing.contains(chain, id)
-            && records::was_unread(&self.parts.view, id)?
-            && self.may_have(chain, id, content)?
-        {
-            self.missing.add(&mut self.parts.view, chain, id);
-        }
-        Ok(())
     }
 
     /// As [`Engine::complete`], for a block that entered the set before: it was delivered without its content, which
@@ -527,21 +428,6 @@ impl Engine {
             self.deliver(&stored, Delivery::Content)?;
         }
         Ok(true)
-    }
-
-    fn open_sealed(
-        &mut self,
-        chain: ChainId,
-        id: BlockId,
-        body: &PrivateBody,
-        sealed: &[u8],
-    ) -> Result<Option<Result<OpenContent, ContentError>>, EngineError> {
-        let Some(seed) = keyring::epoch(&self.parts.view, body.epoch)? else { return Ok(None) };
-        let membership = self.parts.membership(chain)?;
-        let Some(epoch) = membership.epochs.get(&body.epoch) else { return Ok(None) };
-        let key = seed.epoch_key(&EpochContext::new(chain, &epoch.view));
-        let place = SealedPlace { chain, block: id, epoch: body.epoch };
-        Ok(Some(OpenContent::open(sealed, &key, &place, body)))
     }
 
     fn complete_epoch(

@@ -179,9 +179,7 @@ impl Engine {
 
     /// What came on a group's chain that this program cannot read.
     fn newer_on(&self, group: ChainId) -> Result<Vec<Newer>, EngineError> {
-        let mut all = records::newer(&self.parts.view, group)?;
-        all.retain(|newer| !newer.is_known(self.content_version));
-        Ok(all)
+        Ok(records::newer(&self.parts.view, group)?)
     }
 
     fn details(&mut self, group: ChainId) -> Result<GroupDetails, EngineError> {

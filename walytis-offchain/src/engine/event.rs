@@ -256,7 +256,8 @@ pub struct GroupSummary {
     pub missing: u64,
     /// How many members it has.
     pub members: u64,
-    /// What came on its chain that needs a newer program: it is kept and served on, and shown once this program knows it.
+    /// What came on its chain that needs a newer program: it is kept and served on, and shown once this program knows it. And
+    /// what no program can read ([`crate::NewerKind::Unreadable`]): it is kept and served on, and never shown.
     pub newer: Vec<Newer>,
 }
 

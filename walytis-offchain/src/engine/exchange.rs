@@ -349,12 +349,15 @@ impl Engine {
                 let Ok(body) = self.body(stored.block.content()) else {
                     return self.unread_for(chain, id);
                 };
-                if !policy::grants(&mut self.parts.fold, &self.parts.view, chain, &body, (author, device))? {
-                    return Ok(None);
+                let Parts { view, fold, .. } = &mut self.parts;
+                let granted = policy::grants(fold, view, chain, &body, (author, device))?;
+                let content = if granted { self.content_of(chain, id, &body)? } else { None };
+                match content {
+                    Some(content) => Ok(Some(Attachment::Open(ByteBuf::from(content.encode())).encode())),
+                    None if self.is_unread(&stored.block)? => self.unread_for(chain, id),
+                    None if granted => Ok(records::kept(&self.parts.view, id)?),
+                    None => Ok(None),
                 }
-                let content = self.content_of(chain, id, &body)?;
-                let open = content.map(|content| Attachment::Open(ByteBuf::from(content.encode())).encode());
-                if open.is_some() { Ok(open) } else { Ok(records::kept(&self.parts.view, id)?) }
             }
             BlockKind::Operation => {
                 let Ok(Operation::BeginEpoch(begin)) = Operation::decode(stored.block.content()) else {
@@ -368,7 +371,7 @@ impl Engine {
         }
     }
 
-    /// What is kept beside a block whose body this program cannot read, and so cannot say under which epoch it is: sealed
+    /// What is kept beside a block that this program cannot read, so that it cannot say who may have what is in it: sealed
     /// content for every member, all else only where every member may read everything.
     fn unread_for(&mut self, chain: ChainId, id: BlockId) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(kept) = records::kept(&self.parts.view, id)? else { return Ok(None) };

@@ -12,7 +12,7 @@ use crate::records;
 
 impl Engine {
     /// Notes whose the groups are that an earlier program kept without a note, and forgets joins that a restart ended and of
-    /// which nothing had come. Part of the first step, or where
+    /// which nothing had come, and looks again at what an earlier program could not read. Part of the first step, or where
     /// there is no room then, of the one in which there is; once.
     pub(super) fn register(&mut self) -> Result<(), EngineError> {
         if self.parts.view.is_full() {
@@ -31,7 +31,7 @@ impl Engine {
         for group in records::joining(&self.parts.view)? {
             self.join_is_over(group)?;
         }
-        Ok(())
+        self.learn_bodies()
     }
 
     /// Notes that an id is a group's.
@@ -84,8 +84,10 @@ impl Engine {
             if block.header().kind != BlockKind::Private {
                 continue;
             }
-            let Ok(body) = PrivateBody::decode(block.content()) else {
+            let unread = records::was_unread(&self.parts.view, id)?;
+            let Some(body) = PrivateBody::decode(block.content()).ok().filter(|_| !unread) else {
                 records::forget_content(&mut self.parts.view, id)?;
+                records::forget_unread(&mut self.parts.view, id);
                 continue;
             };
             records::count_unsealed(&mut self.parts.view, body.epoch)?;

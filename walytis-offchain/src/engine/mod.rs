@@ -17,6 +17,7 @@ mod kind;
 mod limits;
 mod members;
 mod peer;
+mod private;
 mod public;
 mod publish;
 

@@ -112,8 +112,9 @@ impl Engine {
         let Some(device) = membership.devices.get(&block.header().author) else { return Ok(None) };
         let device = Arc::clone(device);
         let content = self.content_of(block.chain(), block.id(), &body)?;
-        if content.is_none() {
-            self.miss_learned(block.chain(), block.id(), block.content())?;
+        // What cannot be read is no post, whatever is kept beside it.
+        if content.is_none() && self.is_unread(block)? {
+            return Ok(None);
         }
         Ok(Some(Entry {
             id: block.id(),

@@ -165,6 +165,38 @@ fn f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one() {
 }
 
 #[test]
+fn f7_nobody_waits_for_the_content_of_another_overlays_block() {
+    let (mut world, [a, b, _], mut puppet, group) = possessed(99, GROUP, 0..1);
+    let before = list(&mut world, a, GROUP);
+    let listening = subscribe(&mut world, a, GROUP);
+    puppet.listen(&mut world, 500);
+    let (bare, _) = on_overlay(&mut puppet, &world, group, 7);
+    assert!(puppet.push(&mut world, a, group, wire(bare, None)));
+    let (raw, sealed) = on_overlay(&mut puppet, &world, group, 7);
+    let id = Header::id_of(&raw.header);
+    assert!(puppet.push(&mut world, a, group, wire(raw.clone(), None)));
+    let heard = puppet.listen(&mut world, 3_000);
+    let asked = |message: &Message| matches!(message, Message::Sync(SyncMessage::WantAttachments { .. }));
+    assert!(!heard.iter().any(|(_, message)| asked(message)), "nothing is asked for: {heard:?}");
+    // What comes all the same is kept, whenever it comes.
+    let content = |world: &World| {
+        let view = Pending::new(world.store(a) as Arc<dyn Store>);
+        view.get(Table::hidden("offchain.contents"), &id.0).expect("a store").is_some()
+    };
+    assert!(!content(&world));
+    assert!(puppet.push(&mut world, a, group, wire(raw, Some(&Attachment::Sealed(sealed.into())))));
+    world.run_for(500);
+    assert!(content(&world));
+    assert!(delivered(&world, a, listening).is_empty());
+    for node in [a, b] {
+        assert_eq!(list(&mut world, node, GROUP), before, "nothing of it is on its way");
+        assert_eq!(details(&mut world, node, GROUP).summary.missing, 0);
+        assert_eq!(newer(&mut world, node, GROUP).0, [of(NewerKind::Overlay, 7, 2)]);
+        assert_sound(&world, node);
+    }
+}
+
+#[test]
 fn f7_an_unread_attachment_is_kept_within_its_senders_quota() {
     let (mut world, [a, _, m], mut puppet, group) = possessed(93, GROUP, 0..2);
     // One and a half MiB each, of which eleven fit.

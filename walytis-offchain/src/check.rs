@@ -10,6 +10,7 @@ use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refus
 
 use crate::EngineError;
 use crate::content::PrivateBody;
+use crate::newer::OWN_OVERLAY;
 use crate::{policy, records};
 
 /// How many blocks are read at once where their order is checked. Each page of a generation reads all of that generation's
@@ -228,8 +229,11 @@ impl Check {
         }
     }
 
-    /// Whether this device would ever be given the content; what it would not, it cannot have lost.
+    /// Whether this device would ever be given the content, and asks for it; what it does not, it cannot have lost.
     fn may_have(&mut self, view: &Pending, chain: ChainId, body: &PrivateBody) -> bool {
+        if body.overlay != OWN_OVERLAY {
+            return false;
+        }
         let Ok(author) = keyring::author(view, chain) else { return false };
         policy::grants_author(&mut self.fold, view, chain, body, &author.public()).unwrap_or(true)
     }

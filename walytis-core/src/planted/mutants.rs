@@ -258,6 +258,8 @@ mutants! {
     TakeNeedless: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
     /// Private content is opened and shown only under an epoch of its block's own ancestors.
     ShowAnyEpoch: offchain_testkit::unreadable_blocks::content_under_an_epoch_that_its_author_did_not_know_is_never_shown,
+    /// Nobody waits for the content of another overlay's block.
+    AwaitOtherOverlays: offchain_testkit::newer_formats::f7_nobody_waits_for_the_content_of_another_overlays_block,
 
     // At rest.
 

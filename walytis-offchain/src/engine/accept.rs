@@ -13,7 +13,7 @@ use walytis_identities::{BeginEpoch, Operation, Refusal, WrapError, WriteError};
 use super::event::{Delivery, EngineError};
 use super::{Engine, Fresh, Limit};
 use crate::message::Attachment;
-use crate::newer::NewerKind;
+use crate::newer::{NewerKind, OWN_OVERLAY};
 use crate::{policy, records};
 
 /// What became of a block that a peer sent.
@@ -197,8 +197,8 @@ impl Engine {
             if let Some(attachment) = &wire.attachment {
                 if self.missing.contains(chain, id) {
                     self.complete_later(from, chain, id, attachment)?;
-                } else if self.is_unread(&block)? && self.is_author(from, &block)? {
-                    // What is kept may be what others made up.
+                } else if self.is_unread(&block)? && self.is_author(from, &block)? || self.is_unasked(&block)? {
+                    // What is kept may be what others made up; what is not asked for comes when it comes.
                     self.complete(from, chain, id, attachment)?;
                 }
             }
@@ -300,6 +300,12 @@ impl Engine {
             // Nobody can tell whether it is the block's, so nobody is to blame for it.
             (true, Some(bytes)) if self.is_unread(block)? => Ok(self.complete(from, chain, id, bytes).map(|_| ())?),
             (true, None) if !self.may_have(chain, id, block.content())? => Ok(()),
+            (true, Some(bytes)) if self.is_unasked(block)? => {
+                if self.complete(from, chain, id, bytes)? || self.may_relay_bad(from, block)? {
+                    return Ok(());
+                }
+                Err(Trouble::Theirs)
+            }
             (true, None) => {
                 self.missing.add(&mut self.parts.view, chain, id);
                 Ok(())
@@ -337,9 +343,13 @@ impl Engine {
         Ok(self.device.is_named(&self.parts.view, &mut self.parts.fold, chain, epoch)?)
     }
 
-    /// Whether this device would ever be given what stands beside a block. While it joins, it counts on it.
+    /// Whether this device would ever be given what stands beside a block, and has a use for it: other overlays' blocks are
+    /// not shown, so nobody waits for their content. While it joins, it counts on it.
     pub(super) fn may_have(&mut self, chain: ChainId, id: BlockId, content: &[u8]) -> Result<bool, EngineError> {
         let Ok(body) = self.body(content) else { return Ok(true) };
+        if body.overlay != OWN_OVERLAY && !walytis_core::mutant!(AwaitOtherOverlays) {
+            return Ok(false);
+        }
         let private = chains::block(&self.parts.view, id)?.map(|stored| stored.block.header().kind);
         if private != Some(BlockKind::Private) || self.name_of(chain).is_none() {
             return Ok(true);
@@ -398,7 +408,9 @@ impl Engine {
             }
             Some(Err(error)) if error.is_newer() => self.keep(from, chain, &stored, (attachment, Some(error.number()))),
             Some(Err(_)) => Ok(false),
-            // The epoch cannot be read here: another member gives the content over a session.
+            // The epoch cannot be read here. Another member gives the content over a session; what nobody will be asked for is
+            // kept as it came.
+            None if self.is_unasked(&stored.block)? => self.keep(from, chain, &stored, (attachment, None)),
             None => Ok(true),
         }
     }

@@ -8,6 +8,7 @@ use walytis_identities::{Operation, Purpose};
 use super::event::EngineError;
 use super::{Engine, Fresh};
 use crate::content::{OpenContent, PrivateBody};
+use crate::newer::NewerKind;
 use crate::records;
 
 impl Engine {
@@ -30,6 +31,13 @@ impl Engine {
         }
         for group in records::joining(&self.parts.view)? {
             self.join_is_over(group)?;
+        }
+        // An earlier program waited for the content of other overlays' blocks.
+        for (group, _) in self.names.clone() {
+            let newer = records::newer(&self.parts.view, group)?;
+            if newer.iter().any(|newer| newer.kind == NewerKind::Overlay) {
+                self.forget_unobtainable(group)?;
+            }
         }
         self.learn_bodies()
     }

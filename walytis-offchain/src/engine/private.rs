@@ -67,6 +67,15 @@ impl Engine {
         Ok(self.body(block.content()).is_err() || records::was_unread(&self.parts.view, block.id())?)
     }
 
+    /// Whether a block is another overlay's, and its content neither here nor asked for.
+    pub(super) fn is_unasked(&self, block: &ParsedBlock) -> Result<bool, EngineError> {
+        let other = match self.body(block.content()) {
+            Ok(body) if block.header().kind == BlockKind::Private && body.overlay != OWN_OVERLAY => body,
+            _ => return Ok(false),
+        };
+        Ok(records::content(&self.parts.view, block.id(), &other)?.is_none())
+    }
+
     /// Looks again at what could not be read, if an earlier program judged that. Part of the first step. It goes through each
     /// chain on which there is any; so it happens once for each version that is learned, not at each start.
     pub(super) fn learn_bodies(&mut self) -> Result<(), EngineError> {

@@ -431,3 +431,62 @@ fn a_session_as_a_member_earns_a_place_and_a_connection_earns_none() {
     assert_eq!(world.merit(a, of_b), Merit::Member);
     assert_eq!(world.merit(a, of_s), Merit::Stranger);
 }
+
+/// Questions and blocks about a chain, alternately.
+fn about(chain: ChainId, number: u32) -> Message {
+    Message::Sync(match number % 2 {
+        0 => SyncMessage::Pull { chain, have: Vec::new() },
+        _ => SyncMessage::Portion { chain, blocks: Vec::new(), left: 0 },
+    })
+}
+
+#[test]
+fn what_is_about_chains_that_nobody_knows_ends_a_connection() {
+    let (mut world, [a, _], mut puppet, group) = possessed(131, GROUP, 0..1);
+    let unknown = ChainId([5; 32]);
+    for number in 0..64 {
+        assert!(puppet.tell(&mut world, a, &about(unknown, number)));
+    }
+    world.run_for(500);
+    assert!(puppet.has_session(&mut world, a), "some of it was on its way when a group was forgotten");
+    for number in 64..100 {
+        puppet.tell(&mut world, a, &about(unknown, number));
+    }
+    world.run_for(20);
+    assert!(!puppet.has_session(&mut world, a), "it goes on");
+    assert_eq!(world.limits_reached(a).get(&Limit::Strays).map(|times| *times > 0), Some(true));
+    assert!(puppet.open_session(&mut world, a, group), "and nobody thinks ill of it");
+}
+
+#[test]
+fn a_member_whose_admission_is_not_known_here_yet_may_ask_on() {
+    const SECOND: &str = "second";
+    let mut world = calm(132);
+    let [a, b, m] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[b, m]);
+    group_of(&mut world, SECOND, a, &[b]);
+    converge(&mut world, GROUP, &[a, b, m]);
+    converge(&mut world, SECOND, &[a, b]);
+    world.cut(a, b);
+    let code = invite(&mut world, a, SECOND, 1);
+    join(&mut world, m, &code, SECOND).expect("it is admitted");
+    let (first, second) = (group_id(&mut world, a, GROUP), group_id(&mut world, a, SECOND));
+    let mut puppet = Puppet::possess(&mut world, m).expect("a store");
+    world.cut(a, m);
+    assert!(puppet.open_session(&mut world, b, first), "a member of the first");
+    let before = puppet.served(second);
+    for number in 0..100 {
+        assert!(puppet.tell(&mut world, b, &about(second, number)));
+    }
+    puppet.listen(&mut world, 500);
+    assert_eq!(puppet.served(second), before, "it is told nothing");
+    assert!(puppet.has_session(&mut world, b), "and may be right");
+    // Once its admission is here, it is served in the same session.
+    world.mend(a, b);
+    world.link(a, b);
+    world.run_for(2_000);
+    assert!(puppet.has_session(&mut world, b));
+    assert!(puppet.tell(&mut world, b, &about(second, 0)));
+    puppet.listen(&mut world, 500);
+    assert!(puppet.served(second) > before);
+}

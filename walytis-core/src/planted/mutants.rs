@@ -256,6 +256,8 @@ mutants! {
     MixKinds: offchain_testkit::kinds::attack::no_block_enters_a_chain_of_another_kind,
     /// What comes beside a block that needs nothing is refused.
     TakeNeedless: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
+    /// Questions and blocks about chains that nobody here knows end a session's connection.
+    ForgetUnknownChains: offchain_testkit::peers::what_is_about_chains_that_nobody_knows_ends_a_connection,
     /// Private content is opened and shown only under an epoch of its block's own ancestors.
     ShowAnyEpoch: offchain_testkit::unreadable_blocks::content_under_an_epoch_that_its_author_did_not_know_is_never_shown,
     /// Nobody waits for the content of another overlay's block.

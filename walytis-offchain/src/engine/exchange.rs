@@ -66,8 +66,15 @@ impl Engine {
             (SyncMessage::Attachment { id, attachment, .. }, Some(_)) => {
                 self.attachment_arrived(peer, chain, id, &attachment)
             }
-            // Not a member here, or not yet known as one: it is served nothing, and told nothing.
-            _ => Ok(()),
+            // What it says of its heads asks for nothing, and it greets us so on each group of which it believes that we are.
+            (SyncMessage::Heads { .. }, None) => Ok(()),
+            // Not a member here, or not yet known as one: it is served nothing, and told nothing. About a group of ours, or one
+            // that is being joined, it may be right before we know.
+            _ if self.name_of(chain).is_some() || self.joins.contains_key(&chain) => Ok(()),
+            _ => {
+                self.strayed(peer);
+                Ok(())
+            }
         }
     }
 

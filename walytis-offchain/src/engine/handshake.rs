@@ -10,7 +10,7 @@ use walytis_identities::session::{
 };
 
 use super::event::{Effect, EngineError};
-use super::peer::{HANDSHAKES_MAX, Handshake, Open, STRAYS_MAX};
+use super::peer::{HANDSHAKES_MAX, Handshake, Open, STRAYS_MAX, UNKNOWN_CHAINS_MAX};
 use super::{Engine, Limit};
 use crate::message::{FrameKind, JoinRefusal, Message};
 use crate::newer::NewerKind;
@@ -220,6 +220,17 @@ impl Engine {
             return false;
         }
         true
+    }
+
+    /// Counts what came in a session about a chain that nobody here knows. Beyond some the connection ends, and nobody is
+    /// thought ill of: a member of a group that this home has forgotten knows no better.
+    pub(super) fn strayed(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.unknown_chains = known.unknown_chains.saturating_add(1);
+        if known.unknown_chains > UNKNOWN_CHAINS_MAX && !walytis_core::mutant!(ForgetUnknownChains) {
+            self.reached(Limit::Strays);
+            self.outgoing.push(Effect::Disconnect(peer));
+        }
     }
 
     fn flight3(&mut self, peer: PeerId, flight: &[u8]) -> Result<(), EngineError> {

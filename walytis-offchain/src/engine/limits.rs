@@ -11,7 +11,8 @@ pub enum Limit {
     /// A peer began more handshakes than a stranger may, on one connection or over several: it is shunned. Or a spent
     /// invitation was shown more often than it is answered.
     Handshakes,
-    /// A peer sent more frames that belong to no session than a connection may bring: it is shunned.
+    /// A peer sent more frames that belong to no session than a connection may bring: it is shunned. Or more about chains that
+    /// nobody here knows: the connection is ended.
     Strays,
     /// A peer was connected for long without a session: the connection is ended.
     Stranger,

@@ -18,6 +18,10 @@ pub(super) const HANDSHAKES_MAX: u32 = 16;
 /// an earlier connection can arrive on the next.
 pub(super) const STRAYS_MAX: u32 = 16;
 
+/// How many questions and blocks about chains that nobody here knows may come in a session. As many as about public chains:
+/// when a join has ended, or this home was put back to a copy from before a group, what others had on its way still comes.
+pub(super) const UNKNOWN_CHAINS_MAX: u32 = 64;
+
 /// A handshake under way.
 #[derive(Default)]
 pub(super) enum Handshake {
@@ -86,6 +90,8 @@ pub(super) struct Peer {
     pub(super) open: Option<Open>,
     pub(super) handshakes: u32,
     pub(super) strays: u32,
+    /// How much came from it about chains that nobody here knows.
+    pub(super) unknown_chains: u32,
     /// Whether it asked to join and was not admitted.
     pub(super) refused: bool,
     /// What the network was told that it has earned.
@@ -114,6 +120,7 @@ impl Peer {
             open: None,
             handshakes: 0,
             strays: 0,
+            unknown_chains: 0,
             refused: false,
             merit: Merit::Stranger,
             answered: None,

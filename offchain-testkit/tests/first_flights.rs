@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_identities::InvitationCode;
-use walytis_offchain::{Attachment, Command, Limit, Message};
+use walytis_offchain::{Attachment, Command, EngineError, JoinRefusal, Limit, Message};
 
 const GROUP: &str = "friends";
 
@@ -53,6 +53,22 @@ fn f15_a_spent_code_is_answered_so_often_whoever_shows_it() {
     // An open one is answered all the same.
     let open = code_of(&mut world, a, GROUP, 1);
     assert_eq!(show(&mut world, &mut strangers, a, &open, 1), 4);
+}
+
+#[test]
+fn f15_who_holds_a_spent_code_is_told_so_whoever_else_shows_it() {
+    let mut world = calm(117);
+    let [a, b, r, s, honest] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[]);
+    let code = code_of(&mut world, a, GROUP, 1);
+    join(&mut world, b, &code.to_text(), GROUP).expect("the one use");
+    let mut strangers = [r, s].map(|node| Puppet::possess(&mut world, node).expect("a store"));
+    // Until the code has had its answers.
+    while show(&mut world, &mut strangers, a, &code, 1) > 0 {}
+    let refused = join(&mut world, honest, &code.to_text(), GROUP).expect_err("it is spent");
+    assert_eq!(refused, EngineError::Refused(JoinRefusal::Spent));
+    let mut told = world.engine(a).expect("it runs").refused_joins();
+    assert!(told.any(|(_, refused)| refused.peer == world.identity(honest).peer), "and so is the inviter");
 }
 
 /// Asks for all of a node's memberships. Returns how many had to be computed.

@@ -60,25 +60,29 @@ impl Unreached {
 #[cfg(feature = "offchain")]
 #[derive(Clone, Debug)]
 pub struct RefusedJoins {
-    known: watch::Receiver<Vec<RefusedJoin>>,
-    given: usize,
+    /// The last ones, numbered in the order in which they were refused.
+    known: watch::Receiver<Vec<(u64, RefusedJoin)>>,
+    /// The number of the last one given.
+    given: u64,
 }
 
 #[cfg(feature = "offchain")]
 impl RefusedJoins {
-    /// How many joiners are told of.
+    /// How many joiners are kept for whoever has not asked for them yet; the oldest one makes room.
     pub(crate) const JOINERS_MAX: usize = 64;
 
-    pub(crate) fn new(known: watch::Receiver<Vec<RefusedJoin>>) -> Self {
+    pub(crate) fn new(known: watch::Receiver<Vec<(u64, RefusedJoin)>>) -> Self {
         Self { known, given: 0 }
     }
 
     /// Waits for the next one. `None` once the node has stopped. Safe to cancel.
     pub async fn next(&mut self) -> Option<RefusedJoin> {
         let given = self.given;
-        let refused = self.known.wait_for(|known| known.len() > given).await.ok()?.get(given).cloned();
-        self.given = given.saturating_add(1);
-        refused
+        let next = |known: &Vec<(u64, RefusedJoin)>| known.iter().find(|(number, _)| *number > given).cloned();
+        let known = self.known.wait_for(|known| next(known).is_some()).await.ok()?;
+        let (number, refused) = next(&known)?;
+        self.given = number;
+        Some(refused)
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct Handle {
     listening: watch::Receiver<Vec<(u64, Address)>>,
     unreached: watch::Receiver<Vec<(Address, String)>>,
     #[cfg(feature = "offchain")]
-    refused: watch::Receiver<Vec<walytis_offchain::RefusedJoin>>,
+    refused: watch::Receiver<Vec<(u64, walytis_offchain::RefusedJoin)>>,
     others: watch::Receiver<Vec<(u64, OtherProtocol)>>,
     full: watch::Receiver<Option<String>>,
     ended: watch::Receiver<Option<End>>,

@@ -59,7 +59,7 @@ pub(crate) struct Channels {
     pub(crate) listening: watch::Sender<Vec<(u64, Address)>>,
     pub(crate) unreached: watch::Sender<Vec<(Address, String)>>,
     #[cfg(feature = "offchain")]
-    pub(crate) refused: watch::Sender<Vec<walytis_offchain::RefusedJoin>>,
+    pub(crate) refused: watch::Sender<Vec<(u64, walytis_offchain::RefusedJoin)>>,
     pub(crate) others: watch::Sender<Vec<(u64, OtherProtocol)>>,
     pub(crate) full: watch::Sender<Option<String>>,
 }
@@ -87,7 +87,7 @@ pub(crate) struct Shell {
     pub(crate) fullness: FullState,
     /// How many of the engine's refused joiners were told.
     #[cfg(feature = "offchain")]
-    pub(crate) told: usize,
+    pub(crate) told: u64,
     pub(crate) room: Option<Room>,
     network_first: bool,
     closing: bool,
@@ -237,18 +237,28 @@ impl Shell {
     #[cfg(feature = "offchain")]
     fn tell_refused(&mut self) {
         let Some(engine) = &self.engine else { return };
-        let refused = engine.refused_joins();
-        let new = refused.get(self.told..).unwrap_or_default();
-        self.told = refused.len();
+        let last = engine.refused_joins().last().map_or(0, |(number, _)| number);
+        // An engine that has begun anew counts from 1 again.
+        let told = if last < self.told { 0 } else { self.told };
+        self.told = last;
+        if last == told {
+            return;
+        }
         self.channels.refused.send_if_modified(|known| {
-            let before = known.len();
-            for refused in new {
-                // An engine that has begun anew refuses the same ones again.
-                if known.len() < RefusedJoins::JOINERS_MAX && !known.contains(refused) {
-                    known.push(refused.clone());
+            let before = known.last().map_or(0, |(number, _)| *number);
+            let mut next = before;
+            for (_, refused) in engine.refused_joins().filter(|(number, _)| *number > told) {
+                // And refuses the same ones again.
+                if known.iter().any(|(_, other)| other == refused) {
+                    continue;
+                }
+                next = next.saturating_add(1);
+                known.push((next, refused.clone()));
+                if known.len() > RefusedJoins::JOINERS_MAX {
+                    known.remove(0);
                 }
             }
-            known.len() > before
+            next > before
         });
     }
 

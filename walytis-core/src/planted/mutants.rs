@@ -258,6 +258,10 @@ mutants! {
     TakeNeedless: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
     /// Questions and blocks about chains that nobody here knows end a session's connection.
     ForgetUnknownChains: offchain_testkit::peers::what_is_about_chains_that_nobody_knows_ends_a_connection,
+    /// Whom a node did not admit is told of, however many there were before.
+    MuteRefusals: walytis_offchain::lib::engine::refused::tests::the_last_refused_joiner_is_told_however_many_there_were,
+    /// Whoever has a spent code gets its answer, though others with the code have had all that the code is answered.
+    AnswerNoNewcomer: offchain_testkit::first_flights::f15_who_holds_a_spent_code_is_told_so_whoever_else_shows_it,
     /// Private content is opened and shown only under an epoch of its block's own ancestors.
     ShowAnyEpoch: offchain_testkit::unreadable_blocks::content_under_an_epoch_that_its_author_did_not_know_is_never_shown,
     /// Nobody waits for the content of another overlay's block.

@@ -30,7 +30,28 @@ struct Asked {
 #[derive(Default)]
 pub(super) struct Attempts {
     asked: BTreeMap<[u8; 32], Asked>,
+    /// Those together that were not answered before, and whose codes were answered as often as they may be.
+    newcomers: Option<Asked>,
     answers: u64,
+}
+
+impl Asked {
+    /// Counts one more. Returns whether it may be answered.
+    fn may_answer(&mut self, now: Timestamp) -> bool {
+        let forgiven = now.0.saturating_sub(self.since.0) / ATTEMPT_MS;
+        self.count = self.count.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+        // A clock that was put back forgives nothing, and counts from there.
+        self.since = if now < self.since || self.count == 0 {
+            now
+        } else {
+            Timestamp(self.since.0.saturating_add(forgiven.saturating_mul(ATTEMPT_MS)))
+        };
+        if self.count >= ATTEMPTS_MAX && !walytis_core::mutant!(ForgetAttempts) {
+            return false;
+        }
+        self.count = self.count.saturating_add(1);
+        true
+    }
 }
 
 impl Attempts {
@@ -46,19 +67,15 @@ impl Attempts {
         }
         let asked = self.asked.entry(asker).or_insert(Asked { count: 0, since: now, used });
         asked.used = used;
-        let forgiven = now.0.saturating_sub(asked.since.0) / ATTEMPT_MS;
-        asked.count = asked.count.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
-        // A clock that was put back forgives nothing, and counts from there.
-        asked.since = if now < asked.since || asked.count == 0 {
-            now
-        } else {
-            Timestamp(asked.since.0.saturating_add(forgiven.saturating_mul(ATTEMPT_MS)))
-        };
-        if asked.count >= ATTEMPTS_MAX && !walytis_core::mutant!(ForgetAttempts) {
+        asked.may_answer(now)
+    }
+
+    /// Counts one more of all that were not answered before. Returns whether it may be answered, which is never so for others.
+    pub(super) fn may_answer_newcomer(&mut self, asker: &[u8; 32], now: Timestamp) -> bool {
+        if self.asked.contains_key(asker) || walytis_core::mutant!(AnswerNoNewcomer) {
             return false;
         }
-        asked.count = asked.count.saturating_add(1);
-        true
+        self.newcomers.get_or_insert(Asked { count: 0, since: now, used: 0 }).may_answer(now)
     }
 
     /// Forgives an asker: it has proven that it is a member.
@@ -95,6 +112,18 @@ mod tests {
         }
         assert!(!back.may_answer(asker(2), Timestamp(0)));
         assert!(back.may_answer(asker(2), Timestamp(ATTEMPT_MS)));
+    }
+
+    #[test]
+    fn newcomers_are_answered_so_often_together_and_nobody_else_is() {
+        let mut attempts = Attempts::default();
+        assert!(attempts.may_answer(asker(0), Timestamp(0)));
+        assert!(!attempts.may_answer_newcomer(&asker(0), Timestamp(0)), "it was answered before");
+        let answered = |attempts: &mut Attempts, from: u32, ms: u64| {
+            (from..from + 1_000).filter(|number| attempts.may_answer_newcomer(&asker(*number), Timestamp(ms))).count()
+        };
+        assert_eq!(answered(&mut attempts, 1, 0), ATTEMPTS_MAX as usize);
+        assert_eq!(answered(&mut attempts, 1_001, ATTEMPT_MS), 1, "whatever keys they have");
     }
 
     #[test]

@@ -152,13 +152,15 @@ impl Engine {
 
     /// Counts a first flight that is answered if it holds. Returns whether it may be: a peer that never proves anything is
     /// answered less and less often, whatever connection it comes by; and so is whoever shows the code of an invitation that
-    /// is spent, whatever peer it is, unless it is a member's, who may ask again.
+    /// is spent, whatever peer it is, unless it is a member's, who may ask again. A peer that was not answered before has a
+    /// part of its own in what newcomers are answered together, so that others who have its code do not keep its answer back.
     fn may_answer(&mut self, peer: PeerId, asks: Asks) -> Result<bool, EngineError> {
         let now = self.parts.now;
         if let Asks::Join { group, invitation } = asks
             && !self.is_member_of(peer, group)?
             && self.is_spent(group, invitation)?
             && !self.answered.may_answer(invitation.0.0, now)
+            && !self.answered.may_answer_newcomer(&peer.0, now)
         {
             return Ok(false);
         }

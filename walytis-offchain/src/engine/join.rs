@@ -22,9 +22,6 @@ const JOIN_MS: u64 = 20_000;
 /// How often an inviter may end the connection while it is asked.
 const DROPS_MAX: u32 = 3;
 
-/// Of how many refused joiners it is remembered why.
-const REFUSED_JOINS_MAX: usize = 64;
-
 /// How far a join is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -308,7 +305,10 @@ impl Engine {
             }
             Err(refusal) => {
                 self.take_back(mark);
-                self.note_refused(RefusedJoin { group, name: String::new(), peer, reason: refusal, because });
+                self.note_refused(
+                    invitation.0,
+                    RefusedJoin { group, name: String::new(), peer, reason: refusal, because },
+                );
                 self.tell(peer, &Message::JoinRefused(refusal));
                 if !self.is_member(peer)? {
                     self.end_refused(peer);
@@ -318,20 +318,16 @@ impl Engine {
         }
     }
 
-    /// Keeps in mind whom this node did not admit, so that a person hears of it. Each peer and reason is told once, and what
-    /// is not asked for has an end: whoever has a spent code can be refused with any number of keys.
-    fn note_refused(&mut self, mut refused: RefusedJoin) {
+    /// Keeps in mind whom this node did not admit, so that a person hears of it.
+    fn note_refused(&mut self, invitation: Hash, mut refused: RefusedJoin) {
         refused.name = self.name_of(refused.group).unwrap_or_default().to_owned();
-        let known = |told: &RefusedJoin| told.peer == refused.peer && told.reason == refused.reason;
-        if self.refused_joins.len() < REFUSED_JOINS_MAX && !self.refused_joins.iter().any(known) {
-            self.refused_joins.push(refused);
-        }
+        self.refused_joins.add(invitation, refused);
     }
 
-    /// Whom this node did not admit, and why: the first of each peer and reason, at most 64.
-    #[must_use]
-    pub fn refused_joins(&self) -> &[RefusedJoin] {
-        &self.refused_joins
+    /// Whom this node did not admit, and why: the last 64, of which at most 8 by one code, oldest first, each peer and reason
+    /// once. They are numbered from 1 on in the order in which they were refused since the engine was opened.
+    pub fn refused_joins(&self) -> impl Iterator<Item = (u64, &RefusedJoin)> {
+        self.refused_joins.all()
     }
 
     fn try_admit(

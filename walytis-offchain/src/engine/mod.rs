@@ -20,6 +20,7 @@ mod peer;
 mod private;
 mod public;
 mod publish;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use connect::Redial;
 use join::Joining;
 use members::MemberIndex;
 use peer::Peer;
+use refused::RefusedJoins;
 
 /// What is said where too much waits in memory for a store without room.
 const HELD: &str = "too much waits for it";
@@ -155,7 +157,7 @@ pub struct Engine {
     /// The newest version of private content that it reads.
     content_version: u8,
     /// Whom this node did not admit.
-    refused_joins: Vec<RefusedJoin>,
+    refused_joins: RefusedJoins,
     /// Public chains, over the same view and the same connections.
     public: PublicChains,
 }
@@ -230,7 +232,7 @@ impl Engine {
             newer: NewerCounts::default(),
             refused_blocks: RefusedBlocks::default(),
             content_version: CONTENT_VERSION,
-            refused_joins: Vec::new(),
+            refused_joins: RefusedJoins::default(),
             public,
         })
     }

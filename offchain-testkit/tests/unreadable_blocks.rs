@@ -29,7 +29,7 @@ fn relayed_by_an_older_program(seed: u64, body: impl FnOnce(&mut Puppet) -> (Vec
     let block = WireBlock { block: raw, attachment: Some(beside.into()), foreign: Vec::new() };
     assert!(puppet.push(&mut world, o, group, block));
     world.run_for(2_000);
-    assert!(puppet.has_session(&mut world, o), "the older program cannot tell");
+    assert!(puppet.has_session(&world, o), "the older program cannot tell");
     assert_eq!(newer(&mut world, o, GROUP).0, [of(NewerKind::Body, 1, 1)]);
     assert_eq!(world.link_between(a, o), link, "who relays it is not to blame");
     assert_eq!(newer(&mut world, a, GROUP).0, [of(NewerKind::Unreadable, 1, 1)]);
@@ -118,7 +118,7 @@ fn content_under_an_epoch_that_its_author_did_not_know_is_never_shown() {
     let block = WireBlock { block, attachment: Some(open.into()), foreign: Vec::new() };
     assert!(puppet.push(&mut world, a, group, block));
     world.run_for(2_000);
-    assert!(puppet.has_session(&mut world, a), "it stands all the same");
+    assert!(puppet.has_session(&world, a), "it stands all the same");
     assert_eq!(world.link_between(a, b), link, "and so for those to whom it is passed on");
     let next = post(&mut world, b, GROUP, b"above it");
     world.run_for(2_000);

@@ -10,7 +10,7 @@ use walytis_core::{NetworkEvent, OtherProtocol, PeerId};
 
 /// The number of the protocol that this build speaks: of the frames, and of all messages in them. It changes whenever bytes
 /// between peers change their meaning. `docs/format.md` has a table of the numbers.
-pub const PROTOCOL_NUMBER: u32 = 2;
+pub const PROTOCOL_NUMBER: u32 = 3;
 
 /// What the name of frames has before the number.
 const FRAMES: &str = "/walytis/frames/";
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(name(PROTOCOL_NUMBER).as_ref(), crate::PROTOCOL);
         assert_eq!(other_number(&all(&[crate::PROTOCOL]), PROTOCOL_NUMBER + 1), Some(PROTOCOL_NUMBER));
         assert_eq!(of(&["/ipfs/id/1.0.0", "/walytis/frames/1"]), Some(1));
-        assert_eq!(of(&["/walytis/frames/3", "/walytis/frames/7"]), Some(7));
+        assert_eq!(of(&["/walytis/frames/6", "/walytis/frames/7"]), Some(7));
         for not_ours in ["/walytis/frames/", "/walytis/frames/01", "/walytis/frames/+1", "/walytis/frames/4294967296"] {
             assert_eq!(of(&[not_ours]), None, "{not_ours}");
         }

@@ -9,7 +9,7 @@ use walytis_core::FRAME_BYTES_MAX;
 
 /// The name under which the frame stream is negotiated. Another framing, or another meaning of what is in the frames, gets
 /// another name: [`PROTOCOL_NUMBER`](crate::PROTOCOL_NUMBER) is its end.
-pub const PROTOCOL: &str = "/walytis/frames/2";
+pub const PROTOCOL: &str = "/walytis/frames/3";
 
 /// Bytes of the length before each frame.
 pub(crate) const PREFIX_BYTES: usize = 4;

@@ -9,7 +9,7 @@ use crate::sealer::{Digest, NONCE_BYTES, Sealer, name_bytes};
 
 /// The number of a store's format: it changes whenever bytes in a store change their meaning, also those of rows that the
 /// layers above write. `docs/format.md` has a table of the numbers.
-pub const STORE_FORMAT: u8 = 2;
+pub const STORE_FORMAT: u8 = 3;
 
 /// The oldest format that opens here: whoever opens such a store changes it to [`STORE_FORMAT`], or leaves it alone.
 pub const STORE_FORMAT_OLDEST: u8 = 1;

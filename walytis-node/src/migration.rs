@@ -43,10 +43,10 @@ pub(crate) fn migrate(store: SealedStore<RedbStore>) -> Result<(SealedStore<Redb
     Ok((store, Some(Migration { from, to: STORE_FORMAT })))
 }
 
-/// What a store of format 1 needs to become one of format 2, if its rows can be read: those that are read when a home is
+/// What an older store needs to become one of today's format, if its rows can be read: those that are read when a home is
 /// opened, and the first and the last block of each chain.
 ///
-/// Tables that format 2 added are made from these rows when they are missing, so no row has to be written here.
+/// Tables that formats 2 and 3 added are made from these rows when they are missing, so no row has to be written here.
 fn changes(store: &Arc<dyn Store>) -> Result<Batch, EngineError> {
     let mut view = Pending::new(Arc::clone(store));
     public::leaving(&view)?;

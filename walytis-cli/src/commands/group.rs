@@ -62,7 +62,8 @@ fn line(group: &GroupView) -> String {
 
 /// What of a group needs a newer program, as the end of a line.
 pub(super) fn beyond(newer: &[NewerView]) -> String {
-    match newer.iter().map(|newer| newer.count).fold(0, u64::saturating_add) {
+    let newer = newer.iter().filter(|newer| newer.needs_newer());
+    match newer.map(|newer| newer.count).fold(0, u64::saturating_add) {
         0 => String::new(),
         1 => ", 1 needs a newer program".to_owned(),
         count => format!(", {count} need a newer program"),
@@ -85,7 +86,8 @@ fn text(group: &GroupDetailsView) -> Result<String, std::fmt::Error> {
     writeln!(text, "blocks    {}", group.blocks)?;
     writeln!(text, "missing   {}", group.missing)?;
     for newer in &group.newer {
-        writeln!(text, "newer     {newer}: needs a newer program")?;
+        let label = if newer.needs_newer() { "newer" } else { "unread" };
+        writeln!(text, "{label:<9} {newer}")?;
     }
     writeln!(text, "epoch     {}", group.epoch.as_deref().unwrap_or("the next block begins one"))?;
     writeln!(

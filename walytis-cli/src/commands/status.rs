@@ -38,7 +38,7 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
         writeln!(text, "chain      {}: {blocks}, {peers}", printable_line(&chain.name))?;
     }
     for newer in &status.newer {
-        writeln!(text, "newer      {newer}: passed over, it needs a newer program")?;
+        writeln!(text, "newer      {newer}; passed over")?;
     }
     text.truncate(text.trim_end().len());
     Ok(text)

@@ -37,7 +37,10 @@ pub(crate) struct GroupView {
     pub(crate) newer: Vec<NewerView>,
 }
 
-/// What came that needs a newer program, by its number.
+/// The kind of what no program reads: its author made it wrong.
+const UNREADABLE: &str = "unreadable";
+
+/// What came that this program cannot read, by its number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NewerView {
     /// What it is.
@@ -58,9 +61,17 @@ impl From<Newer> for NewerView {
             NewerKind::Message => "message",
             NewerKind::MessageVersion => "message version",
             NewerKind::Frame => "frame",
+            NewerKind::Unreadable => UNREADABLE,
             _ => "other",
         };
         Self { kind: kind.to_owned(), number: newer.number, count: newer.count }
+    }
+}
+
+impl NewerView {
+    /// Whether a newer program reads it.
+    pub(crate) fn needs_newer(&self) -> bool {
+        self.kind != UNREADABLE
     }
 }
 
@@ -68,8 +79,9 @@ impl std::fmt::Display for NewerView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { kind, number, count } = self;
         match number {
-            Some(number) => write!(f, "{count} of {kind} {number}"),
-            None => write!(f, "{count} of other {kind} numbers"),
+            _ if !self.needs_newer() => write!(f, "{count}: cannot be read, by whatever program"),
+            Some(number) => write!(f, "{count} of {kind} {number}: needs a newer program"),
+            None => write!(f, "{count} of other {kind} numbers: needs a newer program"),
         }
     }
 }

@@ -232,11 +232,11 @@ fn nonsense_at_the_socket_does_no_harm() {
     let place = Place::new();
     let home = place.home("a");
     let _serving = home.serve(LISTEN, 1);
-    let hello = b"walytis\0\x05\0";
+    let hello = b"walytis\0\x06\0";
     let longest = [hello.as_slice(), &[0xFF; 4]].concat();
     let nonsense = [hello.as_slice(), &[3, 0, 0, 0, 99, 1, 2]].concat();
     let end_first = [hello.as_slice(), &[1, 0, 0, 0, 9]].concat();
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"walytis\0\x05\0", &longest, &nonsense, &end_first] {
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"walytis\0\x06\0", &longest, &nonsense, &end_first] {
         let mut stream = UnixStream::connect(home.folder.join("run").join("socket")).expect("connected");
         stream.set_read_timeout(Some(crate::common::GUARD)).expect("set");
         stream.write_all(bytes).expect("written");

@@ -3,16 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use offchain_store::{RedbStore, Unlock};
+use offchain_store::{RedbStore, STORE_FORMAT, Unlock};
 use walytis_core::{Batch, KeyRange, Store, Table};
 
 use crate::common::{Ended, Place, json, run, walytis};
 
-const PASSPHRASE: &str = "home of format 1";
-
 /// A copy of a home that an earlier build left.
 struct Older {
     folder: PathBuf,
+    passphrase: String,
     _place: Place,
 }
 
@@ -25,12 +24,12 @@ impl Older {
         for file in ["keys", "store.redb"] {
             std::fs::copy(kept.join(file), folder.join("store").join(file)).expect("copied");
         }
-        Self { folder, _place: place }
+        Self { folder, passphrase: format!("home of {}", name.replace('-', " ")), _place: place }
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
         let mut command = walytis();
-        command.env("WALYTIS_PASSPHRASE", PASSPHRASE).arg("--home").arg(&self.folder).args(arguments);
+        command.env("WALYTIS_PASSPHRASE", &self.passphrase).arg("--home").arg(&self.folder).args(arguments);
         run(command, b"")
     }
 
@@ -44,7 +43,7 @@ impl Older {
 
     /// Changes a row as whoever has the keys can.
     fn change(&self, table: Table, change: impl FnOnce(&mut Vec<u8>)) {
-        let unlock = Unlock::passphrase(PASSPHRASE);
+        let unlock = Unlock::passphrase(&self.passphrase);
         let store = offchain_store::open(self.folder.join("store"), &unlock).expect("the store");
         let row = store.scan(table, KeyRange::all(), 1).expect("a scan").remove(0);
         let (key, mut value) = (row.key.clone(), row.value.clone());
@@ -57,10 +56,21 @@ impl Older {
 
 #[test]
 fn a_home_of_format_1_opens_is_read_and_goes_on() {
-    let home = Older::copy("format-1");
+    opens_is_read_and_goes_on(1);
+}
+
+#[test]
+fn a_home_of_format_2_opens_is_read_and_goes_on() {
+    opens_is_read_and_goes_on(2);
+}
+
+fn opens_is_read_and_goes_on(from: u8) {
+    let home = Older::copy(&format!("format-{from}"));
     let first = home.run(&["read", "friends", "--raw"]);
-    let said = "This home had format 1, and has format 2 now: builds that read format 1 alone do not open it any more.";
-    assert!(first.err.contains(said), "{first:?}");
+    let said = format!(
+        "This home had format {from}, and has format {STORE_FORMAT} now: builds that read format {from} alone do not open it any more."
+    );
+    assert!(first.err.contains(&said), "{first:?}");
     assert_eq!(first.ok(), "post 1\npost 2\npost 3\n");
     let second = home.run(&["chain", "read", "news", "--raw"]);
     assert_eq!((second.err.as_str(), second.out.as_str()), ("", "news 1\nnews 2\nnews 3\n"));
@@ -104,14 +114,15 @@ fn a_home_of_a_newer_number_is_refused_by_it_and_called_sound() {
     let (table, key) = (Table::changing("offchain-store.root"), b"root");
     let raw = RedbStore::open(&home.store_file()).expect("the file");
     let mut root = raw.get(table, key).expect("a read").expect("the root row");
-    root[0] = 3;
+    root[0] = STORE_FORMAT + 1;
     let mut batch = Batch::new();
     batch.put(table, *key, root);
     raw.commit(&batch).expect("a commit");
     drop(raw);
     for command in [&["read", "friends"][..], &["check"], &["serve", "--no-mdns"]] {
         let ended = home.run(command);
-        ended.failed(1, "has format 3; this build reads 2. Nothing is wrong with it, and nothing was changed");
+        let said = format!("has format {}; this build reads {STORE_FORMAT}.", STORE_FORMAT + 1);
+        ended.failed(1, &format!("{said} Nothing is wrong with it, and nothing was changed"));
         assert!(!ended.err.contains("move that folder away"), "{ended:?}");
     }
 }

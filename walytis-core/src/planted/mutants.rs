@@ -137,6 +137,12 @@ mutants! {
     ForgetWorkShare: walytis_core::public_chains::shares::a_stranger_has_a_chain_walked_no_faster_than_its_share_allows,
     /// What strangers have done for them together keeps to their common share.
     ForgetStrangersShare: walytis_core::public_chains::shares::strangers_have_no_more_done_together_than_two_of_them_and_a_friend_is_served_meanwhile,
+    /// A peer shows so many invitations.
+    ShowWithoutEnd: walytis_core::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
+    /// What invitations that are shown take has a bound over all peers.
+    ForgetShownWork: walytis_core::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
+    /// Whoever has a first download by an invitation gets no second one by showing it again.
+    DownloadTwice: walytis_core::public_chains::codes::who_shows_its_code_again_has_no_second_first_download,
     /// What a peer sends of a chain keeps to its share of bytes.
     ForgetBytesShare: walytis_core::public_chains::rules::a_peer_that_sends_more_than_its_share_is_made_to_wait,
 

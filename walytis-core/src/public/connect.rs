@@ -20,6 +20,9 @@ const DIALLED_MAX: usize = 8;
 /// How long it is waited whether one of those that were dialled shares the chain.
 const DIAL_ON_MS: u64 = 10_000;
 
+/// How many marks of a greeting are read for one look of its sender's share of work.
+const MARKS_A_LOOK: usize = 8;
+
 /// After how many tries in vain the network is asked whether a peer is elsewhere by now.
 const TRIES_BEFORE_FINDING: u32 = 2;
 /// How many strangers that are near are dialled at once; one more each minute. They may follow what we follow, and cost
@@ -315,8 +318,9 @@ impl PublicChains {
     }
 
     pub(super) fn greeted(&mut self, desk: &mut Desk<'_>, peer: PeerId, told: &[Hash]) -> Result<(), PublicError> {
-        // Each mark costs a hash for each chain of ours at most once: told ones are looked up.
-        if !self.may_ask(desk, peer, CHAINS_MAX) {
+        // Each chain of ours costs a hash, which is looked up among those told; these were read to see that they are in order.
+        let looks = if told.is_empty() { 0 } else { self.chains.len().saturating_add(told.len() / MARKS_A_LOOK) };
+        if !self.may_ask(desk, peer, looks.saturating_add(1)) || told.is_empty() {
             return Ok(());
         }
         let ours: Vec<ChainId> = self.chains.keys().copied().collect();
@@ -363,8 +367,9 @@ impl PublicChains {
     }
 
     pub(super) fn addresses_told(&mut self, desk: &mut Desk<'_>, peer: PeerId, addresses: Vec<Address>) {
-        // A row of each chain that is shared is written.
-        if !self.may_ask(desk, peer, CHAINS_MAX) {
+        // A row of each chain that is shared is written to the disk, which is dear.
+        let shares_any = self.peers.get(&peer).is_some_and(|known| !known.shared.is_empty());
+        if !self.may_ask(desk, peer, if shares_any { CHAINS_MAX } else { 1 }) {
             return;
         }
         let Some(known) = self.peers.get_mut(&peer) else { return };

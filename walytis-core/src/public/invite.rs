@@ -11,11 +11,13 @@ use crate::{Address, CODE_ADDRESSES_MAX, ChainId, Hash, Merit, PeerId, Pending, 
 
 /// How a peer was let in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Admitted {
+pub(super) enum Admitted {
     /// By one of so many uses.
     ByCount,
-    /// By an invitation for any number, or it was in before.
+    /// By an invitation for any number.
     Uncounted,
+    /// It was in before.
+    Again,
 }
 
 impl PublicChains {
@@ -81,7 +83,7 @@ impl PublicChains {
         shown: Hash,
     ) -> Result<(), PublicError> {
         // That an invitation was used has to be durable before it is answered.
-        if desk.view.is_full() || !self.may_ask(desk, peer, LISTED_MAX) {
+        if desk.view.is_full() || !self.may_show(desk, peer, chain) {
             return Ok(());
         }
         let me = self.me;
@@ -92,7 +94,7 @@ impl PublicChains {
         match admitted {
             Ok(admitted) => {
                 let length = chains::length(desk.view, chain)?;
-                self.first_download(desk, peer, chain, length, admitted == Admitted::ByCount);
+                self.first_download(desk, peer, (chain, length), admitted);
                 self.has_earned(desk, peer, Merit::Invited);
                 self.tell(desk, peer, &PublicMessage::Joined { chain });
                 // Heads follow, also if they were told for a join before, which came to nothing.
@@ -135,7 +137,7 @@ impl Followed {
         let place = self.invitations.iter_mut().position(|mut row| is_shown(&mut row)).ok_or(JoinRefusal::Unknown)?;
         // Who was admitted before and did not hear of it asks again.
         if self.rules.admitted.contains(&peer) {
-            return Ok(Admitted::Uncounted);
+            return Ok(Admitted::Again);
         }
         // Where only invited ones are served, nobody who comes back is forgotten for somebody new.
         if self.rules.only_invited && self.rules.admitted.len() >= LISTED_MAX {

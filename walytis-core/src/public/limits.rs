@@ -72,6 +72,20 @@ pub(super) const DEBT_SECONDS: u64 = 60;
 /// brought something before others did has its own share and needs nothing of this one.
 pub(super) const STRANGERS_WORK: Pace = Pace { burst: 2 * WORK.burst, per_second: 2 * WORK.per_second };
 
+/// How many invitations one peer may show: 64 at once, and one a second. An honest one shows one for each chain, and again if
+/// its connection broke meanwhile.
+pub(super) const SHOWN: Pace = Pace { burst: 64, per_second: 1 };
+
+/// The looks that invitations which are shown may take, of all peers together: each is compared with those of its chain, most
+/// often a few. It is apart from [`STRANGERS_WORK`], so that nobody who only asks questions keeps others from joining; who would
+/// keep it spent needs some hundred new keys a second for a chain with three invitations, and eight for one with
+/// [`LISTED_MAX`].
+pub(super) const SHOWN_WORK: Pace = Pace { burst: 256 * 1024, per_second: 64 * 1024 };
+
+/// The looks that a peer has beside [`STRANGERS_WORK`] once an invitation has let it in: enough to say where it
+/// is ([`CHAINS_MAX`] looks), to be told the heads and to ask for what it lacks. Its first download has a look a block beside them.
+pub(super) const ADMITTED_LOOKS: u64 = 2_048;
+
 /// What one peer is sent more than twice, or is told beside blocks because it asked, in bytes. What it was sent less often
 /// costs nothing here.
 ///

@@ -73,7 +73,7 @@ use crate::{
 use connect::Dials;
 use greeting::Decoys;
 use join::Joining;
-use limits::{Budget, STRANGERS_WORK};
+use limits::{Budget, SHOWN_WORK, STRANGERS_WORK};
 use message::Received;
 use portion::Arrived;
 use records::Followed;
@@ -177,6 +177,8 @@ pub struct PublicChains {
     gone: Gone,
     /// What strangers may still ask for, all together.
     strangers: Budget,
+    /// What invitations that are shown may still take, of all peers together.
+    shown: Budget,
     /// What peers are sent, all together.
     uploads: Uploads,
     /// Room for what others write.
@@ -287,6 +289,7 @@ impl PublicChains {
             peers: BTreeMap::new(),
             gone: Gone::default(),
             strangers: Budget::full(STRANGERS_WORK, Timestamp(0)),
+            shown: Budget::full(SHOWN_WORK, Timestamp(0)),
             uploads: Uploads::new(),
             space: Space::new(),
             joins: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::limits::{Budget, GONE_MAX, Limits, STRANGERS_WORK, WORK};
+use super::limits::{ADMITTED_LOOKS, Budget, GONE_MAX, Limits, SHOWN, SHOWN_WORK, STRANGERS_WORK, WORK};
 use super::reading::STRANGER_BYTES;
 use super::upload::Upload;
 use super::{ChainLimit, Desk, PublicChains};
@@ -18,19 +18,35 @@ pub(super) struct Shares {
     pub(super) upload: Upload,
     /// Whether no chain keeps a place for it: then what it has done counts against [`STRANGERS_WORK`], too.
     pub(super) stranger: bool,
+    /// How many invitations it may still show.
+    shown: Budget,
+    /// The looks that it has beside strangers' since an invitation let it in.
+    admitted_looks: u64,
     /// What it may still have decoded while it shares nothing; see [`super::reading`].
     pub(super) unread: Option<Budget>,
 }
 
 impl Shares {
     fn full(now: Timestamp) -> Self {
-        let work = Budget::full(WORK, now);
-        Self { work, bytes: BTreeMap::new(), upload: Upload::full(now), stranger: true, unread: None }
+        Self {
+            work: Budget::full(WORK, now),
+            bytes: BTreeMap::new(),
+            upload: Upload::full(now),
+            stranger: true,
+            shown: Budget::full(SHOWN, now),
+            admitted_looks: 0,
+            unread: None,
+        }
     }
 
     /// Whether no chain keeps a place for the peer.
     pub(super) const fn is_stranger(&self) -> bool {
         self.stranger
+    }
+
+    /// Gives the looks of a first download to a peer that was let in, so that it need not wait for what strangers have.
+    pub(super) fn is_admitted(&mut self, blocks: u64) {
+        self.admitted_looks = self.admitted_looks.max(blocks.saturating_add(ADMITTED_LOOKS));
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
@@ -47,7 +63,11 @@ impl Shares {
     fn are_full(&mut self, limits: impl Fn(ChainId) -> Option<Limits>, now: Timestamp) -> bool {
         self.bytes.retain(|chain, bytes| limits(*chain).is_some_and(|limits| !bytes.is_full(limits.peer_bytes(), now)));
         let unread = self.unread.as_mut().is_none_or(|unread| unread.is_full(STRANGER_BYTES, now));
-        unread && self.bytes.is_empty() && self.work.is_full(WORK, now) && self.upload.is_full(now)
+        unread
+            && self.bytes.is_empty()
+            && self.shown.is_full(SHOWN, now)
+            && self.work.is_full(WORK, now)
+            && self.upload.is_full(now)
     }
 }
 
@@ -106,6 +126,7 @@ impl PublicChains {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         (known.shares.work.has_some(WORK, desk.now) || crate::mutant!(ForgetWorkShare))
             && (!known.shares.stranger
+                || known.shares.admitted_looks > 0
                 || self.strangers.has_some(STRANGERS_WORK, desk.now)
                 || crate::mutant!(ForgetStrangersShare))
     }
@@ -121,13 +142,33 @@ impl PublicChains {
         may
     }
 
+    /// Whether an invitation that a peer shows is looked at. What strangers have asked does not matter for it.
+    pub(super) fn may_show(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId) -> bool {
+        let invitations = self.chains.get(&chain).map_or(0, |followed| followed.invitations.len());
+        let looks = u64::try_from(invitations).unwrap_or(u64::MAX).saturating_add(1);
+        let Some(known) = self.peers.get_mut(&peer) else { return false };
+        let shares = &mut known.shares;
+        let may = shares.work.has_some(WORK, desk.now)
+            && (shares.shown.spend(1, SHOWN, desk.now) || crate::mutant!(ShowWithoutEnd))
+            && (self.shown.has_some(SHOWN_WORK, desk.now) || crate::mutant!(ForgetShownWork));
+        if may {
+            shares.work.take(looks, WORK);
+            self.shown.take(looks, SHOWN_WORK);
+        } else {
+            self.reached(ChainLimit::Work);
+        }
+        may
+    }
+
     /// So much was looked at for a peer.
     pub(super) fn worked(&mut self, peer: PeerId, looks: usize) {
         if let Some(known) = self.peers.get_mut(&peer) {
             let looks = u64::try_from(looks).unwrap_or(u64::MAX);
             known.shares.work.take(looks, WORK);
             if known.shares.stranger {
-                self.strangers.take(looks, STRANGERS_WORK);
+                let beside = looks.min(known.shares.admitted_looks);
+                known.shares.admitted_looks = known.shares.admitted_looks.saturating_sub(beside);
+                self.strangers.take(looks.saturating_sub(beside), STRANGERS_WORK);
             }
         }
     }

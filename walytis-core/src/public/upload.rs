@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::invite::Admitted;
 use super::limits::{AGAIN, CODE_COST, CODES, FREE_AGAIN_MS, RANGES_SENT_MAX, SERVE_MS, STRANGERS_BYTES};
 use super::{Budget, ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError};
 use crate::{ChainId, PeerId, Timestamp};
@@ -96,6 +97,10 @@ impl Sent {
     fn is_old(&self, now: Timestamp) -> bool {
         now.0.saturating_sub(self.free_ms) >= FREE_AGAIN_MS
     }
+
+    fn is_admitted(&self, now: Timestamp) -> bool {
+        self.admitted_below > 0 && !self.is_old(now)
+    }
 }
 
 /// What of a peer's shares is about sending.
@@ -113,6 +118,11 @@ impl Upload {
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
         self.sent.remove(&chain);
+    }
+
+    /// Whether a first download by an invitation goes on, or may.
+    fn is_admitted(&self, now: Timestamp) -> bool {
+        self.sent.values().any(|sent| sent.is_admitted(now))
     }
 
     /// Whether nothing is lost by forgetting it.
@@ -174,16 +184,36 @@ impl Uploads {
 }
 
 impl PublicChains {
-    /// An invitation has let a peer in: it downloads what is here now without sharing with strangers. `counted` says that the
-    /// invitation is for so many and no more; those for any number give this to so many peers a minute.
-    pub(super) fn first_download(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId, length: u64, counted: bool) {
-        if !counted && !self.uploads.codes.spend(CODE_COST, CODES, desk.now) {
+    /// An invitation has let a peer in: it downloads what is here now without sharing with strangers. Invitations for so many and no
+    /// more give that to each of them; those for any number to so many peers a minute, and so it is given to who was let in
+    /// before and has lost it. Who has it already gets no other.
+    pub(super) fn first_download(
+        &mut self,
+        desk: &Desk<'_>,
+        peer: PeerId,
+        (chain, length): (ChainId, u64),
+        admitted: Admitted,
+    ) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let shares = &mut known.shares;
+        let has_it = shares.upload.sent.get(&chain).is_some_and(|sent| sent.is_admitted(desk.now));
+        if has_it && admitted != Admitted::ByCount && !crate::mutant!(DownloadTwice) {
             return;
         }
-        if let Some(known) = self.peers.get_mut(&peer) {
-            let sent = known.shares.upload.sent.entry(chain).or_default();
-            (sent.admitted_below, sent.free_ms) = (length, desk.now.0);
+        // Also whoever shares with strangers has its question heard: what it is sent then waits for its turn.
+        if admitted != Admitted::Again {
+            shares.is_admitted(0);
         }
+        if admitted != Admitted::ByCount && !self.uploads.codes.spend(CODE_COST, CODES, desk.now) {
+            return;
+        }
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.shares.is_admitted(length);
+        let sent = known.shares.upload.sent.entry(chain).or_default();
+        if sent.is_old(desk.now) {
+            *sent = Sent::default();
+        }
+        (sent.admitted_below, sent.free_ms) = (length, desk.now.0);
     }
 
     /// Whether the transfer that begins at this position of a chain may go on. If not, it waits for its turn.
@@ -288,7 +318,8 @@ impl PublicChains {
     pub(super) fn may_be_told(&mut self, desk: &Desk<'_>, peer: PeerId, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let Some(known) = self.peers.get_mut(&peer) else { return false };
-        let (stranger, now) = (known.shares.stranger, desk.now);
+        let now = desk.now;
+        let stranger = known.shares.stranger && !known.shares.upload.is_admitted(now);
         let may = known.shares.upload.again.has_some(AGAIN, now)
             && (!stranger || self.uploads.strangers.has_some(STRANGERS_BYTES, now));
         if may {

@@ -10,6 +10,7 @@ use walytis_core::{AuthorKey, BlockId, ChainId, VerifiedBlock};
 use crate::hostile::{author, block, push, with_enemy};
 use crate::net::Net;
 use crate::rules::{limits, rule};
+use crate::shares::spend_of;
 
 /// So many blocks by one author, each behind the one before.
 fn chain_of(chain: ChainId, number: u64, content: &[u8]) -> Vec<VerifiedBlock> {
@@ -246,12 +247,8 @@ fn strangers_push_no_proven_peer_out() {
 #[test]
 fn addresses_beyond_a_share_are_passed_over_and_heads_heard_again_later() {
     let (mut net, chain, enemy) = with_enemy(63, 2);
-    for _ in 0..4_200 {
-        net.send(enemy, 0, PublicMessage::Addresses { addresses: Vec::new() }.frame());
-    }
+    spend_of(&mut net, &[enemy]);
     let heads = PublicMessage::Sync(SyncMessage::Heads { chain, heads: vec![BlockId([9; 32])] }).frame();
-    net.run(100);
-    net.mail(enemy);
     assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::Work));
     net.run(10_000);
     net.send(enemy, 0, heads);

@@ -318,10 +318,16 @@ fn strangers_learn_nothing_and_are_let_go() {
 #[test]
 fn greetings_beyond_a_share_are_passed_over_and_questions_heard_again_later() {
     let (mut net, chain, enemy) = with_enemy(19, 2);
-    for _ in 0..4_200 {
-        net.send(enemy, 0, PublicMessage::Greeting { marks: vec![Hash([4; 32])] }.frame());
+    net.send(enemy, 0, PublicMessage::Sync(SyncMessage::Heads { chain, heads: Vec::new() }).frame());
+    let mut marks: Vec<Hash> =
+        (0..1_024_u32).map(|number| Hash(*blake3::hash(&number.to_le_bytes()).as_bytes())).collect();
+    marks.sort();
+    let greeting = PublicMessage::Greeting { marks }.frame();
+    // Each is some 160 looks.
+    for _ in 0..60 {
+        (0..500).for_each(|_| net.send(enemy, 0, greeting.clone()));
+        net.run(50);
     }
-    net.run(3_000);
     assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::Work));
     net.mail(enemy);
     net.run(10_000);

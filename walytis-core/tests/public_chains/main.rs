@@ -10,6 +10,7 @@
 mod attacks;
 mod bounds;
 mod catching_up;
+mod codes;
 mod decoding;
 mod following;
 mod hostile;

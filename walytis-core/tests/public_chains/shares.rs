@@ -8,7 +8,7 @@ use walytis_core::reconcile::{
     Compare, Differ, Grid, Holding, LOOKED_AT_MAX, Mark, Open, Part, SHORTS_MAX, Salt, Short, Where,
 };
 use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{AuthorSecret, BlockId, ChainId, Hash, VerifiedBlock, chains};
+use walytis_core::{AuthorSecret, BlockId, ChainId, VerifiedBlock, chains};
 
 use crate::catching_up::{Writer, put, two_nodes};
 use crate::hostile::{author, block, with_enemy};
@@ -43,16 +43,23 @@ fn begin_spent(net: &mut Net, blocks: &[VerifiedBlock]) {
 
 /// What costs much by the count and little in fact, until nothing is left.
 fn spend(net: &mut Net) {
-    spend_of(net, 1);
+    spend_of(net, &[1]);
     assert!(net.engine(0).public().limits_reached().contains_key(&ChainLimit::Work));
 }
 
-fn spend_of(net: &mut Net, enemy: usize) {
+/// Has the whole burst of strangers done for them: rows are written of whoever shares a chain and says where it is.
+pub(crate) fn spend_of(net: &mut Net, enemies: &[usize]) {
+    let chain = net.details(0).summary.chain;
+    for enemy in enemies {
+        net.send(*enemy, 0, sync(SyncMessage::Heads { chain, heads: Vec::new() }));
+    }
     for _ in 0..4_200 {
-        net.send(enemy, 0, PublicMessage::Greeting { marks: vec![Hash([4; 32])] }.frame());
+        for enemy in enemies {
+            net.send(*enemy, 0, PublicMessage::Addresses { addresses: Vec::new() }.frame());
+        }
     }
     net.run(100);
-    net.mail(enemy);
+    enemies.iter().for_each(|enemy| drop(net.mail(*enemy)));
 }
 
 fn sync(message: SyncMessage) -> Vec<u8> {
@@ -116,8 +123,7 @@ fn strangers_have_no_more_done_together_than_two_of_them_and_a_friend_is_served_
     net.link(1, 0);
     (2..6).for_each(|enemy| net.link(enemy, 0));
     net.run(2_000);
-    spend_of(&mut net, 2);
-    spend_of(&mut net, 3);
+    spend_of(&mut net, &[2, 3]);
 
     // Two more have a share of their own each, which is not theirs to have.
     net.cut(0, 1);

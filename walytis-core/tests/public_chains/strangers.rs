@@ -11,19 +11,24 @@ use crate::rules::rule;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// A node in the test's hands shows a code to another one, and tells whether that lets it in.
-fn admitted_by(net: &mut Net, joiner: usize, inviter: usize, code: &str) -> Option<JoinRefusal> {
+/// A code as one node shows it to another.
+pub(crate) fn shown(net: &Net, joiner: usize, inviter: usize, code: &str) -> Vec<u8> {
     let code: ChainCode = code.parse().unwrap();
-    net.link(joiner, inviter);
-    net.run(60);
-    net.mail(joiner);
     let key = blake3::derive_key("walytis v1 public chain invitation", code.secret.as_ref());
     let mut hasher = blake3::Hasher::new_keyed(&key);
     hasher.update(&net.peer(joiner).0);
     hasher.update(&net.peer(inviter).0);
     hasher.update(&code.chain.0);
-    let proof = Hash(*hasher.finalize().as_bytes());
-    net.send(joiner, inviter, PublicMessage::Join { chain: code.chain, proof }.frame());
+    PublicMessage::Join { chain: code.chain, proof: Hash(*hasher.finalize().as_bytes()) }.frame()
+}
+
+/// A node in the test's hands shows a code to another one, and tells whether that lets it in.
+pub(crate) fn admitted_by(net: &mut Net, joiner: usize, inviter: usize, code: &str) -> Option<JoinRefusal> {
+    net.link(joiner, inviter);
+    net.run(60);
+    net.mail(joiner);
+    let shown = shown(net, joiner, inviter, code);
+    net.send(joiner, inviter, shown);
     net.run(100);
     let read = |frame: &[u8]| match PublicMessage::decode(&frame[1..]) {
         Ok(PublicMessage::Joined { .. }) => Some(None),

@@ -30,7 +30,7 @@ pub(crate) fn line(chain: ChainId, blocks: u64, bytes: usize) -> Vec<VerifiedBlo
 }
 
 /// A node that follows a chain of such a line, and others of which the test speaks for all but the first `honest`.
-fn node_with(seed: u64, nodes: usize, honest: usize, blocks: u64, bytes: usize) -> (Net, ChainId) {
+pub(crate) fn node_with(seed: u64, nodes: usize, honest: usize, blocks: u64, bytes: usize) -> (Net, ChainId) {
     let mut net = Net::new(seed, nodes);
     net.found(0);
     let chain = net.details(0).summary.chain;
@@ -43,7 +43,7 @@ fn node_with(seed: u64, nodes: usize, honest: usize, blocks: u64, bytes: usize) 
 }
 
 /// How many bytes a node of the test's own was sent.
-fn received(net: &mut Net, node: usize) -> usize {
+pub(crate) fn received(net: &mut Net, node: usize) -> usize {
     net.mail(node).iter().map(|(_, frame)| frame.len()).sum()
 }
 

@@ -329,6 +329,12 @@ pub fn previous(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Opt
     Ok(author_row(view, number, author)?.map(|row| (row.id, row.sequence)))
 }
 
+/// The position of an author's first block on a chain here.
+pub(crate) fn first_of(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Option<u64>, ChainError> {
+    let Some((number, _)) = chain_row(view, chain)? else { return Ok(None) };
+    postings::List::open(view, number, postings::Term::Author(author))?.at(0)
+}
+
 fn author_row(view: &Pending, chain: ChainNumber, author: AuthorKey) -> Result<Option<AuthorRow>, ChainError> {
     view.get(AUTHORS, &author_key(chain, author))?.map(|bytes| read(AUTHORS, &bytes)).transpose()
 }

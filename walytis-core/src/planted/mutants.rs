@@ -115,6 +115,12 @@ mutants! {
     TakeOtherChains: walytis_core::public_chains::attacks::attack_12_the_history_of_another_chain_is_not_joined,
     /// A chain keeps to its limit of bytes.
     ForgetChainSize: walytis_core::public_chains::rules::a_full_chain_takes_nothing_by_others,
+    /// In the second half of a chain's room only those write who were there before a quarter was taken.
+    CountLateAsEarly: walytis_core::public_chains::early::who_came_after_a_quarter_has_no_room_in_the_second_half,
+    /// Each early author has a share of the second half of a chain's room.
+    ForgetEarlyShare: walytis_core::public_chains::early::one_author_that_was_there_early_has_a_share_of_the_second_half_and_no_more,
+    /// What comes into the second half only because others build on it has a share of it.
+    ForgetBelowShare: walytis_core::public_chains::early::what_an_early_author_builds_on_has_a_share_too,
     /// An author's blocks are taken at the pace that the chain's rules set.
     ForgetAuthorPace: walytis_core::public_chains::rules::an_author_that_floods_is_made_to_wait_and_others_are_not,
     /// A blocked peer is neither served nor let in.

@@ -295,6 +295,11 @@ impl PublicChains {
             }
             return Ok(Taken::Held);
         }
+        let in_half = block.header().genesis.is_none() && followed.counts_in_half(&author, bytes);
+        if in_half && !taken && !followed.early.takes_below(bytes, followed.rules.limits.chain_bytes_max) {
+            self.reached(ChainLimit::HalfFull);
+            return Ok(Taken::Held);
+        }
         let parents = chains::find_parents(desk.view, block)?;
         let missing: BTreeSet<BlockId> = parents.missing().collect();
         if !missing.is_empty() {
@@ -313,6 +318,12 @@ impl PublicChains {
         let addresses = self.peers.get(&from).map(|known| known.addresses.as_slice()).unwrap_or_default();
         if let Some(followed) = self.chains.get_mut(&chain) {
             followed.prove(desk.view, from, addresses, Meeting { peers: &self.peers, now: desk.now });
+            if in_half {
+                match taken {
+                    true => followed.early.count_of(desk.view, chain, author, bytes)?,
+                    false => followed.early.count_below(bytes),
+                }
+            }
         }
         self.has_proven_itself(desk, chain, from);
         Ok(Taken::New)
@@ -347,6 +358,7 @@ impl PublicChains {
     pub(super) fn inserted(&mut self, desk: &mut Desk<'_>, block: &ParsedBlock, from: Option<PeerId>) {
         let Some(followed) = self.chains.get_mut(&block.chain()) else { return };
         followed.bytes = followed.bytes.saturating_add(bytes_of(block));
+        followed.early.has_grown(desk.view, followed.id, followed.bytes, followed.rules.limits.chain_bytes_max);
         followed.touch();
         let own = followed.author.public();
         if from.is_some() {

@@ -304,8 +304,8 @@ pub enum Standing {
 pub enum ChainRoom {
     /// Enough for everybody.
     Free,
-    /// More than half of [`Limits::chain_bytes_max`] is taken. The rest is kept for authors who have written there, and for
-    /// those whom a person allows by name; what others write is taken once one of them builds on it.
+    /// More than half of [`Limits::chain_bytes_max`] is taken. The rest is kept for its founder, for authors who have written
+    /// there before a quarter was, a share for each, and for those whom a person allows by name; what others write is taken once one of them builds on it.
     HalfFull,
     /// [`Limits::chain_bytes_max`] is taken: nothing by others is taken.
     Full,

@@ -15,7 +15,7 @@ pub const CHAINS_MAX: usize = 1024;
 pub const LISTED_MAX: usize = 256;
 
 /// How long a peer that was let in by an invitation may stay away before it makes room, in milliseconds: 7 days. Only where
-/// [`LISTED_MAX`] of them are remembered.
+/// [`LISTED_MAX`] of them are remembered; of a chain that serves anyone, the first one makes room if none was away for so long.
 pub(super) const ADMITTED_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// After how long it is noted again that such a peer is here, in milliseconds: an hour.
@@ -28,6 +28,16 @@ pub const PEERS_MAX: usize = 32;
 /// The most bytes of headers, signatures and contents that all public chains have here together, unless a host says
 /// otherwise: four full ones. Beyond, blocks by others are not taken, but those of authors whom a person allows by name.
 pub const PUBLIC_BYTES_MAX: u64 = 32 * 1024 * 1024 * 1024;
+
+/// Into how many shares the second half of a chain's room is divided: each author who was there early has one.
+pub(super) const EARLY_SHARES: u64 = 16;
+
+/// How many of these shares have blocks together that come in only because early authors build on them.
+pub(super) const SHARES_BELOW: u64 = 4;
+
+/// How many authors are counted at once in the second half of a chain's room: what a newcomer is charged is at most a quarter of
+/// its share then.
+pub(super) const EARLY_COUNTED_MAX: usize = 64;
 
 /// How many bytes of others' blocks are taken until the host is asked again how much room its disk has; what lies between is
 /// far below [`DiskSpace::FLOOR_BYTES_MIN`](crate::DiskSpace::FLOOR_BYTES_MIN).

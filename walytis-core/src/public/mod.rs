@@ -16,6 +16,7 @@ mod compact;
 mod compare;
 mod connect;
 mod delivery;
+mod early;
 mod entry;
 mod event;
 mod exchange;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Peer;
+use super::early::Early;
 use super::event::{Equivocation, Sharing, Standing};
 use super::limits::{EQUIVOCATIONS_MAX, HERE_AGAIN_MS, Limits, PEERS_MAX};
 use super::message::ADDRESSES_MAX;
@@ -162,6 +163,8 @@ pub(super) struct Followed {
     unproven: UnprovenAddresses,
     /// Those of [`Rules::admitted`] of whom it is known.
     admissions: BTreeMap<PeerId, Admission>,
+    /// Who may write in the second half of its room.
+    pub(super) early: Early,
     number: u32,
     /// Whether the row has to be written at the step's end.
     dirty: bool,
@@ -188,6 +191,7 @@ impl Followed {
             forks: Vec::new(),
             unproven: UnprovenAddresses::default(),
             admissions: BTreeMap::new(),
+            early: Early::default(),
             number,
             dirty: true,
             put_off: false,
@@ -425,6 +429,7 @@ impl Followed {
             self.write_unproven(view);
             self.write_admissions(view);
         }
+        self.early.write(view, self.number, self.id);
         if !std::mem::take(&mut self.dirty) {
             return;
         }
@@ -460,6 +465,7 @@ impl Followed {
         for table in [PEERS, UNPROVEN, ADMISSIONS] {
             view.delete(table, self.number.to_be_bytes());
         }
+        Early::remove(view, self.number);
         for running in (0_u32..).take(self.forks.len()) {
             view.delete(FORKS, fork_key(self.number, running));
         }
@@ -529,6 +535,7 @@ pub(super) fn load(view: &Pending) -> Result<(Vec<Followed>, u32), ChainError> {
         if let Some(bytes) = view.get(ADMISSIONS, &record.key)? {
             chain.admissions = read::<Vec<(PeerId, Admission)>>(ADMISSIONS, &bytes)?.into_iter().collect();
         }
+        chain.early = Early::load(view, chain.number, chain.id)?;
         chains.push(chain);
     }
     for record in view.scan(FORKS, KeyRange::all(), usize::MAX)? {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::limits::{DISK_ASKED_BYTES, DISK_ASKED_MS, PUBLIC_BYTES_MAX};
 use super::records::Followed;
 use super::{ChainEffect, ChainLimit, ChainRoom, Desk, PublicChains, PublicError, Standing};
-use crate::{AuthorKey, ChainError, ChainId, DiskSpace, PeerId, Pending, Timestamp, chains};
+use crate::{AuthorKey, ChainError, ChainId, DiskSpace, PeerId, Pending, Timestamp};
 
 /// What is known of the disk, and the cap over all chains.
 #[derive(Debug)]
@@ -56,7 +56,8 @@ impl Space {
     }
 
     /// Whether an author's block of so many bytes is taken by itself. In the second half of a chain's room those of newcomers
-    /// are not: whoever has as many keys as it likes would have all of it. A first download is as large as it is.
+    /// are not: whoever has as many keys as it likes would have all of it; nor more than a share of anybody's. A first download is
+    /// as large as it is.
     pub(super) fn takes(
         &self,
         chains: &BTreeMap<ChainId, Followed>,
@@ -67,10 +68,11 @@ impl Space {
         if !followed.rules.takes(author) {
             return Ok(false);
         }
-        let is_kept = followed.standing == Standing::Joining
+        let is_free = followed.standing == Standing::Joining
             || self.room(chains, followed, bytes) != ChainRoom::HalfFull
             || followed.wants(author);
-        Ok(is_kept || chains::previous(view, followed.id, *author)?.is_some())
+        let chain_bytes_max = followed.rules.limits.chain_bytes_max;
+        Ok(is_free || followed.early.takes(view, followed.id, (author, bytes), chain_bytes_max)?)
     }
 
     fn ask(&mut self, desk: &mut Desk<'_>) {
@@ -80,6 +82,13 @@ impl Space {
 }
 
 impl Followed {
+    /// Whether a block of so many bytes counts in the second half of the chain's room.
+    pub(super) fn counts_in_half(&self, author: &AuthorKey, bytes: u64) -> bool {
+        self.bytes.saturating_add(bytes) > self.rules.limits.chain_bytes_max / 2
+            && self.standing != Standing::Joining
+            && !self.wants(author)
+    }
+
     /// Whether a person has asked for what this author writes.
     fn wants(&self, author: &AuthorKey) -> bool {
         self.rules.allowed_authors.contains(author) || self.author.public() == *author

@@ -12,6 +12,7 @@ mod bounds;
 mod catching_up;
 mod codes;
 mod decoding;
+mod early;
 mod following;
 mod hostile;
 mod index;

@@ -436,7 +436,7 @@ fn f7_every_decoder_tells_the_next_number_from_damage() {
     let leaves = [Hash([1; 32])];
     let chain = ChainId([1; 32]);
     let differ = SyncMessage::Differ { chain, differ: Differ { salt: Salt([0; 8]), open: vec![].into(), cut: None } };
-    let refused = PublicMessage::Refused { chain, reason: walytis_core::public::JoinRefusal::Full };
+    let refused = PublicMessage::Refused { chain, reason: walytis_core::public::JoinRefusal::NoRoom };
     let pushed = PublicMessage::Sync(SyncMessage::More { chain });
 
     type Decoder<'a> = Box<dyn Fn(&[u8]) -> Said + 'a>;
@@ -482,7 +482,7 @@ fn f7_every_decoder_tells_the_next_number_from_damage() {
         ("a public message's form", refused.frame(), 2, 3, &decode_public),
         ("a public message's kind", pushed.frame(), 3, 6, &decode_public),
         ("a public message's kind about blocks", pushed.frame(), 4, 8, &decode_public),
-        ("a public refusal's reason", refused.frame(), 36, 3, &decode_public),
+        ("a public refusal's reason", refused.frame(), 36, 4, &decode_public),
         ("a first flight's version", flight.clone(), 0, 1, &decode_flight),
         ("a first flight's suite", flight.clone(), 1, 1, &decode_flight),
         ("a first flight's purpose", flight, 2, 2, &decode_flight),

@@ -133,6 +133,10 @@ mutants! {
     AdmitWithoutSecret: walytis_core::public_chains::rules::invitations_are_enforced_listed_and_revoked,
     /// An invitation whose uses are spent lets nobody in.
     AdmitBySpent: walytis_core::public_chains::rules::invitations_are_enforced_listed_and_revoked,
+    /// Nobody is let in where it cannot be noted that an invitation was used.
+    AdmitWithoutRoom: walytis_core::public_chains::strangers::an_inviter_whose_disk_is_full_says_so,
+    /// Whoever was let in and comes back is not forgotten before those who stay away.
+    ForgetWhoComesBack: walytis_core::public_chains::strangers::who_comes_back_is_not_forgotten_before_those_who_stay_away,
     /// The mark of a chain is worth nothing but from its sender.
     MarkForAnyone: walytis_core::lib::public::message::tests::a_mark_and_a_proof_are_for_two_peers_and_one_chain,
     /// The proof of an invitation is worth nothing but from its joiner.

@@ -82,8 +82,7 @@ impl PublicChains {
         chain: ChainId,
         shown: Hash,
     ) -> Result<(), PublicError> {
-        // That an invitation was used has to be durable before it is answered.
-        if desk.view.is_full() || !self.may_show(desk, peer, chain) {
+        if !self.may_show(desk, peer, chain) {
             return Ok(());
         }
         let me = self.me;
@@ -139,8 +138,16 @@ impl Followed {
         if self.rules.admitted.contains(&peer) {
             return Ok(Admitted::Again);
         }
-        // Where only invited ones are served, nobody who comes back is forgotten for somebody new.
-        if self.rules.only_invited && self.rules.admitted.len() >= LISTED_MAX {
+        let is_spent = self.invitations.get(place).is_some_and(|row| row.uses == Some(0));
+        if is_spent && !crate::mutant!(AdmitBySpent) {
+            return Err(JoinRefusal::Spent);
+        }
+        // That an invitation was used has to be durable before it is answered.
+        if view.is_full() && !crate::mutant!(AdmitWithoutRoom) {
+            return Err(JoinRefusal::NoRoom);
+        }
+        // Who is here or comes back is not forgotten for somebody new, as long as others are not.
+        if self.rules.admitted.len() >= LISTED_MAX && !crate::mutant!(ForgetWhoComesBack) {
             self.forget_admitted(view, meeting, ADMITTED_MS);
         }
         if self.rules.only_invited && self.rules.admitted.len() >= LISTED_MAX {
@@ -148,11 +155,7 @@ impl Followed {
         }
         let row = self.invitations.get_mut(place).ok_or(JoinRefusal::Unknown)?;
         let counted = row.uses.is_some();
-        row.uses = match row.uses {
-            Some(0) if !crate::mutant!(AdmitBySpent) => return Err(JoinRefusal::Spent),
-            Some(uses) => Some(if planted!(ReuseInvitation) { uses } else { uses.saturating_sub(1) }),
-            None => None,
-        };
+        row.uses = row.uses.map(|uses| if planted!(ReuseInvitation) { uses } else { uses.saturating_sub(1) });
         if self.rules.admitted.len() >= LISTED_MAX {
             self.rules.admitted.remove(0);
         }

@@ -33,6 +33,9 @@ pub enum JoinRefusal {
     /// The inviter serves only those whom it invited, and remembers no more of them.
     #[error("the inviter has let in as many as it serves: ask somebody else who follows the chain")]
     Full,
+    /// The inviter's disk is full, so that it cannot note that the invitation was used.
+    #[error("the inviter's disk is full: try again once it has room, or ask somebody else who follows the chain")]
+    NoRoom,
 }
 
 /// One message about public chains.
@@ -91,7 +94,7 @@ const MESSAGE_MAX: u32 = 6;
 /// The number of [`PublicMessage::Refused`], which begins with a chain's id.
 const REFUSED: u8 = 4;
 /// The highest number of a [`JoinRefusal`] that is known.
-const REFUSAL_MAX: u32 = 3;
+const REFUSAL_MAX: u32 = 4;
 /// The number of [`PublicMessage::Sync`].
 const SYNC: u8 = 5;
 

@@ -232,6 +232,18 @@ impl Net {
         engine.put_off_removals();
     }
 
+    /// The node's store has no room.
+    pub(crate) fn set_full(&mut self, node: usize) {
+        self.nodes[node].engine.as_mut().unwrap().set_full();
+    }
+
+    /// The node's store has room again.
+    pub(crate) fn room_again(&mut self, node: usize) {
+        let mut effects = Vec::new();
+        self.nodes[node].engine.as_mut().unwrap().room_again(Timestamp(self.now), &mut effects);
+        effects.into_iter().for_each(|effect| self.carry_out(node, effect));
+    }
+
     /// Ends a node at once; what it was writing is lost.
     pub(crate) fn kill(&mut self, node: usize) {
         self.take_over(node);

@@ -3,7 +3,7 @@
 
 use walytis_core::public::{ChainCode, ChainCommand, JoinRefusal, PublicError, PublicMessage, Rule, Sharing};
 use walytis_core::sync::SyncMessage;
-use walytis_core::{Address, Hash};
+use walytis_core::{Address, Hash, Merit};
 
 use crate::hostile::author;
 use crate::net::Net;
@@ -103,6 +103,68 @@ fn who_came_back_once_makes_room_7_days_later() {
     assert_eq!(admitted_by(&mut net, 257, 0, &code), Some(JoinRefusal::Full), "there is time until then");
     net.run(2 * DAY_MS);
     assert_eq!(admitted_by(&mut net, 257, 0, &code), None, "they have made room");
+}
+
+/// Where anyone is served, too: of those that were let in, the ones that stay away make room first.
+#[test]
+fn who_comes_back_is_not_forgotten_before_those_who_stay_away() {
+    let mut net = Net::new(407, 260);
+    net.found(0);
+    let code = net.invite(0, None, Sharing::Inviter);
+    (1..260).for_each(|node| net.take_over(node));
+    for node in 1..257 {
+        assert_eq!(admitted_by(&mut net, node, 0, &code), None, "node {node}");
+        net.take_over(node);
+    }
+    // The first one comes back.
+    net.run(6 * DAY_MS);
+    net.link(1, 0);
+    net.run(100);
+    net.take_over(1);
+    net.run(2 * DAY_MS);
+    assert_eq!(admitted_by(&mut net, 257, 0, &code), None);
+    net.kill(0);
+    net.start(0);
+    for (node, merit) in [(1, Merit::Invited), (257, Merit::Invited), (2, Merit::Stranger)] {
+        net.take_over(node);
+        net.link(node, 0);
+        net.run(100);
+        assert_eq!(net.merit(0, node), merit, "node {node}");
+    }
+}
+
+/// Whoever shows a code to an inviter without room hears of it at once, and joins once there is some.
+#[test]
+fn an_inviter_whose_disk_is_full_says_so() {
+    let mut net = Net::new(408, 4);
+    net.found(0);
+    let once = net.invite(0, Some(1), Sharing::Inviter);
+    let many = net.invite(0, None, Sharing::Inviter);
+    net.join(3, &many).unwrap();
+    net.run(1_000);
+    net.set_full(0);
+    for code in [&once, &many] {
+        let begun = net.now();
+        assert_eq!(net.join(1, code), Err(PublicError::Refused(JoinRefusal::NoRoom)));
+        assert!(net.now() - begun < 1_000);
+    }
+    let told = PublicError::Refused(JoinRefusal::NoRoom).to_string();
+    assert!(told.contains("disk is full"), "{told}");
+    // Who does not know a code hears nothing of the disk, and who was let in before needs no room.
+    net.take_over(2);
+    let chain = net.details(0).summary.chain;
+    net.link(2, 0);
+    net.run(100);
+    net.mail(2);
+    net.send(2, 0, PublicMessage::Join { chain, proof: Hash([9; 32]) }.frame());
+    net.run(100);
+    let unknown = PublicMessage::Refused { chain, reason: JoinRefusal::Unknown }.frame();
+    assert!(net.mail(2).iter().any(|(_, frame)| *frame == unknown));
+    net.take_over(3);
+    assert_eq!(admitted_by(&mut net, 3, 0, &many), None);
+    net.room_again(0);
+    net.join(1, &once).unwrap();
+    assert_eq!(net.heads(1), net.heads(0));
 }
 
 /// A store in which it was not noted when peers were admitted: they have 7 days from when that matters.

@@ -153,6 +153,10 @@ mutants! {
     ForgetShownWork: walytis_core::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
     /// Whoever has a first download by an invitation gets no second one by showing it again.
     DownloadTwice: walytis_core::public_chains::codes::who_shows_its_code_again_has_no_second_first_download,
+    /// What peers are sent together that have only brought blocks keeps to their common share.
+    ForgetFollowersShare: walytis_core::public_chains::followers::who_brought_one_block_shares_with_others_of_its_kind,
+    /// Keys that are thrown away make nobody forgotten who has brought blocks.
+    ForgetWhoBrought: walytis_core::public_chains::followers::keys_that_are_thrown_away_have_no_follower_forgotten,
     /// What a peer sends of a chain keeps to its share of bytes.
     ForgetBytesShare: walytis_core::public_chains::rules::a_peer_that_sends_more_than_its_share_is_made_to_wait,
 

@@ -331,8 +331,13 @@ impl PublicChains {
         let followed = self.chains.get_mut(&chain).ok_or(PublicError::NotPublic)?;
         let mut rules = followed.rules.clone();
         rules.change(rule)?;
-        followed.rules = rules.clone();
+        followed.rules = rules;
         followed.touch();
+        for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.classify(peer);
+        }
+        let Some(followed) = self.chains.get(&chain) else { return Ok(()) };
+        let rules = followed.rules.clone();
         // Whoever is not let in any more is told nothing further; who is now, is greeted.
         for (peer, known) in &mut self.peers {
             if !rules.lets_in(*peer) && known.shared.remove(&chain) {

@@ -348,6 +348,7 @@ impl PublicChains {
         }
         for inviter in &join.code.inviters {
             self.has_proven_itself(desk, chain, inviter.peer);
+            self.classify(inviter.peer);
         }
         let Some(followed) = self.chains.get_mut(&chain) else { return Ok(()) };
         if join.code.shareable && followed.invitations.len() < LISTED_MAX {

@@ -110,6 +110,15 @@ pub(super) const AGAIN: Pace = Pace { burst: 512 * 1024, per_second: 32 * 1024 }
 /// portion a turn; those by an invitation do not count.
 pub(super) const STRANGERS_BYTES: Pace = Pace { burst: 64 * 1024 * 1024, per_second: 2 * 1024 * 1024 };
 
+/// What a peer that has proven itself by blocks alone is sent in any case, in bytes. To bring a block of 300 bytes costs nothing, and
+/// there are places for half of [`PEERS_MAX`] such peers of a chain. An honest one that catches up lacks less than the burst.
+pub(super) const FOLLOWER_BYTES: Pace = Pace { burst: 16 * 1024 * 1024, per_second: 64 * 1024 };
+
+/// What all of them are sent together beyond that: twice what strangers are. Who let this node in and whom a person allows by name
+/// needs none of it, nor does a first download by an invitation.
+pub(super) const FOLLOWERS_BYTES: Pace =
+    Pace { burst: 2 * STRANGERS_BYTES.burst, per_second: 2 * STRANGERS_BYTES.per_second };
+
 /// First downloads by invitations for any number of peers that do not share with strangers, together: whoever has such a code
 /// has as many PeerIds as it likes. 16 at once, and one a minute. Invitations for a number of peers are bounded by it.
 pub(super) const CODES: Pace = Pace { burst: 16 * CODE_COST, per_second: 1 };
@@ -127,7 +136,8 @@ pub(super) const RANGES_SENT_MAX: usize = 8;
 pub(super) const SERVE_MS: u64 = 250;
 
 /// The shares of how many peers that are gone are kept, so that nobody has its whole share again by coming back. Those
-/// that have their whole share again are forgotten first, then those that went first.
+/// that have their whole share again are forgotten first, then those that went first. Of strangers so many, and of others so many:
+/// keys that are thrown away make nobody forgotten who has proven itself.
 pub(super) const GONE_MAX: usize = 1024;
 
 /// The limits of one chain that a person sets. Each has a burst, which is there from the beginning, and what is given

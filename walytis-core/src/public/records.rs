@@ -380,6 +380,12 @@ impl Followed {
         self.with_kept_places().any(|kept| kept == peer)
     }
 
+    /// Whether a peer let this node in, or a person allows it by name.
+    pub(super) fn trusts(&self, peer: PeerId) -> bool {
+        let is_inviter = |known: &KnownPeer| known.peer == peer && known.proof == Proof::Inviter;
+        self.rules.allowed_peers.contains(&peer) || self.peers.iter().any(is_inviter)
+    }
+
     fn with_kept_places(&self) -> impl Iterator<Item = PeerId> {
         let with = |proof: Proof| self.peers.iter().filter(move |known| known.proof == proof).map(|known| known.peer);
         with(Proof::Inviter).chain(with(Proof::Brought)).take(PEERS_MAX / 2)

@@ -4,9 +4,21 @@ use std::collections::BTreeMap;
 
 use super::limits::{ADMITTED_LOOKS, Budget, GONE_MAX, Limits, SHOWN, SHOWN_WORK, STRANGERS_WORK, WORK};
 use super::reading::STRANGER_BYTES;
+use super::records::Followed;
 use super::upload::Upload;
 use super::{ChainLimit, Desk, PublicChains};
 use crate::{ChainId, Merit, PeerId, Timestamp};
+
+/// With whom a peer shares what it is sent and has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// No chain keeps a place for it: with all strangers.
+    Stranger,
+    /// It has brought blocks before others did, and that is all: what it is sent, with others of its kind.
+    Follower,
+    /// It let this node in, or a person allows it by name: with nobody.
+    Friend,
+}
 
 /// A peer's shares.
 pub(super) struct Shares {
@@ -16,8 +28,8 @@ pub(super) struct Shares {
     bytes: BTreeMap<ChainId, Budget>,
     /// What it was sent, and may still be.
     pub(super) upload: Upload,
-    /// Whether no chain keeps a place for it: then what it has done counts against [`STRANGERS_WORK`], too.
-    pub(super) stranger: bool,
+    /// What a stranger has done counts against [`STRANGERS_WORK`], too.
+    pub(super) class: Class,
     /// How many invitations it may still show.
     shown: Budget,
     /// The looks that it has beside strangers' since an invitation let it in.
@@ -32,7 +44,7 @@ impl Shares {
             work: Budget::full(WORK, now),
             bytes: BTreeMap::new(),
             upload: Upload::full(now),
-            stranger: true,
+            class: Class::Stranger,
             shown: Budget::full(SHOWN, now),
             admitted_looks: 0,
             unread: None,
@@ -40,8 +52,8 @@ impl Shares {
     }
 
     /// Whether no chain keeps a place for the peer.
-    pub(super) const fn is_stranger(&self) -> bool {
-        self.stranger
+    pub(super) fn is_stranger(&self) -> bool {
+        self.class == Class::Stranger
     }
 
     /// Gives the looks of a first download to a peer that was let in, so that it need not wait for what strangers have.
@@ -71,34 +83,59 @@ impl Shares {
     }
 }
 
-/// The shares of peers that are gone, by the order in which they went.
+/// The shares of peers that are gone, by the order in which they went: of strangers, and apart from these of who has proven itself
+/// or was let in.
 #[derive(Default)]
 pub(super) struct Gone {
-    shares: BTreeMap<PeerId, (u64, Shares)>,
+    strangers: BTreeMap<PeerId, (u64, Shares)>,
+    others: BTreeMap<PeerId, (u64, Shares)>,
     went: u64,
 }
 
 impl Gone {
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
-        self.shares.values_mut().for_each(|(_, shares)| shares.forget_chain(chain));
+        let all = self.strangers.values_mut().chain(self.others.values_mut());
+        all.for_each(|(_, shares)| shares.forget_chain(chain));
+    }
+
+    fn take(&mut self, peer: PeerId) -> Option<Shares> {
+        self.strangers.remove(&peer).or_else(|| self.others.remove(&peer)).map(|(_, shares)| shares)
     }
 }
 
 impl PublicChains {
     /// The shares of a peer that has come: what it had left when it went.
     pub(super) fn shares_of_newcomer(&mut self, desk: &Desk<'_>, peer: PeerId) -> Shares {
-        let gone = self.gone.shares.remove(&peer).map(|(_, shares)| shares);
+        let gone = self.gone.take(peer);
         let shares = gone.unwrap_or_else(|| Shares::full(desk.now));
-        Shares { stranger: !self.chains.values().any(|followed| followed.keeps_place_for(peer)), ..shares }
+        Shares { class: self.class_of(peer), ..shares }
+    }
+
+    fn class_of(&self, peer: PeerId) -> Class {
+        let keeps = |followed: &&Followed| followed.keeps_place_for(peer);
+        let kept = self.chains.values().filter(keeps);
+        kept.fold(Class::Stranger, |class, followed| match class {
+            Class::Friend => Class::Friend,
+            _ if followed.trusts(peer) => Class::Friend,
+            _ => Class::Follower,
+        })
+    }
+
+    /// Notes that a person has changed the rules, or that somebody has let this node in.
+    pub(super) fn classify(&mut self, peer: PeerId) {
+        let class = self.class_of(peer);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.shares.class = class;
+        }
     }
 
     /// Notes that a peer has let this node in, or brought something.
     pub(super) fn has_proven_itself(&mut self, desk: &mut Desk<'_>, chain: ChainId, peer: PeerId) {
-        if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.shares.stranger) {
-            known.shares.stranger = !self.chains.get(&chain).is_some_and(|followed| followed.keeps_place_for(peer));
-            if !known.shares.stranger {
-                self.has_earned(desk, peer, Merit::Follower);
-            }
+        if self.peers.get(&peer).is_some_and(|known| known.shares.is_stranger())
+            && self.chains.get(&chain).is_some_and(|followed| followed.keeps_place_for(peer))
+        {
+            self.classify(peer);
+            self.has_earned(desk, peer, Merit::Follower);
         }
     }
 
@@ -109,23 +146,26 @@ impl PublicChains {
         if shares.are_full(limits, desk.now) {
             return;
         }
-        let gone = &mut self.gone;
-        if gone.shares.len() >= GONE_MAX {
-            gone.shares.retain(|_, (_, shares)| !shares.are_full(limits, desk.now));
+        let is_stranger = shares.is_stranger() && !shares.upload.is_admitted(desk.now);
+        self.gone.went = self.gone.went.saturating_add(1);
+        let went = self.gone.went;
+        let is_among_strangers = is_stranger || crate::mutant!(ForgetWhoBrought);
+        let gone = if is_among_strangers { &mut self.gone.strangers } else { &mut self.gone.others };
+        if gone.len() >= GONE_MAX {
+            gone.retain(|_, (_, shares)| !shares.are_full(limits, desk.now));
         }
-        if gone.shares.len() >= GONE_MAX {
-            let first = gone.shares.iter().min_by_key(|(_, (went, _))| *went).map(|(peer, _)| *peer);
-            first.map(|first| gone.shares.remove(&first));
+        if gone.len() >= GONE_MAX {
+            let first = gone.iter().min_by_key(|(_, (went, _))| *went).map(|(peer, _)| *peer);
+            first.map(|first| gone.remove(&first));
         }
-        gone.went = gone.went.saturating_add(1);
-        gone.shares.insert(peer, (gone.went, shares));
+        gone.insert(peer, (went, shares));
     }
 
     /// Whether a peer has something left of its share of work. What it asks for is passed over if not.
     pub(super) fn may_have_work_done(&mut self, desk: &Desk<'_>, peer: PeerId) -> bool {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         (known.shares.work.has_some(WORK, desk.now) || crate::mutant!(ForgetWorkShare))
-            && (!known.shares.stranger
+            && (!known.shares.is_stranger()
                 || known.shares.admitted_looks > 0
                 || self.strangers.has_some(STRANGERS_WORK, desk.now)
                 || crate::mutant!(ForgetStrangersShare))
@@ -165,7 +205,7 @@ impl PublicChains {
         if let Some(known) = self.peers.get_mut(&peer) {
             let looks = u64::try_from(looks).unwrap_or(u64::MAX);
             known.shares.work.take(looks, WORK);
-            if known.shares.stranger {
+            if known.shares.is_stranger() {
                 let beside = looks.min(known.shares.admitted_looks);
                 known.shares.admitted_looks = known.shares.admitted_looks.saturating_sub(beside);
                 self.strangers.take(looks.saturating_sub(beside), STRANGERS_WORK);

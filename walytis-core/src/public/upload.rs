@@ -1,13 +1,18 @@
 //! What is sent to peers that ask: charged in bytes, for each peer and for strangers together.
 //!
 //! Each block is sent to a peer twice at full speed. What it asks for more often, and what it is told beside blocks, comes out of a
-//! small share of its own; blocks for strangers come out of one share of them all. Who has none left is not refused: its
+//! small share of its own; blocks for strangers come out of one share of them all, and those for peers that have only brought blocks themselves out of another.
+//! Who has none left is not refused: its
 //! transfer waits, and goes on when there is some again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::invite::Admitted;
-use super::limits::{AGAIN, CODE_COST, CODES, FREE_AGAIN_MS, RANGES_SENT_MAX, SERVE_MS, STRANGERS_BYTES};
+use super::limits::{
+    AGAIN, CODE_COST, CODES, FOLLOWER_BYTES, FOLLOWERS_BYTES, FREE_AGAIN_MS, Pace, RANGES_SENT_MAX, SERVE_MS,
+    STRANGERS_BYTES,
+};
+use super::shares::Class;
 use super::{Budget, ChainEffect, ChainLimit, ChainTimer, Desk, PublicChains, PublicError};
 use crate::{ChainId, PeerId, Timestamp};
 
@@ -108,12 +113,15 @@ impl Sent {
 pub(super) struct Upload {
     /// What it may still be sent again, or be told beside blocks.
     again: Budget,
+    /// What it is sent in any case, once it has brought blocks.
+    follower: Budget,
     sent: BTreeMap<ChainId, Sent>,
 }
 
 impl Upload {
     pub(super) fn full(now: Timestamp) -> Self {
-        Self { again: Budget::full(AGAIN, now), sent: BTreeMap::new() }
+        let follower = Budget::full(FOLLOWER_BYTES, now);
+        Self { again: Budget::full(AGAIN, now), follower, sent: BTreeMap::new() }
     }
 
     pub(super) fn forget_chain(&mut self, chain: ChainId) {
@@ -121,36 +129,59 @@ impl Upload {
     }
 
     /// Whether a first download by an invitation goes on, or may.
-    fn is_admitted(&self, now: Timestamp) -> bool {
+    pub(super) fn is_admitted(&self, now: Timestamp) -> bool {
         self.sent.values().any(|sent| sent.is_admitted(now))
     }
 
     /// Whether nothing is lost by forgetting it.
     pub(super) fn is_full(&mut self, now: Timestamp) -> bool {
         self.sent.retain(|_, sent| !sent.is_old(now));
-        self.sent.is_empty() && self.again.is_full(AGAIN, now)
+        self.sent.is_empty() && self.again.is_full(AGAIN, now) && self.follower.is_full(FOLLOWER_BYTES, now)
     }
 }
 
 /// What a portion costs, in bytes.
 #[derive(Default)]
 pub(super) struct Portion {
-    strangers: u64,
+    /// What is shared with others of the peer's class.
+    shared: u64,
     again: u64,
     is_free: bool,
+}
+
+/// What the peers of a class may still be sent together.
+#[derive(Debug)]
+struct Common {
+    left: Budget,
+    pace: Pace,
+    /// Transfers that wait for it: whoever comes later waits behind them.
+    queued: BTreeSet<(PeerId, ChainId)>,
+}
+
+impl Common {
+    fn full(pace: Pace) -> Self {
+        Self { left: Budget::full(pace, Timestamp(0)), pace, queued: BTreeSet::new() }
+    }
+
+    fn has_some(&mut self, now: Timestamp) -> bool {
+        self.left.has_some(self.pace, now)
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.left.take(bytes, self.pace);
+    }
 }
 
 /// What is sent to peers, all together.
 #[derive(Debug)]
 pub(super) struct Uploads {
-    /// What strangers may still be sent.
-    strangers: Budget,
+    strangers: Common,
+    /// Of those that have brought blocks: what is beyond their own.
+    followers: Common,
     /// How many first downloads by invitations for any number need not share with strangers.
     codes: Budget,
     /// Transfers that wait, each with its turn.
     waiting: BTreeMap<(PeerId, ChainId), u64>,
-    /// Those of them that wait for what strangers have together: whoever comes later waits behind them.
-    queued: BTreeSet<(PeerId, ChainId)>,
     /// Whether it is their turns that are being taken.
     serving: bool,
     turns: u64,
@@ -160,12 +191,11 @@ pub(super) struct Uploads {
 
 impl Uploads {
     pub(super) fn new() -> Self {
-        let begin = Timestamp(0);
         Self {
-            strangers: Budget::full(STRANGERS_BYTES, begin),
-            codes: Budget::full(CODES, begin),
+            strangers: Common::full(STRANGERS_BYTES),
+            followers: Common::full(FOLLOWERS_BYTES),
+            codes: Budget::full(CODES, Timestamp(0)),
             waiting: BTreeMap::new(),
-            queued: BTreeSet::new(),
             serving: false,
             turns: 0,
             timer: false,
@@ -174,7 +204,21 @@ impl Uploads {
 
     fn waits_no_more(&mut self, peer: PeerId, chain: ChainId) {
         self.waiting.remove(&(peer, chain));
-        self.queued.remove(&(peer, chain));
+        self.leaves_queues(peer, chain);
+    }
+
+    fn leaves_queues(&mut self, peer: PeerId, chain: ChainId) {
+        for common in [&mut self.strangers, &mut self.followers] {
+            common.queued.remove(&(peer, chain));
+        }
+    }
+
+    const fn common(&mut self, class: Class) -> Option<&mut Common> {
+        match class {
+            Class::Stranger => Some(&mut self.strangers),
+            Class::Follower => Some(&mut self.followers),
+            Class::Friend => None,
+        }
     }
 
     fn next_turn(&mut self) -> u64 {
@@ -220,25 +264,28 @@ impl PublicChains {
     pub(super) fn may_be_sent(&mut self, desk: &mut Desk<'_>, peer: PeerId, chain: ChainId, position: u64) -> bool {
         let now = desk.now;
         let Some(known) = self.peers.get_mut(&peer) else { return false };
-        let stranger = known.shares.stranger;
+        let class = known.shares.class;
         let upload = &mut known.shares.upload;
         if upload.sent.get(&chain).is_some_and(|sent| sent.is_old(now)) {
             upload.sent.remove(&chain);
         }
         let admitted = upload.sent.get(&chain).is_some_and(|sent| sent.pass(position) == Pass::Admitted);
         let has_some = upload.again.has_some(AGAIN, now);
-        let shares = stranger && !admitted;
+        let has_own = admitted || (class == Class::Follower && upload.follower.has_some(FOLLOWER_BYTES, now));
         // Whoever waits was there before: who asks again and again is not served in between.
-        let is_in_turn = self.uploads.serving || self.uploads.queued.is_empty();
-        let may = has_some && (!shares || (is_in_turn && self.uploads.strangers.has_some(STRANGERS_BYTES, now)));
-        if may {
+        let serving = self.uploads.serving;
+        let common = self.uploads.common(class).filter(|_| !has_own);
+        let may_share = common.is_none_or(|common| {
+            let is_in_turn = serving || common.queued.is_empty();
+            is_in_turn && common.has_some(now)
+        });
+        if has_some && may_share {
             self.uploads.waits_no_more(peer, chain);
             return true;
         }
-        if has_some && shares {
-            self.uploads.queued.insert((peer, chain));
-        } else {
-            self.uploads.queued.remove(&(peer, chain));
+        match self.uploads.common(class).filter(|_| has_some && !has_own) {
+            Some(common) => drop(common.queued.insert((peer, chain))),
+            None => self.uploads.leaves_queues(peer, chain),
         }
         self.reached(ChainLimit::Upload);
         if !self.uploads.waiting.contains_key(&(peer, chain)) {
@@ -289,7 +336,7 @@ impl PublicChains {
     /// Notes in `portion` that a block is in it.
     pub(super) fn sends(&mut self, peer: PeerId, chain: ChainId, position: u64, bytes: usize, portion: &mut Portion) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
-        let stranger = known.shares.stranger;
+        let class = known.shares.class;
         let sent = known.shares.upload.sent.entry(chain).or_default();
         let (pass, bytes) = (sent.pass(position), u64::try_from(bytes).unwrap_or(u64::MAX));
         if pass == Pass::Again {
@@ -298,16 +345,23 @@ impl PublicChains {
             portion.is_free = true;
             sent.add(position);
         }
-        if stranger && pass != Pass::Admitted {
-            portion.strangers = portion.strangers.saturating_add(bytes);
+        if class != Class::Friend && pass != Pass::Admitted {
+            portion.shared = portion.shared.saturating_add(bytes);
         }
     }
 
     /// A portion leaves: what it costs is charged.
     pub(super) fn has_been_sent(&mut self, desk: &Desk<'_>, peer: PeerId, chain: ChainId, portion: &Portion) {
-        self.uploads.strangers.take(portion.strangers, STRANGERS_BYTES);
         let Some(known) = self.peers.get_mut(&peer) else { return };
+        let class = known.shares.class;
         let upload = &mut known.shares.upload;
+        if class == Class::Follower && upload.follower.has_some(FOLLOWER_BYTES, desk.now) {
+            upload.follower.take(portion.shared, FOLLOWER_BYTES);
+        } else if let Some(common) = self.uploads.common(class)
+            && !(class == Class::Follower && crate::mutant!(ForgetFollowersShare))
+        {
+            common.take(portion.shared);
+        }
         upload.again.take(portion.again, AGAIN);
         if let Some(sent) = upload.sent.get_mut(&chain).filter(|_| portion.is_free) {
             sent.free_ms = desk.now.0;
@@ -319,13 +373,12 @@ impl PublicChains {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         let now = desk.now;
-        let stranger = known.shares.stranger && !known.shares.upload.is_admitted(now);
-        let may = known.shares.upload.again.has_some(AGAIN, now)
-            && (!stranger || self.uploads.strangers.has_some(STRANGERS_BYTES, now));
+        let stranger = known.shares.is_stranger() && !known.shares.upload.is_admitted(now);
+        let may = known.shares.upload.again.has_some(AGAIN, now) && (!stranger || self.uploads.strangers.has_some(now));
         if may {
             known.shares.upload.again.take(bytes, AGAIN);
             if stranger {
-                self.uploads.strangers.take(bytes, STRANGERS_BYTES);
+                self.uploads.strangers.take(bytes);
             }
         } else {
             self.reached(ChainLimit::Upload);

@@ -13,6 +13,7 @@ mod catching_up;
 mod codes;
 mod decoding;
 mod early;
+mod followers;
 mod following;
 mod hostile;
 mod index;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha20Rng;
 use serde_bytes::ByteBuf;
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockKind, ChainError, ChainId, ForeignHead, Hash, Header, HybridKey, ParsedBlock, PeerId, Pending,
     RawBlock, StoredBlock, chains,
 };
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::session::{self, Directory, Initiator, Ready, Responder, Session};
 use walytis_identities::{
     Admit, Binding, Desk, Entry, EpochContext, Fold, InvitationId, InvitationSecret, LeafSecret, LocalDevice,

@@ -9,8 +9,8 @@ use offchain_store::{FileDisk, RedbStore};
 use peak_alloc::PeakAlloc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use walytis_core::public::{ArchiveHead, ArchiveKind, archived};
 use walytis_core::{AuthorSecret, BlockKind, ChainId, Draft, Place, Store, Timestamp, VerifiedBlock};
+use walytis_engine::public::{ArchiveHead, ArchiveKind, archived};
 use walytis_node::{Committer, Engine, Node, NodeOptions, Reading};
 
 #[global_allocator]

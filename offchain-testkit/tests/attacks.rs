@@ -7,8 +7,8 @@ mod common;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::sync::WireBlock;
 use walytis_core::{AuthorKey, AuthorSecret, BlockKind, ChainId, Header, RawBlock, StoredBlock, Suite, chains};
+use walytis_engine::sync::WireBlock;
 use walytis_identities::InvitationSecret;
 use walytis_offchain::{Attachment, FrameKind};
 

@@ -7,8 +7,8 @@ mod common;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{AuthorSecret, BlockKind, ChainId, Draft, Hash, Header, HybridSignature, Place, chains};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{
     Admit, BeginEpoch, InvitationCode, InvitationSecret, OpenInvitation, Operation, Role, keyring,
 };

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::sync::SyncMessage;
 use walytis_core::{AuthorSecret, BlockId, ChainId, ForeignHead, Hash, Header, RawBlock, Suite, chains};
+use walytis_engine::sync::SyncMessage;
 use walytis_identities::{BeginEpoch, Binding, InvitationSecret, OpenInvitation, Operation, Role};
 use walytis_offchain::{Attachment, JoinRefusal, JoinRequest, Message, OpenContent};
 

@@ -6,8 +6,9 @@ use common::*;
 use offchain_testkit::enemies::{self, Deeds, Outcome, Standing, Turn};
 use offchain_testkit::{NodeId, Puppet, World};
 use peak_alloc::PeakAlloc;
-use walytis_core::public::ChainCommand;
-use walytis_core::{ChainId, ORPHAN_BYTES_PER_PEER_MAX};
+use walytis_core::ChainId;
+use walytis_engine::ORPHAN_BYTES_PER_PEER_MAX;
+use walytis_engine::public::ChainCommand;
 use walytis_offchain::Command;
 
 #[global_allocator]

@@ -6,7 +6,7 @@ use offchain_testkit::fuzz::{TARGETS, corpus, held};
 use offchain_testkit::strangers::{Listener, full_messages, full_public_messages, longest_frames, varint};
 use peak_alloc::PeakAlloc;
 use walytis_core::FRAME_BYTES_MAX;
-use walytis_core::public::{ChainLimit, LimitsReached};
+use walytis_engine::public::{ChainLimit, LimitsReached};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;

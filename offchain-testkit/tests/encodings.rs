@@ -11,10 +11,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use walytis_core::sync::{IDS_MAX, SyncMessage, WANTED_MAX, WireBlock};
 use walytis_core::{
     AuthorKey, BlockId, ChainId, CodecError, ForeignHead, Header, ParsedBlock, RawBlock, Suite, chains,
 };
+use walytis_engine::sync::{IDS_MAX, SyncMessage, WANTED_MAX, WireBlock};
 use walytis_identities::EpochKey;
 use walytis_offchain::{Message, OpenContent, PrivateBody, SealedPlace};
 

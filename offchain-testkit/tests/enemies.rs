@@ -12,8 +12,8 @@ use common::counting::Counting;
 use common::*;
 use offchain_testkit::enemies::{self, Class, Deeds, Outcome, Standing, TURN_MS_MAX, Turn};
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::public::{ChainAnswer, ChainCommand, Sharing};
 use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Header, Pending, Store, chains};
+use walytis_engine::public::{ChainAnswer, ChainCommand, Sharing};
 use walytis_identities::{Fold, InvitationCode, InvitationSecret};
 use walytis_offchain::{Answer, Command};
 

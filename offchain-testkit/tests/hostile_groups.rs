@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::limits::PARENTS_MAX;
-use walytis_core::sync::SyncMessage;
 use walytis_core::{BlockId, ChainId, Hash, Pending, RawBlock, chains};
+use walytis_engine::sync::SyncMessage;
 use walytis_identities::session::{self, Responder};
 use walytis_identities::{
     BeginEpoch, Entry as Writing, EpochContext, EpochSeed, Operation, Wrap, WrapError, Wraps, keyring,

@@ -8,8 +8,8 @@ use common::*;
 use offchain_testkit::enemies::{self, Deeds, Turn};
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::limits::{FOREIGN_BYTES_MAX, PARENTS_MAX};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{BlockId, BlockKind, ChainId, Hash, Header, Pending, chains};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{Entry as Writing, EpochContext, History, InvitationCode, Operation, keyring};
 use walytis_offchain::{
     Attachment, Command, EngineError, JoinRefusal, JoinRequest, Message, OpenContent, PrivateBody, Progress,

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::public::{ChainCode, CodeError, PublicMessage};
 use walytis_core::reconcile::{Differ, Salt};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     BlockError, BlockKind, ChainId, CodeText, CodecError, Draft, Format, FormatVersion, Hash, Header, HybridSecret,
     ParsedBlock, Pending, RawBlock, Store, Suite, Table, chains,
 };
+use walytis_engine::public::{ChainCode, CodeError, PublicMessage};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::session::{FirstFlight, LocalDevice, SessionError};
 use walytis_identities::{
     History, InvitationCode, InvitationError, OPERATION_VERSION, Operation, OperationError, Refusal, WrapError, Wraps,
@@ -436,7 +436,7 @@ fn f7_every_decoder_tells_the_next_number_from_damage() {
     let leaves = [Hash([1; 32])];
     let chain = ChainId([1; 32]);
     let differ = SyncMessage::Differ { chain, differ: Differ { salt: Salt([0; 8]), open: vec![].into(), cut: None } };
-    let refused = PublicMessage::Refused { chain, reason: walytis_core::public::JoinRefusal::NoRoom };
+    let refused = PublicMessage::Refused { chain, reason: walytis_engine::public::JoinRefusal::NoRoom };
     let pushed = PublicMessage::Sync(SyncMessage::More { chain });
 
     type Decoder<'a> = Box<dyn Fn(&[u8]) -> Said + 'a>;

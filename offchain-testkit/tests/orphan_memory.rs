@@ -7,11 +7,9 @@ use std::collections::BTreeSet;
 
 use peak_alloc::PeakAlloc;
 use walytis_core::limits::{PARENTS_MAX, TOPICS_MAX};
-use walytis_core::public::ORPHAN_BYTES_MAX;
-use walytis_core::{
-    AuthorSecret, BlockId, BlockKind, ChainId, Draft, ORPHAN_BYTES_PER_PEER_MAX, Orphans, PeerId, Place, Timestamp,
-    VerifiedBlock,
-};
+use walytis_core::{AuthorSecret, BlockId, BlockKind, ChainId, Draft, PeerId, Place, Timestamp, VerifiedBlock};
+use walytis_engine::public::ORPHAN_BYTES_MAX;
+use walytis_engine::{ORPHAN_BYTES_PER_PEER_MAX, Orphans};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;

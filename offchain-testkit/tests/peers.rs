@@ -6,10 +6,9 @@ mod common;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{
-    BlockId, ChainId, FRAME_BYTES_MAX, Hash, Merit, ORPHAN_BYTES_PER_PEER_MAX, PeerId, Pending, chains,
-};
+use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Hash, Merit, PeerId, Pending, chains};
+use walytis_engine::ORPHAN_BYTES_PER_PEER_MAX;
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{InvitationCode, keyring};
 use walytis_offchain::{Delivery, FrameKind, JoinRefusal, Limit, Message};
 

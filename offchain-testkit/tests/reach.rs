@@ -4,8 +4,9 @@ mod common;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::public::{ChainAnswer, ChainCode, ChainCommand, ChainInvitation, ChainRoom, Sharing};
-use walytis_core::{Address, DiskSpace};
+use walytis_core::Address;
+use walytis_engine::DiskSpace;
+use walytis_engine::public::{ChainAnswer, ChainCode, ChainCommand, ChainInvitation, ChainRoom, Sharing};
 use walytis_identities::InvitationCode;
 use walytis_offchain::{Answer, Command, Event, Message};
 

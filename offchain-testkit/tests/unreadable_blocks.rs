@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::sync::WireBlock;
 use walytis_core::{BlockId, BlockKind, ChainId, Draft, Header, RawBlock};
+use walytis_engine::sync::WireBlock;
 use walytis_identities::{EpochContext, keyring};
 use walytis_offchain::{Attachment, NewerKind, OpenContent, PrivateBody, SealedPlace};
 

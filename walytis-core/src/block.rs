@@ -247,7 +247,11 @@ impl Header {
         Ok(header)
     }
 
-    pub(crate) fn check(&self) -> Result<(), BlockError> {
+    /// Checks the rules that a header keeps by itself. Decoding and signing do; whoever puts one together from parts has to.
+    ///
+    /// # Errors
+    /// [`BlockError::Rule`] with the field that breaks one.
+    pub fn check(&self) -> Result<(), BlockError> {
         if self.ancestry.is_some() && (self.version == FormatVersion::V1 || self.genesis.is_some()) {
             return Err(rule("ancestry", "in a block of version 2 or later that is no genesis"));
         }
@@ -315,9 +319,9 @@ pub(crate) fn signature_transcript(version: FormatVersion, suite: Suite, id: Blo
     Transcript::new("block", suite).field(&[version.number()]).field(&id.0)
 }
 
-/// The hash of a block's content.
+/// The hash of a block's content, as a header of this version has it.
 #[must_use]
-pub(crate) fn content_hash(version: FormatVersion, content: &[u8]) -> Hash {
+pub fn content_hash(version: FormatVersion, content: &[u8]) -> Hash {
     Hash(version.hash(content))
 }
 

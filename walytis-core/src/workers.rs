@@ -1,8 +1,7 @@
 //! Work that can be done side by side.
 
-use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use crate::{ParsedBlock, VerifiedBlock};
 
@@ -25,25 +24,10 @@ impl Workers for InTurn {
     }
 }
 
-/// Those who work for an engine.
-#[derive(Clone)]
-pub(crate) struct Crew(pub(crate) Arc<dyn Workers>);
-
-impl Default for Crew {
-    fn default() -> Self {
-        Self(Arc::new(InTurn))
-    }
-}
-
-impl fmt::Debug for Crew {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Crew")
-    }
-}
-
 /// Verifies blocks that need no device's key, each by itself. Gives those back that are before the first whose signature
 /// does not hold; once it is known, what is behind it costs nothing.
-pub(crate) fn verify_all(workers: &dyn Workers, blocks: Vec<ParsedBlock>) -> Vec<VerifiedBlock> {
+#[must_use]
+pub fn verify_all(workers: &dyn Workers, blocks: Vec<ParsedBlock>) -> Vec<VerifiedBlock> {
     let verdicts: Vec<OnceLock<bool>> = blocks.iter().map(|_| OnceLock::new()).collect();
     let first_bad = AtomicUsize::new(usize::MAX);
     workers.each(blocks.len(), &|number| {

@@ -1,11 +1,11 @@
 //! Public chains as files: exports piece by piece, and imports of them.
 
 use walytis_core::RawBlock;
-use walytis_core::public::{
+use walytis_core::query::IdPrefix;
+use walytis_engine::public::{
     ArchiveAnswer, ArchiveCommand, ArchiveHead, ArchiveKind, ArchiveReader, Archived, ChainAnswer, ChainCommand,
     ChainName, ChainSummary, ImportError, KeptChain, PublicError, archived,
 };
-use walytis_core::query::IdPrefix;
 
 use crate::error::NodeError;
 use crate::machine::engine_error;

@@ -1,7 +1,7 @@
 //! The answer to a query, read page by page.
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainName};
 use walytis_core::query::{Cursor, Query};
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainEntry, ChainName};
 
 use crate::error::NodeError;
 use crate::node::{Node, mismatch};

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use walytis_core::Ticket;
-use walytis_core::public::{
+use walytis_engine::Ticket;
+use walytis_engine::public::{
     ChainAnswer, ChainCommand, ChainEntry, DeliveryAnswer, DeliveryCommand, DeliveryError, PublicError, Start,
 };
 

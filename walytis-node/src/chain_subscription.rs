@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, KeptChain};
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainEntry, KeptChain};
 
 use crate::machine::{Answer, Command};
 use crate::node::{Node, mismatch};

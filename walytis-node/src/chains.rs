@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
-use walytis_core::public::{
+use walytis_core::query::{Ancestry, AncestryWalk, IdPrefix, Query};
+use walytis_core::{BlockId, FormatVersion, PeerId};
+use walytis_engine::public::{
     ChainAnswer, ChainCode, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, ChainName, ChainSummary, Rule,
     Sharing,
 };
-use walytis_core::query::{Ancestry, AncestryWalk, IdPrefix, Query};
-use walytis_core::{BlockId, FormatVersion, PeerId};
 
 use crate::chain_pager::ChainPager;
 use crate::chain_subscription::{ChainSubscription, News};
@@ -297,7 +297,7 @@ pub struct ChainJoin {
 
 impl ChainJoin {
     /// Waits for progress and gives the newest; `None` once the join has ended. Safe to cancel.
-    pub async fn progress(&mut self) -> Option<walytis_core::Progress> {
+    pub async fn progress(&mut self) -> Option<walytis_engine::Progress> {
         self.progress.next().await
     }
 

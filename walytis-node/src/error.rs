@@ -1,8 +1,8 @@
 //! What can go wrong with a node.
 
 use crate::machine::EngineError;
-use walytis_core::public::{ArchiveError, ImportError};
 use walytis_core::{NetworkError, OtherProtocol};
+use walytis_engine::public::{ArchiveError, ImportError};
 
 /// Why a node could not do what was asked.
 #[derive(Debug, thiserror::Error)]

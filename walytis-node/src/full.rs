@@ -14,8 +14,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
-use walytis_core::public::{ArchiveCommand, ChainCommand, DeliveryCommand};
-use walytis_core::{Address, PeerId, StoreError, Ticket};
+use walytis_core::{Address, PeerId, StoreError};
+use walytis_engine::Ticket;
+use walytis_engine::public::{ArchiveCommand, ChainCommand, DeliveryCommand};
 
 use crate::machine::{Command, Effect, EngineError, Event, store_failure};
 use crate::request::Waiter;

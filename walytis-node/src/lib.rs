@@ -99,15 +99,16 @@ pub use offchain_net::{HELPERS_MAX, Reach, RelayLimits};
 #[cfg(feature = "redb")]
 pub use offchain_store::{KdfCost, OpenError, Unlock};
 pub use walytis_core::chains::Owner;
-pub use walytis_core::public::{
-    ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
-    ChainRoom, ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
-    Standing, Start, SubscriptionSummary,
-};
 pub use walytis_core::query::{Ancestry, IdPrefix, Order, Query, Span};
 pub use walytis_core::{
     Address, AuthorKey, BlockId, Carrier, ChainId, Direction, FormatVersion, Found, KnownPeer, Network, NetworkError,
-    OtherProtocol, PeerId, Progress, Route, Store, StoreError, Timestamp, Way,
+    OtherProtocol, PeerId, Route, Store, StoreError, Timestamp, Way,
+};
+pub use walytis_engine::Progress;
+pub use walytis_engine::public::{
+    ArchiveError, ArchiveHead, ArchiveKind, ChainDetails, ChainEntry, ChainInvitation, ChainLimit, ChainPeer,
+    ChainRoom, ChainSummary, DeliveryError, Equivocation, ImportError, Letter, Limits, PublicError, Rule, Sharing,
+    Standing, Start, SubscriptionSummary,
 };
 #[cfg(feature = "identities")]
 pub use walytis_identities::{Did, History, Role};

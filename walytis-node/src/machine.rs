@@ -4,13 +4,13 @@
 use walytis_core::{ChainError, StoreError};
 
 #[cfg(not(feature = "offchain"))]
-pub use walytis_core::Engine;
+pub use walytis_engine::Engine;
 #[cfg(not(feature = "offchain"))]
-pub use walytis_core::engine::Status;
+pub use walytis_engine::engine::Status;
 #[cfg(not(feature = "offchain"))]
-pub(crate) use walytis_core::engine::{Answer, Command, Delivery, Effect, Event, Timer};
+pub(crate) use walytis_engine::engine::{Answer, Command, Delivery, Effect, Event, Timer};
 #[cfg(not(feature = "offchain"))]
-pub use walytis_core::public::PublicError as EngineError;
+pub use walytis_engine::public::PublicError as EngineError;
 #[cfg(feature = "offchain")]
 pub(crate) use walytis_offchain::{Answer, Command, Delivery, Effect, Event, Timer};
 #[cfg(feature = "offchain")]
@@ -21,7 +21,10 @@ pub(crate) const fn is_no_inviter(error: &EngineError) -> bool {
     #[cfg(not(feature = "offchain"))]
     return matches!(error, EngineError::NoInviter);
     #[cfg(feature = "offchain")]
-    return matches!(error, EngineError::NoInviter | EngineError::Public(walytis_core::public::PublicError::NoInviter));
+    return matches!(
+        error,
+        EngineError::NoInviter | EngineError::Public(walytis_engine::public::PublicError::NoInviter)
+    );
 }
 
 /// The store's own failure, if that is the reason.
@@ -43,7 +46,7 @@ pub(crate) fn store_failure(error: &EngineError) -> Option<StoreError> {
 
 /// What a public chain's error is to the engine that hosts it.
 #[cfg(feature = "offchain")]
-pub(crate) fn engine_error(error: walytis_core::public::PublicError) -> EngineError {
+pub(crate) fn engine_error(error: walytis_engine::public::PublicError) -> EngineError {
     error.into()
 }
 /// Without a layer above, it is the engine's own.

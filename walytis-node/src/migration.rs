@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use offchain_store::{OpenError, RedbStore, STORE_FORMAT, SealedStore};
-use walytis_core::{Batch, ChainError, Pending, Store, StoreError, chains, public};
+use walytis_core::{Batch, ChainError, Pending, Store, StoreError, chains};
+use walytis_engine::public;
 
 use crate::error::NodeError;
 use crate::machine::{Engine, EngineError, store_failure};

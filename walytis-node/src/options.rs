@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use walytis_core::public::PUBLIC_BYTES_MAX;
-use walytis_core::{DiskSpace, Timestamp};
+use walytis_core::Timestamp;
+use walytis_engine::DiskSpace;
+use walytis_engine::public::PUBLIC_BYTES_MAX;
 
 /// A wall clock. What it says is shown to people and never decides anything.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use walytis_core::BlockId;
-use walytis_core::public::ChainAnswer;
+use walytis_engine::public::ChainAnswer;
 
 use crate::error::NodeError;
 use crate::machine::{Answer, EngineError};

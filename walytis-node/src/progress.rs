@@ -1,7 +1,7 @@
 //! How far something is that takes its time.
 
 use tokio::sync::watch;
-use walytis_core::Progress;
+use walytis_engine::Progress;
 
 /// Progress as it comes.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use walytis_core::public::{ChainAnswer, ChainCommand, DeliveryAnswer, DeliveryCommand, Letter, SubscriptionSummary};
+use walytis_engine::public::{ChainAnswer, ChainCommand, DeliveryAnswer, DeliveryCommand, Letter, SubscriptionSummary};
 
 use crate::chain_reader::{ChainReader, Reading};
 use crate::chain_subscription::News;

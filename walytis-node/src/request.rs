@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot, watch};
-use walytis_core::public::KeptChain;
 use walytis_core::{Address, NetworkError, Route};
-use walytis_core::{Progress, Ticket};
+use walytis_engine::public::KeptChain;
+use walytis_engine::{Progress, Ticket};
 
 use crate::chain_subscription::News;
 #[cfg(feature = "offchain")]

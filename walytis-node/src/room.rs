@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use walytis_core::DiskSpace;
+use walytis_engine::DiskSpace;
 
 use crate::options::NodeOptions;
 

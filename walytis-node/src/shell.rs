@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
-use walytis_core::public::ChainCommand;
-use walytis_core::{Address, Network, NetworkEvent, OtherProtocol, Store, Ticket};
+use walytis_core::{Address, Network, NetworkEvent, OtherProtocol, Store};
+use walytis_engine::Ticket;
+use walytis_engine::public::ChainCommand;
 
 use crate::committer::Commits;
 use crate::full::FullState;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use walytis_core::public::ChainAnswer;
-use walytis_core::{Address, Progress, StoreError, Ticket};
+use walytis_core::{Address, StoreError};
+use walytis_engine::public::ChainAnswer;
+use walytis_engine::{Progress, Ticket};
 
 use crate::chain_subscription::News;
 #[cfg(feature = "offchain")]

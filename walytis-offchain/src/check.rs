@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use walytis_core::public;
 use walytis_core::query::{self, Order, Query, Span};
 use walytis_core::{BlockId, BlockKind, ChainError, ChainId, PeerId, Pending, Store, chains};
+use walytis_engine::public;
 use walytis_identities::{BeginEpoch, Fold, Judged, LocalDevice, Operation, Refusal, WriteError, keyring, own_wrap};
 
 use crate::EngineError;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use walytis_core::codec::{self, AtMost, CodecError};
 use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
-use walytis_core::sync::{self, SyncMessage};
 use walytis_core::{Address, HybridKey, HybridSignature, RawBlock};
+use walytis_engine::sync::{self, SyncMessage};
 use walytis_identities::SignedBinding;
 
 /// The version of messages. Sessions with another version are not spoken.
@@ -28,7 +28,7 @@ pub enum FrameKind {
     Public = 5,
 }
 
-const _: () = assert!(FrameKind::Public as u8 == walytis_core::public::FRAME_KIND, "one number for both engines");
+const _: () = assert!(FrameKind::Public as u8 == walytis_engine::public::FRAME_KIND, "one number for both engines");
 
 impl FrameKind {
     /// The kind that a frame's first byte names, if it names one.

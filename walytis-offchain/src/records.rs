@@ -6,9 +6,10 @@ use std::ops::Bound;
 use serde::{Deserialize, Serialize};
 use walytis_core::codec;
 use walytis_core::{
-    Address, BlockId, ChainError, ChainId, DialFailure, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError,
-    Table, Timestamp, UnprovenAddresses, planted,
+    Address, BlockId, ChainError, ChainId, KeyRange, Keys, KnownPeer, PeerId, Pending, Rows, StoreError, Table,
+    Timestamp, planted,
 };
+use walytis_engine::{DialFailure, UnprovenAddresses};
 
 use crate::content::{OpenContent, PrivateBody};
 use crate::message::ADDRESSES_MAX;

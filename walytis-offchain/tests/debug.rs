@@ -1,8 +1,8 @@
 //! Neither codes nor content are shown by `Debug`, and so by no log (S8).
 
 use serde_bytes::ByteBuf;
-use walytis_core::sync::SyncMessage;
 use walytis_core::{Batch, BlockId, ChainId, Table};
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::{Answer, Attachment, Command, EntryContent};
 
 #[test]

@@ -65,7 +65,7 @@ fn body(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 }
 
 fn heads(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
-    let heads = (0..=walytis_core::sync::IDS_MAX).map(|_| turn.random_id()).collect();
-    let message = walytis_core::sync::SyncMessage::Heads { chain: turn.group, heads };
+    let heads = (0..=walytis_engine::sync::IDS_MAX).map(|_| turn.random_id()).collect();
+    let message = walytis_engine::sync::SyncMessage::Heads { chain: turn.group, heads };
     turn.say(to, &Message::Sync(message).encode())
 }

@@ -1,6 +1,6 @@
 //! Good frames cut at any byte. Aims at B1 and R4.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::{FrameKind, Message};
 
 use super::{Class, Tricks, Turn};

@@ -1,7 +1,7 @@
 //! A long chain, each block behind the one before, told by its end. Aims at R2 and C3: depth costs no recursion.
 
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{BlockId, Header};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_offchain::Message;
 
 use super::turn::wire;

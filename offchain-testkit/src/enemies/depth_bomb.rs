@@ -2,8 +2,8 @@
 //! a bound, and nothing of it is kept.
 
 use walytis_core::limits::NESTING_MAX;
-use walytis_core::sync::WireBlock;
 use walytis_core::{AuthorSecret, BlockKind, ChainId, Draft, ForeignHead, Header, Place, chains};
+use walytis_engine::sync::WireBlock;
 use walytis_identities::{Founder, Genesis, History, Operation, Purpose, keyring};
 
 use super::{Class, Enemy, Outcome, Turn};

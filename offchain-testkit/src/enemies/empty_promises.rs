@@ -1,6 +1,6 @@
 //! Tells of heads, its own or nobody's, and never answers when it is asked for them. Aims at C5: another peer is asked.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 
 use super::{Class, Tricks, Turn};
 use crate::NodeId;
@@ -18,7 +18,7 @@ fn nobodys(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 }
 
 fn many(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
-    let heads = (0..walytis_core::sync::IDS_MAX).map(|_| turn.random_id()).collect();
+    let heads = (0..walytis_engine::sync::IDS_MAX).map(|_| turn.random_id()).collect();
     promise(turn, to, heads)
 }
 

@@ -1,9 +1,9 @@
 //! Has members join their group's id as a public chain, imports it as one, and asks for it in public frames. Aims at S9: whose
 //! a chain is does not depend on who asks for it, so nothing private leaves, and nothing of a stranger's comes in.
 
-use walytis_core::public::{ArchiveCommand, ChainCode, ChainCommand, ChainInviter, PublicMessage};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{BlockId, Header, RawBlock};
+use walytis_engine::public::{ArchiveCommand, ChainCode, ChainCommand, ChainInviter, PublicMessage};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_offchain::Command;
 
 use super::openly::{author, block, forge};

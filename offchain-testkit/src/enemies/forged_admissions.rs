@@ -1,7 +1,7 @@
 //! Admissions by who may not admit: of an accomplice, and of oneself. Aims at M4, attacks 5 and 7.
 
-use walytis_core::sync::WireBlock;
 use walytis_core::{AuthorSecret, ForeignHead, Hash, Header, chains};
+use walytis_engine::sync::WireBlock;
 use walytis_identities::{Admit, Desk, InvitationSecret, LeafSecret, LocalDevice, Operation};
 
 use super::{Class, Tricks, Turn};

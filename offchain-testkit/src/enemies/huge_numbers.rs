@@ -1,6 +1,6 @@
 //! The largest number in each numeric field. Aims at R4 and B3: no sum overflows, no number is believed.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 
 use super::{Class, Tricks, Turn};
 use crate::NodeId;

@@ -3,7 +3,7 @@
 
 use serde_bytes::ByteBuf;
 use walytis_core::Header;
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};

@@ -1,7 +1,7 @@
 //! Has itself asked, then answers with what is known, with nothing, with garbage, or with a promise of much more. Aims at C5:
 //! nobody holds a chain's only exchange for ever.
 
-use walytis_core::sync::{SyncMessage, WireBlock};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};

@@ -1,10 +1,10 @@
 //! What enemies of public chains share: they need no session and no invitation, only an id.
 
-use walytis_core::public::{PublicMessage, is_public_genesis};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, Header, Pending, Place, RawBlock, Timestamp, chains,
 };
+use walytis_engine::public::{PublicMessage, is_public_genesis};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 
 use super::Turn;
 use crate::NodeId;

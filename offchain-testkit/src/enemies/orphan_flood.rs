@@ -28,6 +28,6 @@ fn small(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 /// More than the quota of one peer.
 fn large(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let content = vec![7; 700_000];
-    let quota = walytis_core::ORPHAN_BYTES_PER_PEER_MAX / content.len();
+    let quota = walytis_engine::ORPHAN_BYTES_PER_PEER_MAX / content.len();
     flood(turn, to, quota.saturating_add(3), &content)
 }

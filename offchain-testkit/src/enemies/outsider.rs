@@ -1,7 +1,7 @@
 //! A member of one group asks for the chains of others, whose ids it knows, in a good session. Aims at S2 and M6.
 
-use walytis_core::sync::{SyncMessage, WANTED_MAX};
 use walytis_core::{ChainId, Header, Pending, chains};
+use walytis_engine::sync::{SyncMessage, WANTED_MAX};
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};

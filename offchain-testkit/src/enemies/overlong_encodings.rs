@@ -1,7 +1,7 @@
 //! Other encodings of what is valid: overlong numbers, and bytes behind the end. Aims at B1: one value has one encoding.
 
-use walytis_core::sync::SyncMessage;
 use walytis_core::{Header, Suite};
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::Message;
 
 use super::{Class, Tricks, Turn};

@@ -1,6 +1,6 @@
 //! Asks for a group's blocks without a session, in every way in which it can be said. Aims at S2: it gets nothing at all.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::{FrameKind, Message};
 
 use super::{Class, Tricks, Turn};

@@ -25,7 +25,7 @@ fn small(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
 /// More than the quota of one peer.
 fn large(turn: &mut Turn<'_>, to: NodeId) -> Option<()> {
     let content = vec![7; 700_000];
-    flood(turn, to, walytis_core::ORPHAN_BYTES_PER_PEER_MAX / content.len() + 2, &content)
+    flood(turn, to, walytis_engine::ORPHAN_BYTES_PER_PEER_MAX / content.len() + 2, &content)
 }
 
 /// Behind as many parents as a block may have and a previous one, all of them invented: what waits for each of them is held,

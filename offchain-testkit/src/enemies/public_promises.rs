@@ -2,8 +2,8 @@
 //! asked.
 
 use walytis_core::BlockId;
-use walytis_core::public::PublicMessage;
-use walytis_core::sync::{IDS_MAX, SyncMessage};
+use walytis_engine::public::PublicMessage;
+use walytis_engine::sync::{IDS_MAX, SyncMessage};
 
 use super::openly::chain_of;
 use super::{Class, Tricks, Turn};

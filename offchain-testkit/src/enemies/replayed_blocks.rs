@@ -1,13 +1,13 @@
 //! Everything that is known, over and over, the last block first. Aims at B6: a replay changes nothing.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 
 use super::{Class, Tricks, Turn};
 use crate::NodeId;
 
 pub(super) const CLASS: Class = Class::member("replayed_blocks", || Tricks::boxed(&[backwards, forwards, portions]));
 
-fn blocks(turn: &Turn<'_>) -> Option<Vec<walytis_core::sync::WireBlock>> {
+fn blocks(turn: &Turn<'_>) -> Option<Vec<walytis_engine::sync::WireBlock>> {
     let mut blocks = turn.puppet.wire_chain(turn.group).ok()?;
     blocks.truncate(50);
     Some(blocks)

@@ -1,6 +1,6 @@
 //! Frames once more: to the same peer, to another, and on a later connection. Aims at section 1: a replay is a no-op.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::Message;
 
 use super::{Class, Enemy, Outcome, Turn};

@@ -2,7 +2,7 @@
 //! ancestors, not from what came before it.
 
 use walytis_core::chains;
-use walytis_core::sync::WireBlock;
+use walytis_engine::sync::WireBlock;
 
 use super::{Class, Enemy, Outcome, Turn};
 

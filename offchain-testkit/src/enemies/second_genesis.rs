@@ -1,7 +1,7 @@
 //! Other beginnings for a chain that has one. Aims at B3 and attack 12.
 
-use walytis_core::sync::SyncMessage;
 use walytis_core::{Draft, Header, Place, chains};
+use walytis_engine::sync::SyncMessage;
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};

@@ -1,7 +1,7 @@
 //! Opens a session in place of the one that is open, over and over, and speaks in the old and in the new one. Aims at R2 and
 //! R3: a peer has one session, and what belongs to none costs it the connection.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::{FrameKind, Message};
 
 use super::{Class, Tricks, Turn};

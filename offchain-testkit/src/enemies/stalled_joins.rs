@@ -2,7 +2,7 @@
 //! attack 6: nothing is spent and nothing is given before the request holds.
 
 use walytis_core::Hash;
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::Message;
 
 use super::{Class, Enemy, Outcome, Turn};

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use rand_core::Rng as _;
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     BlockId, BlockKind, ChainId, Draft, FORMAT_VERSION, ForeignHead, Hash, Header, HybridKey, PeerId, Pending,
     RawBlock, Suite, Transcript, chains,
 };
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{EpochContext, InvitationSecret, Operation, keyring};
 use walytis_offchain::{Attachment, Message, OpenContent, PrivateBody, SealedPlace};
 

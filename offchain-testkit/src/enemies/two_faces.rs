@@ -1,8 +1,8 @@
 //! A different story to each peer: other blocks, other heads, other addresses, and content for one of them only. Aims at C1
 //! and C4: honest members find out from each other.
 
-use walytis_core::sync::SyncMessage;
 use walytis_core::{Address, Header};
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::Message;
 
 use super::{Class, Outcome, Turn};

@@ -1,7 +1,7 @@
 //! Answers to what nobody asked: content, portions, admissions and refusals, in the middle of a session. Aims at D3 and R2.
 
 use walytis_core::Header;
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_identities::InvitationSecret;
 use walytis_offchain::{Attachment, JoinRefusal, Message};
 

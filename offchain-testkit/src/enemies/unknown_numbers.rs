@@ -2,7 +2,7 @@
 //! in no case taken for something else.
 
 use walytis_core::Suite;
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_offchain::{FrameKind, Message};
 
 use super::{Class, Tricks, Turn};

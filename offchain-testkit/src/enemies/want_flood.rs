@@ -1,7 +1,7 @@
 //! Asks for everything, again and again. Aims at R1 and R2: each question costs its asker about as much, and no queue grows.
 
 use walytis_core::Header;
-use walytis_core::sync::{SyncMessage, WANTED_MAX};
+use walytis_engine::sync::{SyncMessage, WANTED_MAX};
 
 use super::{Class, Tricks, Turn};
 use crate::NodeId;

@@ -1,6 +1,7 @@
 //! Siblings in hundreds: more heads than one message names, or one block can have as parents. Aims at C1 and R2.
 
-use walytis_core::{RawBlock, sync::IDS_MAX};
+use walytis_core::RawBlock;
+use walytis_engine::sync::IDS_MAX;
 use walytis_offchain::Attachment;
 
 use super::{Class, Enemy, Outcome, Turn};

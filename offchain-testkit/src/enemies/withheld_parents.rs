@@ -1,7 +1,7 @@
 //! Pushes and announces children whose parents it keeps to itself, and answers no question. Aims at C5.
 
 use walytis_core::Header;
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 
 use super::{Class, Outcome, Turn};
 

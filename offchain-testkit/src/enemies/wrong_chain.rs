@@ -1,7 +1,7 @@
 //! Blocks that belong to another chain, or to none. Aims at B2, B3 and attack 2.
 
-use walytis_core::sync::SyncMessage;
 use walytis_core::{ChainId, chains};
+use walytis_engine::sync::SyncMessage;
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};

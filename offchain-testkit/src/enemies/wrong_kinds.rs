@@ -1,7 +1,7 @@
 //! Blocks of kinds that a chain does not take, and bodies of one kind under another. Aims at B3.
 
-use walytis_core::sync::SyncMessage;
 use walytis_core::{BlockKind, Header, Suite, chains};
+use walytis_engine::sync::SyncMessage;
 
 use super::turn::wire;
 use super::{Class, Tricks, Turn};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use walytis_core::public::{ArchiveHead, ArchiveKind, ChainCode, ChainInviter, PublicMessage, archived};
-use walytis_core::sync::{SyncMessage, WANTED_MAX, WireBlock};
 use walytis_core::{
     Address, AuthorSecret, BlockId, BlockKind, ChainId, Draft, Format, FormatVersion, Hash, Header, PeerId, Place,
     Timestamp, codec,
 };
+use walytis_engine::public::{ArchiveHead, ArchiveKind, ChainCode, ChainInviter, PublicMessage, archived};
+use walytis_engine::sync::{SyncMessage, WANTED_MAX, WireBlock};
 use walytis_identities::{History, InvitationCode, InvitationSecret, Inviter};
 use walytis_offchain::{Answer, Command, JoinRefusal, Message};
 
@@ -166,7 +166,7 @@ impl Corpus {
             PublicMessage::Addresses { addresses: vec![address.clone()] },
             PublicMessage::Join { chain, proof: Hash([3; 32]) },
             PublicMessage::Joined { chain },
-            PublicMessage::Refused { chain, reason: walytis_core::public::JoinRefusal::Spent },
+            PublicMessage::Refused { chain, reason: walytis_engine::public::JoinRefusal::Spent },
             PublicMessage::Sync(SyncMessage::Heads { chain, heads: ids.clone() }),
             PublicMessage::Sync(SyncMessage::Pull { chain, have: ids }),
             PublicMessage::Sync(SyncMessage::More { chain }),

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::public::{ChainCommand, Sharing};
 use walytis_core::{BlockId, ChainId, Hash, HybridKey, HybridSecret, PeerId};
+use walytis_engine::public::{ChainCommand, Sharing};
 use walytis_identities::session::{Directory, Initiator, LocalDevice, Responder};
 use walytis_identities::{
     EpochContext, EpochKey, EpochSeed, History, InvitationId, InvitationSecret, LeafSecret, Wraps,

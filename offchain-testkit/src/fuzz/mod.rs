@@ -14,9 +14,9 @@ mod fixture;
 use std::sync::{Arc, OnceLock};
 
 use peak_alloc::PeakAlloc;
-use walytis_core::public::{ArchiveReader, Archived, ChainCode, ChainCommand, PublicMessage, archived};
-use walytis_core::sync::WireBlock;
 use walytis_core::{Header, ParsedBlock, Timestamp, codec};
+use walytis_engine::public::{ArchiveReader, Archived, ChainCode, ChainCommand, PublicMessage, archived};
+use walytis_engine::sync::WireBlock;
 use walytis_identities::session::{Initiator, LocalDevice, OPERATIONS_BYTES_MAX, Responder, SessionError};
 use walytis_identities::{GivenWrap, InvitationCode, Operation, Wraps};
 use walytis_offchain::{Attachment, Command, Engine, Event, Message, OpenContent, PrivateBody, Ticket};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::public::{ChainCommand, LimitsReached};
-use walytis_core::{AuthorSecret, Dialer, FRAME_BYTES_MAX, HybridSecret, PeerId, Store, Ticket, Timestamp};
+use walytis_core::{AuthorSecret, Dialer, FRAME_BYTES_MAX, HybridSecret, PeerId, Store, Timestamp};
+use walytis_engine::Ticket;
+use walytis_engine::public::{ChainCommand, LimitsReached};
 use walytis_identities::session::{Initiator, LocalDevice};
 use walytis_offchain::FrameKind;
 
@@ -21,7 +22,7 @@ const STRANGER: PeerId = PeerId([0xEE; 32]);
 /// A node over a store in memory, to which a stranger speaks.
 pub enum Listener {
     /// With public chains alone.
-    Public(Box<walytis_core::Engine>),
+    Public(Box<walytis_engine::Engine>),
     /// With groups beside them.
     Groups(Box<walytis_offchain::Engine>),
 }
@@ -31,11 +32,11 @@ impl Listener {
     ///
     /// # Errors
     /// The store in memory is not taken, which says that the engine is broken.
-    pub fn public(follows: bool) -> Result<Self, walytis_core::public::PublicError> {
-        use walytis_core::engine::{Command, Event};
+    pub fn public(follows: bool) -> Result<Self, walytis_engine::public::PublicError> {
+        use walytis_engine::engine::{Command, Event};
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        walytis_core::Engine::create(&store, &mut rng())?;
-        let mut engine = walytis_core::Engine::open(store, Timestamp(0), Box::new(rng()))?;
+        walytis_engine::Engine::create(&store, &mut rng())?;
+        let mut engine = walytis_engine::Engine::open(store, Timestamp(0), Box::new(rng()))?;
         if follows {
             let command = Command::Chain(ChainCommand::New { name: "news".to_owned() });
             engine.handle(Timestamp(0), Event::Command { ticket: Ticket(1), command }, &mut Vec::new());
@@ -58,7 +59,7 @@ impl Listener {
         match self {
             Self::Public(engine) => {
                 let event =
-                    walytis_core::engine::Event::Connected { peer: STRANGER, dialer: Dialer::Peer, address: None };
+                    walytis_engine::engine::Event::Connected { peer: STRANGER, dialer: Dialer::Peer, address: None };
                 engine.handle(Timestamp(1), event, &mut Vec::new());
             }
             Self::Groups(engine) => {
@@ -72,7 +73,7 @@ impl Listener {
     pub fn hear(&mut self, bytes: Vec<u8>) -> usize {
         match self {
             Self::Public(engine) => {
-                use walytis_core::engine::{Effect, Event};
+                use walytis_engine::engine::{Effect, Event};
                 let mut effects = Vec::new();
                 engine.handle(Timestamp(1), Event::Frame { peer: STRANGER, bytes }, &mut effects);
                 effects.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count()

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::{
-    AuthorKey, BlockId, BlockKind, ChainId, Header, ORPHAN_BYTES_PER_PEER_MAX, ParsedBlock, Pending, chains,
-};
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, Header, ParsedBlock, Pending, chains};
+use walytis_engine::ORPHAN_BYTES_PER_PEER_MAX;
 use walytis_identities::{Fold, Membership, keyring};
 use walytis_offchain::{Answer, Command, Entry, PrivateBody, Ticket};
 

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainDetails, Rule, Sharing};
 use walytis_core::{AuthorKey, BlockId, ChainId, chains};
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainDetails, Rule, Sharing};
 use walytis_offchain::{Answer, Command, EngineError, Ticket};
 
 use super::invariant::{Broken, Invariant};

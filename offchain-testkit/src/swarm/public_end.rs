@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, Sharing, Standing};
 use walytis_core::query::{Order, Query};
 use walytis_core::{AuthorKey, BlockId, chains};
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainEntry, Sharing, Standing};
 use walytis_offchain::Command;
 
 use super::check;

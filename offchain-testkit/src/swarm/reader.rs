@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, DeliveryAnswer, DeliveryCommand, Start};
 use walytis_core::{AuthorKey, BlockId, Pending, chains};
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainEntry, DeliveryAnswer, DeliveryCommand, Start};
 use walytis_offchain::{Answer, Command, Delivery, EngineError, Ticket};
 
 use super::invariant::{Asked, Broken, Invariant};

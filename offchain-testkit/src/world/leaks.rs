@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use walytis_core::public::PublicMessage;
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{BlockKind, ChainId, Header};
+use walytis_engine::public::PublicMessage;
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_offchain::{FrameKind, Message};
 
 use super::node::Body;

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{Address, BatchNumber, DiskSpace, Merit, PeerId, Store, StoreError, Timestamp};
+use walytis_core::{Address, BatchNumber, Merit, PeerId, Store, StoreError, Timestamp};
+use walytis_engine::DiskSpace;
 use walytis_offchain::{
     Answer, Command, Delivery, Effect, Engine, EngineError, Event, FrameKind, Identity, Progress, Ticket,
 };

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use walytis_core::{Batch, DiskSpace, Store, StoreError};
+use walytis_core::{Batch, Store, StoreError};
+use walytis_engine::DiskSpace;
 use walytis_offchain::Event;
 
 use super::medium::Medium;

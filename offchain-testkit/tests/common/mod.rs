@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use offchain_testkit::{NodeId, Puppet, World, WorldConfig};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use walytis_core::sync::WireBlock;
 use walytis_core::{
     BlockId, BlockKind, ChainId, Draft, FORMAT_VERSION, ForeignHead, Header, Pending, RawBlock, Store, Suite,
     Transcript, chains,
 };
+use walytis_engine::sync::WireBlock;
 use walytis_identities::{
     Epoch, EpochContext, EpochKey, Fold, History, InvitationCode, Membership, Operation, keyring,
 };

@@ -1,9 +1,9 @@
 //! The attack of a public code or file with a group's id, in its three forms: nothing leaves, nothing comes in.
 
 use offchain_testkit::{NodeId, World};
-use walytis_core::public::{ArchiveAnswer, ArchiveCommand, ChainAnswer, ChainCommand, PublicError, PublicMessage};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{BlockId, ChainId, RawBlock, chains::Owner};
+use walytis_engine::public::{ArchiveAnswer, ArchiveCommand, ChainAnswer, ChainCommand, PublicError, PublicMessage};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_offchain::{Answer, Command, EngineError, Ticket};
 
 use crate::common::*;

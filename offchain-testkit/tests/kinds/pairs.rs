@@ -3,12 +3,12 @@
 
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::chains::Owner;
-use walytis_core::public::{
+use walytis_core::query::{AncestryWalk, IdPrefix, Query};
+use walytis_core::{BlockId, ChainId, FormatVersion, Pending, chains};
+use walytis_engine::public::{
     ArchiveAnswer, ArchiveCommand, ChainAnswer, ChainCommand, DeliveryCommand, PublicError, Rule, Sharing, Start,
 };
-use walytis_core::query::{AncestryWalk, IdPrefix, Query};
-use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{BlockId, ChainId, FormatVersion, Pending, chains};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{Did, InvitationCode, InvitationSecret, Inviter};
 use walytis_offchain::{Answer, Command, EngineError, Message};
 

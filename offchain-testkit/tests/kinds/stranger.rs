@@ -1,9 +1,9 @@
 //! A stranger that has an id and nothing else.
 
 use offchain_testkit::{NodeId, Puppet, World};
-use walytis_core::public::{ChainCode, ChainInviter, PublicMessage};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Place, RawBlock, Timestamp, VerifiedBlock};
+use walytis_engine::public::{ChainCode, ChainInviter, PublicMessage};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 
 use crate::common::*;
 
@@ -60,7 +60,7 @@ impl Stranger {
             PublicMessage::Greeting { marks: vec![Hash([4; 32])] },
             PublicMessage::Join { chain, proof: Hash([5; 32]) },
             PublicMessage::Joined { chain },
-            PublicMessage::Refused { chain, reason: walytis_core::public::JoinRefusal::Unknown },
+            PublicMessage::Refused { chain, reason: walytis_engine::public::JoinRefusal::Unknown },
             PublicMessage::Pushed { chain, blocks: vec![block(), block()] },
         ];
         all.extend(sync.map(PublicMessage::Sync));

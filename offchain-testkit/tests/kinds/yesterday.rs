@@ -3,12 +3,12 @@
 
 use offchain_testkit::{NodeId, World};
 use serde::{Deserialize, Serialize};
-use walytis_core::public::{ChainAnswer, ChainCommand, PublicError, Standing};
 use walytis_core::reconcile::Sum;
 use walytis_core::{
     BlockId, BlockKind, ChainId, Draft, Hash, KeyRange, Keys, ParsedBlock, Pending, Place, Rows, Table, Timestamp,
     VerifiedBlock, chains, codec,
 };
+use walytis_engine::public::{ChainAnswer, ChainCommand, PublicError, Standing};
 use walytis_identities::keyring;
 use walytis_offchain::{Answer, Command, Effect, Engine, EngineError, Event, OpenContent, PrivateBody, Ticket, check};
 

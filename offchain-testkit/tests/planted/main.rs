@@ -14,12 +14,12 @@ use common::*;
 use offchain_testkit::{NodeId, Puppet, World, WorldConfig};
 use serde_bytes::ByteBuf;
 use walytis_core::planted::{Fault, activate};
-use walytis_core::public::{ChainCode, ChainCommand, ChainInviter, PublicMessage};
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{
     AuthorSecret, BlockId, BlockKind, ChainId, Draft, Hash, Header, Pending, Place, RawBlock, Store, StoreError,
     StoredBlock, Suite, chains,
 };
+use walytis_engine::public::{ChainCode, ChainCommand, ChainInviter, PublicMessage};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{Entry as Writing, History, OpenInvitation, Operation, Role};
 use walytis_offchain::{Answer, Attachment, Command, Delivery, Message, OpenContent};
 

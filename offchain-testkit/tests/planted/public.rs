@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use offchain_testkit::{NodeId, Puppet, World};
 use walytis_core::planted::Fault;
-use walytis_core::public::{
+use walytis_core::query::{Order, Query};
+use walytis_core::{
+    AuthorSecret, BlockId, BlockKind, ChainId, Draft, Pending, Place, Store, Timestamp, VerifiedBlock, chains,
+};
+use walytis_engine::Ticket;
+use walytis_engine::public::{
     ChainAnswer, ChainCommand, ChainDetails, ChainEntry, ChainInvitation, DeliveryAnswer, DeliveryCommand,
     PublicMessage, Rule, Sharing, Start,
 };
-use walytis_core::query::{Order, Query};
-use walytis_core::sync::{SyncMessage, WireBlock};
-use walytis_core::{
-    AuthorSecret, BlockId, BlockKind, ChainId, Draft, Pending, Place, Store, Ticket, Timestamp, VerifiedBlock, chains,
-};
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_offchain::{Answer, Command, Delivery};
 
 use crate::common::*;

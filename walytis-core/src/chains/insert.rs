@@ -39,11 +39,10 @@ pub fn insert(view: &mut Pending, new: &VerifiedBlock) -> Result<Inserted, Chain
 }
 
 /// As [`insert`], of a block that is not in the set, and whose parents were found in the same step.
-pub(crate) fn insert_behind(
-    view: &mut Pending,
-    new: &VerifiedBlock,
-    parents: FoundParents,
-) -> Result<Inserted, ChainError> {
+///
+/// # Errors
+/// As [`insert`].
+pub fn insert_behind(view: &mut Pending, new: &VerifiedBlock, parents: FoundParents) -> Result<Inserted, ChainError> {
     let header = new.header();
     let (number, mut chain) = if header.genesis.is_some() {
         (next_number(view)?, ChainRow::of(new.chain(), 0))

@@ -27,8 +27,7 @@ pub use heads::{
     MERGED_MAX, head_count, heads, heads_from, latest_heads, next_place, operation_heads, operation_parents,
     operations_before,
 };
-pub(crate) use insert::insert_behind;
-pub use insert::{Inserted, insert};
+pub use insert::{Inserted, insert, insert_behind};
 pub use owner::{ChainKind, Owner, claim, kind, may_be, owner, owner_noted, recheck_owner, release};
 pub use recheck::{recheck, recheck_heads};
 pub use remove::remove;
@@ -330,7 +329,10 @@ pub fn previous(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Opt
 }
 
 /// The position of an author's first block on a chain here.
-pub(crate) fn first_of(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Option<u64>, ChainError> {
+///
+/// # Errors
+/// [`ChainError`] if the store fails or a record cannot be read.
+pub fn first_of(view: &Pending, chain: ChainId, author: AuthorKey) -> Result<Option<u64>, ChainError> {
     let Some((number, _)) = chain_row(view, chain)? else { return Ok(None) };
     postings::List::open(view, number, postings::Term::Author(author))?.at(0)
 }
@@ -404,14 +406,14 @@ pub fn missing_parents(view: &Pending, block: &ParsedBlock) -> Result<Vec<BlockI
 
 /// Where the parents of a block are kept; `None` for one that is not in the set. Positions hold until blocks are removed or
 /// a step is taken back.
-pub(crate) struct FoundParents {
+pub struct FoundParents {
     chain: Option<ChainNumber>,
     all: Vec<(BlockId, Option<Location>)>,
 }
 
 impl FoundParents {
     /// Those that are not in the set of the block's chain.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = BlockId> {
+    pub fn missing(&self) -> impl Iterator<Item = BlockId> {
         let is_here = |location: &Location| self.chain == Some(location.chain);
         let missing = self.all.iter().filter(move |(_, location)| !location.as_ref().is_some_and(is_here));
         missing.map(|(parent, _)| *parent)
@@ -419,7 +421,10 @@ impl FoundParents {
 }
 
 /// Looks for the parents of a block.
-pub(crate) fn find_parents(view: &Pending, block: &ParsedBlock) -> Result<FoundParents, ChainError> {
+///
+/// # Errors
+/// [`ChainError`] if the store fails or a record cannot be read.
+pub fn find_parents(view: &Pending, block: &ParsedBlock) -> Result<FoundParents, ChainError> {
     let header = block.header();
     let mut all = Vec::with_capacity(header.parents.len().saturating_add(1));
     for parent in header.all_parents() {

@@ -60,9 +60,9 @@ mutants! {
     /// The block behind which an author says that it writes is its own.
     FollowAnyAuthor: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
     /// The format of a block is not older than that of its parents.
-    AcceptOlderFormat: walytis_core::public_chains::upgrade::a_format_that_does_not_fit_its_parents_is_refused,
+    AcceptOlderFormat: walytis_engine::public_chains::upgrade::a_format_that_does_not_fit_its_parents_is_refused,
     /// The root over a block's ancestors in the newer hash is the one that they give.
-    SkipAncestry: walytis_core::public_chains::upgrade::a_format_that_does_not_fit_its_parents_is_refused,
+    SkipAncestry: walytis_engine::public_chains::upgrade::a_format_that_does_not_fit_its_parents_is_refused,
     /// An encoding is of the version that its reader knows.
     AcceptAnyVersion: walytis_core::lib::codec::tests::only_the_one_encoding_is_accepted,
     /// The Ed25519 half of a device's signature holds.
@@ -75,9 +75,9 @@ mutants! {
     // Limits on what peers send.
 
     /// What waits for its parents takes at most 4 MiB of each peer.
-    ForgetOrphanQuota: walytis_core::lib::orphans::tests::a_flood_of_orphans_fills_only_its_senders_quota,
+    ForgetOrphanQuota: walytis_engine::lib::orphans::tests::a_flood_of_orphans_fills_only_its_senders_quota,
     /// What waits for its parents keeps to a bound over all peers.
-    ForgetOrphanBound: walytis_core::lib::orphans::tests::a_bound_for_all_takes_from_who_sent_most,
+    ForgetOrphanBound: walytis_engine::lib::orphans::tests::a_bound_for_all_takes_from_who_sent_most,
     /// A list has at most as many elements as it may.
     AcceptLongLists: walytis_offchain::messages::a_greeting_has_a_bounded_number_of_addresses,
     /// Whoever nobody knows begins at most 16 handshakes over a connection.
@@ -87,11 +87,11 @@ mutants! {
     /// Frames that belong to no session end the connection after a few.
     ForgetStrays: offchain_testkit::peers::membership_is_checked_for_each_request_served,
     /// What strangers send is paid for before it is decoded.
-    ReadUnpaid: walytis_core::public_chains::decoding::a_stranger_is_read_no_further_than_it_has_paid,
+    ReadUnpaid: walytis_engine::public_chains::decoding::a_stranger_is_read_no_further_than_it_has_paid,
     /// An address at which nobody was ever reached is dialled a few times.
-    DialForEver: walytis_core::public_chains::strangers::an_address_at_which_nobody_was_ever_reached_is_dialled_a_few_times_and_forgotten,
+    DialForEver: walytis_engine::public_chains::strangers::an_address_at_which_nobody_was_ever_reached_is_dialled_a_few_times_and_forgotten,
     /// A greeting does not tell how many chains are followed.
-    ShowChainCount: walytis_core::public_chains::strangers::a_greeting_does_not_tell_how_many_chains_are_followed,
+    ShowChainCount: walytis_engine::public_chains::strangers::a_greeting_does_not_tell_how_many_chains_are_followed,
     /// The keys of one address have an eighth of the places.
     CrowdOneAddress: offchain_net::lib::places::tests::many_keys_of_one_address_hold_an_eighth_of_the_places,
     /// Whose keys are free leave a fourth of the places to members.
@@ -112,53 +112,53 @@ mutants! {
     // Public chains.
 
     /// A block that comes for a chain is on that chain.
-    TakeOtherChains: walytis_core::public_chains::attacks::attack_12_the_history_of_another_chain_is_not_joined,
+    TakeOtherChains: walytis_engine::public_chains::attacks::attack_12_the_history_of_another_chain_is_not_joined,
     /// A chain keeps to its limit of bytes.
-    ForgetChainSize: walytis_core::public_chains::rules::a_full_chain_takes_nothing_by_others,
+    ForgetChainSize: walytis_engine::public_chains::rules::a_full_chain_takes_nothing_by_others,
     /// In the second half of a chain's room only those write who were there before a quarter was taken.
-    CountLateAsEarly: walytis_core::public_chains::early::who_came_after_a_quarter_has_no_room_in_the_second_half,
+    CountLateAsEarly: walytis_engine::public_chains::early::who_came_after_a_quarter_has_no_room_in_the_second_half,
     /// Each early author has a share of the second half of a chain's room.
-    ForgetEarlyShare: walytis_core::public_chains::early::one_author_that_was_there_early_has_a_share_of_the_second_half_and_no_more,
+    ForgetEarlyShare: walytis_engine::public_chains::early::one_author_that_was_there_early_has_a_share_of_the_second_half_and_no_more,
     /// What comes into the second half only because others build on it has a share of it.
-    ForgetBelowShare: walytis_core::public_chains::early::what_an_early_author_builds_on_has_a_share_too,
+    ForgetBelowShare: walytis_engine::public_chains::early::what_an_early_author_builds_on_has_a_share_too,
     /// An author's blocks are taken at the pace that the chain's rules set.
-    ForgetAuthorPace: walytis_core::public_chains::rules::an_author_that_floods_is_made_to_wait_and_others_are_not,
+    ForgetAuthorPace: walytis_engine::public_chains::rules::an_author_that_floods_is_made_to_wait_and_others_are_not,
     /// A blocked peer is neither served nor let in.
-    ServeBlocked: walytis_core::public_chains::rules::who_is_let_in_no_more_stays_connected_and_falls_silent,
+    ServeBlocked: walytis_engine::public_chains::rules::who_is_let_in_no_more_stays_connected_and_falls_silent,
     /// Where only invited ones are served, others are not.
-    ServeUninvited: walytis_core::public_chains::rules::who_is_not_invited_is_not_served_where_only_invited_ones_are,
+    ServeUninvited: walytis_engine::public_chains::rules::who_is_not_invited_is_not_served_where_only_invited_ones_are,
     /// A blocked author's blocks are not taken by themselves.
-    TakeBlocked: walytis_core::public_chains::rules::a_blocked_author_is_taken_only_below_others_and_never_shown,
+    TakeBlocked: walytis_engine::public_chains::rules::a_blocked_author_is_taken_only_below_others_and_never_shown,
     /// Who is let in by an invitation knows its secret.
-    AdmitWithoutSecret: walytis_core::public_chains::rules::invitations_are_enforced_listed_and_revoked,
+    AdmitWithoutSecret: walytis_engine::public_chains::rules::invitations_are_enforced_listed_and_revoked,
     /// An invitation whose uses are spent lets nobody in.
-    AdmitBySpent: walytis_core::public_chains::rules::invitations_are_enforced_listed_and_revoked,
+    AdmitBySpent: walytis_engine::public_chains::rules::invitations_are_enforced_listed_and_revoked,
     /// Nobody is let in where it cannot be noted that an invitation was used.
-    AdmitWithoutRoom: walytis_core::public_chains::strangers::an_inviter_whose_disk_is_full_says_so,
+    AdmitWithoutRoom: walytis_engine::public_chains::strangers::an_inviter_whose_disk_is_full_says_so,
     /// Whoever was let in and comes back is not forgotten before those who stay away.
-    ForgetWhoComesBack: walytis_core::public_chains::strangers::who_comes_back_is_not_forgotten_before_those_who_stay_away,
+    ForgetWhoComesBack: walytis_engine::public_chains::strangers::who_comes_back_is_not_forgotten_before_those_who_stay_away,
     /// The mark of a chain is worth nothing but from its sender.
-    MarkForAnyone: walytis_core::lib::public::message::tests::a_mark_and_a_proof_are_for_two_peers_and_one_chain,
+    MarkForAnyone: walytis_engine::lib::public::message::tests::a_mark_and_a_proof_are_for_two_peers_and_one_chain,
     /// The proof of an invitation is worth nothing but from its joiner.
-    ProveForAnyone: walytis_core::lib::public::message::tests::a_mark_and_a_proof_are_for_two_peers_and_one_chain,
+    ProveForAnyone: walytis_engine::lib::public::message::tests::a_mark_and_a_proof_are_for_two_peers_and_one_chain,
     /// A greeting has a bounded number of marks, each once and in order.
-    HearAnyMarks: walytis_core::lib::public::message::tests::messages_have_one_encoding_and_bounds,
+    HearAnyMarks: walytis_engine::lib::public::message::tests::messages_have_one_encoding_and_bounds,
     /// What a peer has done for it keeps to its share of work.
-    ForgetWorkShare: walytis_core::public_chains::shares::a_stranger_has_a_chain_walked_no_faster_than_its_share_allows,
+    ForgetWorkShare: walytis_engine::public_chains::shares::a_stranger_has_a_chain_walked_no_faster_than_its_share_allows,
     /// What strangers have done for them together keeps to their common share.
-    ForgetStrangersShare: walytis_core::public_chains::shares::strangers_have_no_more_done_together_than_two_of_them_and_a_friend_is_served_meanwhile,
+    ForgetStrangersShare: walytis_engine::public_chains::shares::strangers_have_no_more_done_together_than_two_of_them_and_a_friend_is_served_meanwhile,
     /// A peer shows so many invitations.
-    ShowWithoutEnd: walytis_core::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
+    ShowWithoutEnd: walytis_engine::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
     /// What invitations that are shown take has a bound over all peers.
-    ForgetShownWork: walytis_core::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
+    ForgetShownWork: walytis_engine::public_chains::codes::a_peer_shows_so_many_invitations_and_all_together_have_a_bound,
     /// Whoever has a first download by an invitation gets no second one by showing it again.
-    DownloadTwice: walytis_core::public_chains::codes::who_shows_its_code_again_has_no_second_first_download,
+    DownloadTwice: walytis_engine::public_chains::codes::who_shows_its_code_again_has_no_second_first_download,
     /// What peers are sent together that have only brought blocks keeps to their common share.
-    ForgetFollowersShare: walytis_core::public_chains::followers::who_brought_one_block_shares_with_others_of_its_kind,
+    ForgetFollowersShare: walytis_engine::public_chains::followers::who_brought_one_block_shares_with_others_of_its_kind,
     /// Keys that are thrown away make nobody forgotten who has brought blocks.
-    ForgetWhoBrought: walytis_core::public_chains::followers::keys_that_are_thrown_away_have_no_follower_forgotten,
+    ForgetWhoBrought: walytis_engine::public_chains::followers::keys_that_are_thrown_away_have_no_follower_forgotten,
     /// What a peer sends of a chain keeps to its share of bytes.
-    ForgetBytesShare: walytis_core::public_chains::rules::a_peer_that_sends_more_than_its_share_is_made_to_wait,
+    ForgetBytesShare: walytis_engine::public_chains::rules::a_peer_that_sends_more_than_its_share_is_made_to_wait,
 
     // Operations and membership.
 
@@ -343,7 +343,7 @@ noticed! {
     /// Who writes after an admission begins an epoch that has the newcomer.
     ForgetRotation: offchain_testkit::hostile_members::s4_newcomers_get_nothing_old_whosever_leaf_key_they_claim,
     /// A use of an invitation counts.
-    ReuseInvitation: walytis_core::public_chains::rules::invitations_are_enforced_listed_and_revoked,
+    ReuseInvitation: walytis_engine::public_chains::rules::invitations_are_enforced_listed_and_revoked,
     /// Two blocks of one author with one number are evidence.
-    MissFork: walytis_core::public_chains::hostile::forks_converge_and_are_told_as_evidence,
+    MissFork: walytis_engine::public_chains::hostile::forks_converge_and_are_told_as_evidence,
 }

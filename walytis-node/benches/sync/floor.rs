@@ -9,11 +9,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use walytis_core::query::{self, Query};
-use walytis_core::sync::PORTION_BYTES;
 use walytis_core::{
     AuthorSecret, Batch, BlockId, BlockKind, ChainId, Draft, ParsedBlock, Pending, Place, RawBlock, Store, Table,
     VerifiedBlock, chains, codec,
 };
+use walytis_engine::sync::PORTION_BYTES;
 
 use crate::measure::{APART, ROUNDS, add_percentiles};
 use crate::node::{IN_FLIGHT, now, open};

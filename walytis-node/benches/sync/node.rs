@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use offchain_net::{Libp2pNetwork, NetConfig, TransportKey};
 use offchain_store::{FileDisk, RedbStore, system_random};
-use walytis_core::public::PublicMessage;
-use walytis_core::sync::{SyncMessage, WireBlock};
 use walytis_core::{BlockId, Header, Network, NetworkError, NetworkEvent, PeerId, Store, Timestamp};
+use walytis_engine::public::PublicMessage;
+use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_node::{Address, Engine, Node, NodeOptions, Post, Posting};
 
 pub(crate) const CHAIN: &str = "chain";

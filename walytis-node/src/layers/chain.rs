@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use walytis_core::BlockId;
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry};
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainEntry};
 
 use super::{Arrival, Arrivals, Author, Item, Layer, LayerError, PostLimits};
 use crate::chain_subscription::ChainSubscription;

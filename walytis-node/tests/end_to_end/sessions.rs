@@ -1,6 +1,6 @@
 //! Whom a node answers, and what it serves.
 
-use walytis_core::sync::SyncMessage;
+use walytis_engine::sync::SyncMessage;
 use walytis_node::History;
 use walytis_offchain::Message;
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use walytis_core::limits::FOREIGN_ANCESTORS_MAX;
-use walytis_core::sync::WireBlock;
 use walytis_core::{
     BlockError, BlockId, BlockKind, ChainError, ChainId, CodecError, FormatVersion, ParsedBlock, PeerId, RawBlock,
     Savepoint, StoreError, chains, planted,
 };
+use walytis_engine::sync::WireBlock;
 use walytis_identities::{BeginEpoch, Operation, Refusal, WrapError, WriteError};
 
 use super::event::{Delivery, EngineError};

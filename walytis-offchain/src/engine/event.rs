@@ -3,15 +3,16 @@
 use std::fmt;
 
 use walytis_core::chains::Owner;
-use walytis_core::public::{ChainAnswer, ChainCommand, ChainEntry, ChainSummary, ChainTimer, PublicError};
-use walytis_core::{Address, BlockId, ChainError, ChainId, KnownPeer, PeerId, Protocol, StoreError};
+use walytis_core::{Address, BlockId, ChainError, ChainId, KnownPeer, PeerId, StoreError};
+use walytis_engine::Protocol;
+use walytis_engine::public::{ChainAnswer, ChainCommand, ChainEntry, ChainSummary, ChainTimer, PublicError};
 use walytis_identities::{FoldError, History, InvitationError, Refusal, Role, WriteError};
 
 use crate::content::ContentError;
 use crate::message::JoinRefusal;
 use crate::newer::Newer;
 
-pub use walytis_core::{Progress, Target, Ticket};
+pub use walytis_engine::{Progress, Target, Ticket};
 
 /// What is this engine's own in what it hears and says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +27,10 @@ impl Protocol for Offchain {
 }
 
 /// What the engine is told.
-pub type Event = walytis_core::Event<Offchain>;
+pub type Event = walytis_engine::Event<Offchain>;
 
 /// What the shell has to do.
-pub type Effect = walytis_core::Effect<Offchain>;
+pub type Effect = walytis_engine::Effect<Offchain>;
 
 /// What an application asks for. A group is named by its local name or its DID.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum Command {
         /// How many may come in by it.
         uses: u32,
     },
-    /// Joins a group. Answered by [`Answer::Group`] once all that the inviter had is here; [`walytis_core::Effect::Progress`] before.
+    /// Joins a group. Answered by [`Answer::Group`] once all that the inviter had is here; [`walytis_engine::Effect::Progress`] before.
     Join {
         /// The invitation code.
         code: String,
@@ -100,7 +101,7 @@ pub enum Command {
         id: BlockId,
     },
     /// Delivers private blocks as they arrive from now on, each after its parents. Answered by [`Answer::Subscribed`],
-    /// then [`walytis_core::Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
+    /// then [`walytis_engine::Effect::Delivered`] with the same ticket until [`Command::Unsubscribe`].
     Subscribe {
         /// The group.
         group: String,

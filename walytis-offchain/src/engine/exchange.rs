@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rand_core::Rng as _;
 use serde_bytes::ByteBuf;
-use walytis_core::sync::{
+use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, Merit, PeerId, Pending, StoredBlock, chains, planted};
+use walytis_engine::sync::{
     self, ANNOUNCE_MS, IDS_MAX, PORTION_BYTES, PULL_MS, QUIET_MS, SAMPLE, SyncMessage, WAITS_MAX, WANTED_MAX, WireBlock,
 };
-use walytis_core::{AuthorKey, BlockId, BlockKind, ChainId, Merit, PeerId, Pending, StoredBlock, chains, planted};
 use walytis_identities::{Device, History, Operation, give_wrap};
 
 use super::event::{Effect, EngineError, Timer};

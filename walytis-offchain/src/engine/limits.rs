@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// How many bytes of blocks it holds that wait for their parents: at most
-    /// [`ORPHAN_BYTES_PER_PEER_MAX`](walytis_core::ORPHAN_BYTES_PER_PEER_MAX) for each connected peer.
+    /// [`ORPHAN_BYTES_PER_PEER_MAX`](walytis_engine::ORPHAN_BYTES_PER_PEER_MAX) for each connected peer.
     #[must_use]
     pub fn orphan_bytes(&self) -> usize {
         self.orphans.bytes()

@@ -26,11 +26,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use walytis_core::public::PublicChains;
-use walytis_core::sync::WireBlock;
-use walytis_core::{
-    Address, BlockId, ChainId, Orphans, Outbox, PeerId, Pending, Store, StoreError, Timestamp, planted,
-};
+use walytis_core::{Address, BlockId, ChainId, PeerId, Pending, Store, StoreError, Timestamp, planted};
+use walytis_engine::public::PublicChains;
+use walytis_engine::sync::WireBlock;
+use walytis_engine::{Orphans, Outbox};
 use walytis_identities::{Desk, Fold, LocalDevice, Membership, keyring};
 use zeroize::Zeroizing;
 

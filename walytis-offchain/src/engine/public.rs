@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use walytis_core::public::{ChainCommand, ChainEffect, ChainTimer, Desk, PublicChains, PublicError};
 use walytis_core::{Address, BatchNumber, Dialer, PeerId, Workers};
+use walytis_engine::public::{ChainCommand, ChainEffect, ChainTimer, Desk, PublicChains, PublicError};
 
 use super::Engine;
 use super::event::{Answer, Delivery, Effect, EngineError, Ticket, Timer};
@@ -24,7 +24,7 @@ impl Engine {
     }
 
     /// The most bytes that all public chains have here together; without this call,
-    /// [`PUBLIC_BYTES_MAX`](walytis_core::public::PUBLIC_BYTES_MAX).
+    /// [`PUBLIC_BYTES_MAX`](walytis_engine::public::PUBLIC_BYTES_MAX).
     #[must_use]
     pub fn with_public_bytes_max(mut self, bytes: u64) -> Self {
         self.public.limit_all(bytes);

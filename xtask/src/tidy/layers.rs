@@ -8,16 +8,23 @@ use super::tree::Tree;
 /// The allowed edges: each crate of ours, and those of ours that it may ship with. Edges that only tests need are free.
 const EDGES: &[(&str, &[&str])] = &[
     ("walytis-core", &[]),
+    ("walytis-engine", &["walytis-core"]),
     ("walytis-identities", &["walytis-core"]),
-    ("walytis-offchain", &["walytis-core", "walytis-identities"]),
+    ("walytis-offchain", &["walytis-core", "walytis-engine", "walytis-identities"]),
     ("offchain-store", &["walytis-core"]),
     ("offchain-net", &["walytis-core"]),
-    ("walytis-node", &["walytis-core", "walytis-identities", "walytis-offchain", "offchain-store", "offchain-net"]),
+    (
+        "walytis-node",
+        &["walytis-core", "walytis-engine", "walytis-identities", "walytis-offchain", "offchain-store", "offchain-net"],
+    ),
     (
         "walytis-cli",
         &["walytis-core", "walytis-identities", "walytis-offchain", "offchain-store", "offchain-net", "walytis-node"],
     ),
-    ("offchain-testkit", &["walytis-core", "walytis-identities", "walytis-offchain", "offchain-store", "walytis-node"]),
+    (
+        "offchain-testkit",
+        &["walytis-core", "walytis-engine", "walytis-identities", "walytis-offchain", "offchain-store", "walytis-node"],
+    ),
     ("xtask", &[]),
 ];
 

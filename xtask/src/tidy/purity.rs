@@ -9,7 +9,7 @@ use super::tree::Tree;
 use super::{Violation, planted};
 
 /// The crates that know neither clock, disk, network, thread nor generator.
-pub(crate) const PURE: &[&str] = &["walytis-core", "walytis-identities", "walytis-offchain"];
+pub(crate) const PURE: &[&str] = &["walytis-core", "walytis-engine", "walytis-identities", "walytis-offchain"];
 
 /// Crates that bring a runtime or the system's generator with them.
 const IMPURE_CRATES: &[&str] = &["tokio", "async-std", "smol", "mio", "getrandom", "rand"];

@@ -33,7 +33,8 @@ pub struct Cursor(Place);
 
 impl Cursor {
     /// The position behind which it stands, if it is of a query in the order of arrival.
-    pub(crate) const fn position(self) -> Option<u64> {
+    #[must_use]
+    pub const fn position(self) -> Option<u64> {
         match self.0 {
             Place::Arrival(position) => Some(position),
             Place::Listing(..) => None,

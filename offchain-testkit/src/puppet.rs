@@ -165,14 +165,20 @@ impl Puppet {
         self.reopen_session(world, to, chain)
     }
 
+    /// Opens a session as a member, up to the third flight.
+    pub fn begin_session(&mut self, world: &mut World, to: NodeId, chain: ChainId) -> Option<Ready> {
+        let peer = world.identity(to).peer;
+        let membership = self.fold.current(&self.view, chain).ok()?;
+        let key = membership.device_of_peer(&peer).map(|(_, device)| device.key.clone())?;
+        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
+        let begun = Initiator::member(me, peer, key, Vec::new(), &mut self.rng).ok()?;
+        self.second_flight(world, to, begun)
+    }
+
     /// Opens a session as a member, in place of the one that may be open.
     pub fn reopen_session(&mut self, world: &mut World, to: NodeId, chain: ChainId) -> bool {
         let peer = world.identity(to).peer;
-        let Ok(membership) = self.fold.current(&self.view, chain) else { return false };
-        let Some(key) = membership.device_of_peer(&peer).map(|(_, device)| device.key.clone()) else { return false };
-        let me = session::LocalDevice { secret: &self.device.secret, peer: self.device.peer() };
-        let Ok(begun) = Initiator::member(me, peer, key, Vec::new(), &mut self.rng) else { return false };
-        let Some(ready) = self.second_flight(world, to, begun) else {
+        let Some(ready) = self.begin_session(world, to, chain) else {
             // Theirs may have crossed ours, and stays if their PeerId is the lower one.
             return self.sessions.contains_key(&peer);
         };

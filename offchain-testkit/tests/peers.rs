@@ -5,12 +5,12 @@
 mod common;
 
 use common::*;
-use offchain_testkit::{NodeId, Puppet, World};
+use offchain_testkit::{NodeId, Puppet, World, WorldConfig};
 use walytis_core::{BlockId, ChainId, FRAME_BYTES_MAX, Hash, Merit, PeerId, Pending, chains};
 use walytis_engine::ORPHAN_BYTES_PER_PEER_MAX;
 use walytis_engine::sync::{SyncMessage, WireBlock};
 use walytis_identities::{InvitationCode, keyring};
-use walytis_offchain::{Delivery, FrameKind, JoinRefusal, Limit, Message};
+use walytis_offchain::{Answer, Command, Delivery, FrameKind, JoinRefusal, Limit, Message};
 
 const GROUP: &str = "friends";
 
@@ -48,6 +48,41 @@ fn whoever_nobody_knows_begins_only_so_many_handshakes() {
     // Not one of them is answered, so that none counts as an attempt.
     assert_eq!((0..40).take_while(|_| begin(&mut world)).count(), 16);
     assert_eq!(world.limits_reached(a).get(&Limit::Handshakes), Some(&1));
+}
+
+/// A post waits for its commit, and meanwhile the member to whom it was to be pushed opens another session.
+fn replaced_while_a_post_waits() -> (World, [NodeId; 2], Puppet) {
+    let mut world = World::new(WorldConfig { commit_us: 300_000, ..WorldConfig::calm(99) });
+    let [a, m] = nodes(&mut world);
+    group_of(&mut world, GROUP, a, &[m]);
+    let group = group_id(&mut world, a, GROUP);
+    let mut puppet = Puppet::possess(&mut world, m).expect("a store");
+    assert!(puppet.open_session(&mut world, a, group));
+    puppet.listen(&mut world, 2_000);
+    let ready = puppet.begin_session(&mut world, a, group).expect("a second flight");
+    let post = Command::Post { group: GROUP.into(), content: b"news".to_vec(), topics: Vec::new() };
+    let posted = world.ask(a, post);
+    world.run_for(50);
+    assert!(puppet.finish(&mut world, a, ready, &Message::Hello { addresses: Vec::new() }));
+    world.run_for(1_000);
+    assert!(matches!(world.take_answer(a, posted), Some(Ok(Answer::Posted(_)))));
+    (world, [a, m], puppet)
+}
+
+/// What was decided on in a session and waits for a commit leaves in no other, and is not sealed before it leaves.
+#[test]
+fn what_waits_in_a_session_that_is_replaced_does_not_leave() {
+    let (mut world, _, mut puppet) = replaced_while_a_post_waits();
+    let data = |(_, frame): (PeerId, Vec<u8>)| (frame[0] == FrameKind::Data as u8).then(|| frame[1]);
+    let sessions: Vec<u8> = puppet.raw_mail(&mut world).into_iter().filter_map(data).collect();
+    assert!(!sessions.is_empty() && sessions.iter().all(|number| *number == sessions[0]), "{sessions:?}");
+
+    let (mut world, [a, m], mut puppet) = replaced_while_a_post_waits();
+    let heard = puppet.listen(&mut world, 100);
+    let pushed = |(_, message): &(PeerId, Message)| matches!(message, Message::Sync(SyncMessage::Push { .. }));
+    let heads = |(_, message): &(PeerId, Message)| matches!(message, Message::Sync(SyncMessage::Heads { .. }));
+    assert!(!heard.iter().any(pushed) && heard.iter().any(heads), "it hears of the post by its head alone: {heard:?}");
+    assert!(world.connected(a, m) && puppet.has_session(&world, a));
 }
 
 /// The messages about blocks and attachments among what a puppet heard.

@@ -274,6 +274,10 @@ mutants! {
     ShowOtherOverlays: offchain_testkit::newer_formats::f7_f14_an_old_node_keeps_working_beside_a_hostile_newer_one,
     /// Public and private blocks are never on one chain.
     MixKinds: offchain_testkit::kinds::attack::no_block_enters_a_chain_of_another_kind,
+    /// A message is sealed when it leaves: what may leave earlier overtakes none that is sealed already.
+    SealEarly: offchain_testkit::peers::what_waits_in_a_session_that_is_replaced_does_not_leave,
+    /// A message leaves in the session for which it was decided on, or never.
+    SealForWhoever: offchain_testkit::peers::what_waits_in_a_session_that_is_replaced_does_not_leave,
     /// What comes beside a block that needs nothing is refused.
     TakeNeedless: offchain_testkit::authorisation::b3_what_does_not_hold_is_refused_with_nothing_beside_it,
     /// Questions and blocks about chains that nobody here knows end a session's connection.

@@ -36,6 +36,21 @@ impl Engine {
         if self.joins.values().any(|join| join.wants(peer)) { self.greet(peer) } else { Ok(()) }
     }
 
+    /// A session was replaced: what waited to leave in it is dropped, questions and answers among it, on both sides. So what
+    /// was asked is asked anew, and so will the peer.
+    pub(super) fn ask_anew(&mut self, peer: PeerId) {
+        let asked: Vec<ChainId> =
+            self.pulls.iter().filter(|(_, pull)| pull.peer == peer).map(|(chain, _)| *chain).collect();
+        for chain in asked {
+            self.pulls.remove(&chain);
+            self.stalled.insert(chain);
+        }
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.asked.clear();
+            known.transfers.clear();
+        }
+    }
+
     fn tell_heads(&mut self, peer: PeerId, chain: ChainId) -> Result<(), EngineError> {
         let (heads, cut) = sync::heads_to_tell(&self.parts.view, &mut *self.parts.rng, chain)?;
         if cut {

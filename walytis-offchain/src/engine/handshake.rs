@@ -303,10 +303,16 @@ impl Engine {
 
     fn opened(&mut self, peer: PeerId, session: Session, remote: HybridKey) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
+        self.sessions = self.sessions.wrapping_add(1);
+        let id = self.sessions;
         let before = known.open.take();
         let number = before.as_ref().map_or(0, |open| open.number.wrapping_add(1));
-        known.open =
-            Some(Open { session, older: before.map(|open| open.session), number, remote, readers: BTreeMap::new() });
+        let replaces = before.is_some();
+        let older = before.map(|open| open.session);
+        known.open = Some(Open { session, id, older, number, remote, readers: BTreeMap::new() });
+        if replaces {
+            self.ask_anew(peer);
+        }
     }
 
     fn data(&mut self, peer: PeerId, rest: &[u8]) -> Result<(), EngineError> {
@@ -332,15 +338,6 @@ impl Engine {
                 Ok(())
             }
         }
-    }
-
-    /// Seals a message for a peer. Without a session nothing is sent.
-    pub(super) fn tell(&mut self, peer: PeerId, message: &Message) {
-        let Some(open) = self.peers.get_mut(&peer).and_then(|known| known.open.as_mut()) else { return };
-        let Ok(sealed) = open.session.seal(&message.encode()) else { return };
-        let mut frame = vec![FrameKind::Data as u8, open.number];
-        frame.extend_from_slice(&sealed);
-        self.outgoing.push(Effect::Send { peer, frame });
     }
 
     fn message(&mut self, peer: PeerId, message: Message) -> Result<(), EngineError> {

@@ -14,6 +14,7 @@ mod exchange;
 mod handshake;
 mod join;
 mod kind;
+mod leaving;
 mod limits;
 mod members;
 mod peer;
@@ -47,6 +48,7 @@ use accept::Mark;
 use attempts::Attempts;
 use connect::Redial;
 use join::Joining;
+use leaving::{Leaving, Outgoing};
 use members::MemberIndex;
 use peer::Peer;
 use refused::RefusedJoins;
@@ -135,6 +137,10 @@ pub struct Engine {
     pulls: BTreeMap<ChainId, Pull>,
     exchanges: u64,
     connections: u64,
+    /// Sessions so far.
+    sessions: u64,
+    /// Steps so far that took an operation in: between two of them nobody loses a right.
+    operations: u64,
     orphans: Orphans<(ChainId, WireBlock)>,
     announcing: BTreeSet<(PeerId, ChainId)>,
     subscriptions: BTreeMap<Ticket, Subscription>,
@@ -143,8 +149,8 @@ pub struct Engine {
     stalled: BTreeSet<ChainId>,
     /// What waits for no commit.
     at_once: Vec<Effect>,
-    outgoing: Vec<Effect>,
-    outbox: Outbox<Effect>,
+    outgoing: Outgoing,
+    outbox: Outbox<Leaving>,
     online: bool,
     /// Whether whose the groups are has been noted in this run.
     registered: bool,
@@ -216,13 +222,15 @@ impl Engine {
             pulls: BTreeMap::new(),
             exchanges: 0,
             connections: 0,
+            sessions: 0,
+            operations: 0,
             orphans: Orphans::default(),
             announcing: BTreeSet::new(),
             subscriptions: BTreeMap::new(),
             fresh: Vec::new(),
             stalled: BTreeSet::new(),
             at_once: Vec::new(),
-            outgoing: Vec::new(),
+            outgoing: Outgoing::default(),
             outbox: Outbox::default(),
             online: false,
             registered: false,
@@ -338,17 +346,30 @@ impl Engine {
         }
         // A block leaves before the heads that name it.
         out.append(&mut self.at_once);
+        if let Err(error) = self.let_leave(out) {
+            self.stop(error, out);
+        }
+    }
+
+    /// What was decided on waits for what is known by now, and what need not wait any longer leaves.
+    fn let_leave(&mut self, out: &mut Vec<Effect>) -> Result<(), EngineError> {
         let barrier = self.parts.view.barrier();
-        for effect in self.outgoing.drain(..) {
-            match effect {
-                Effect::Reply { .. } if planted!(AcknowledgeEarly) => out.push(effect),
-                Effect::Send { .. } if planted!(TellEarly) => out.push(effect),
-                _ => self.outbox.push(barrier, effect),
+        for leaving in self.outgoing.take() {
+            let early = match &leaving {
+                Leaving::Effect(Effect::Reply { .. }) => planted!(AcknowledgeEarly),
+                Leaving::Effect(Effect::Send { .. }) | Leaving::Told(_) => planted!(TellEarly),
+                Leaving::Effect(_) => false,
+            };
+            if early {
+                out.extend(self.leave(leaving)?);
+            } else {
+                self.outbox.push(barrier, leaving);
             }
         }
-        while let Some(effect) = self.outbox.next_ready() {
-            out.push(effect);
+        while let Some(leaving) = self.outbox.next_ready() {
+            out.extend(self.leave(leaving)?);
         }
+        Ok(())
     }
 
     /// What the first step does before anything else. No frame is dealt with in it: nobody is connected yet.
@@ -452,8 +473,8 @@ impl Engine {
         for ticket in self.public.take_waiting() {
             self.reply(ticket, Err(EngineError::Stopped(reason.clone())));
         }
-        for effect in self.outbox.take_held().into_iter().chain(std::mem::take(&mut self.outgoing)) {
-            if let Effect::Reply { ticket, answer } = effect {
+        for leaving in self.outbox.take_held().into_iter().chain(self.outgoing.take()) {
+            if let Leaving::Effect(Effect::Reply { ticket, answer }) = leaving {
                 let answer = Err(answer.err().unwrap_or_else(|| EngineError::Stopped(reason.clone())));
                 out.push(Effect::Reply { ticket, answer });
             }

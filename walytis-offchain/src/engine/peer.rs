@@ -36,6 +36,8 @@ pub(super) enum Handshake {
 /// A session, with its number on this connection.
 pub(super) struct Open {
     pub(super) session: Session,
+    /// Which it is, counted over the run.
+    pub(super) id: u64,
     /// The session that it replaced, until the peer has noticed.
     pub(super) older: Option<Session>,
     pub(super) number: u8,

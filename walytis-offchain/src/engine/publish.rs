@@ -50,7 +50,11 @@ impl Engine {
                 self.announce_later(chain, only)?;
             }
         }
-        if operations { self.greet_known() } else { Ok(()) }
+        if !operations {
+            return Ok(());
+        }
+        self.operations = self.operations.wrapping_add(1);
+        self.greet_known()
     }
 
     /// Sends a block of our own to members that are connected, with what belongs beside it.

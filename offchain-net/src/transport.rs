@@ -10,7 +10,7 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, dns, identify, kad, mdns, noise, quic,
+    PeerId, StreamProtocol, Swarm, Transport, autonat, connection_limits, dcutr, identify, kad, mdns, noise, quic,
     relay, swarm, tcp, upnp,
 };
 use walytis_core::Merit;
@@ -139,20 +139,17 @@ fn relay_server(peer: PeerId, limits: RelayLimits) -> relay::Behaviour {
     behaviour
 }
 
+/// Connections to proven peers.
+type Connected = Boxed<(PeerId, StreamMuxerBox)>;
+
 /// TCP and QUIC, with host names where the system can resolve them; and relayed connections, if they are wanted.
 fn transport(
     keypair: &Keypair,
     config: &NetConfig,
     with: (&Merits, &Lines, &Sockets),
     relayed: Option<relay::client::Transport>,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let direct = match dns::tokio::Transport::system(tcp_or_quic(keypair, config, with)?) {
-        Ok(transport) => transport.boxed(),
-        Err(error) => {
-            tracing::warn!(%error, "host names cannot be resolved here, so only IP addresses can be dialled");
-            tcp_or_quic(keypair, config, with)?
-        }
-    };
+) -> Result<Connected, StartError> {
+    let direct = with_names(tcp_or_quic(keypair, config, with)?, || tcp_or_quic(keypair, config, with))?;
     let Some(relayed) = relayed else { return Ok(direct) };
     let (stall, silence, sockets) = (config.stall_timeout(), config.silence_timeout(), with.2.clone());
     // From end to end: the relay has none of these keys.
@@ -169,6 +166,29 @@ fn transport(
             Either::Right(direct) => direct,
         })
         .boxed())
+}
+
+/// A transport that resolves host names, or the same again without them.
+#[cfg(not(target_os = "android"))]
+fn with_names(
+    named: Connected,
+    plain: impl FnOnce() -> Result<Connected, StartError>,
+) -> Result<Connected, StartError> {
+    match libp2p::dns::tokio::Transport::system(named) {
+        Ok(transport) => Ok(transport.boxed()),
+        Err(error) => {
+            tracing::warn!(%error, "host names cannot be resolved here, so only IP addresses can be dialled");
+            plain()
+        }
+    }
+}
+
+/// On Android a program knows its name servers from an object of Java's alone. The resolver asks for that object and panics
+/// where nobody has set it, so it is not asked.
+#[cfg(target_os = "android")]
+fn with_names(direct: Connected, _: impl FnOnce() -> Result<Connected, StartError>) -> Result<Connected, StartError> {
+    tracing::info!("host names are not resolved on Android, so only IP addresses can be dialled");
+    Ok(direct)
 }
 
 /// How many streams and which windows each peer gets.
@@ -190,7 +210,7 @@ fn tcp_or_quic(
     keypair: &Keypair,
     settings: &NetConfig,
     (merits, lines, sockets): (&Merits, &Lines, &Sockets),
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+) -> Result<Connected, StartError> {
     // Small frames must not wait for more, so Nagle's algorithm is off (it is by default; this says that we rely on it).
     let (stall, silence) = (settings.stall_timeout(), settings.silence_timeout());
     let (sockets, lines) = (sockets.clone(), lines.clone());

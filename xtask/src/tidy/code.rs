@@ -9,6 +9,9 @@ const MARKS: &[&str] = &[concat!("FIX", "ME"), concat!("XX", "X")];
 /// Places of one machine, which mean nothing on another. Written apart for the same reason.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 
+/// The one crate that may have unsafe code: its callers are not Rust.
+const UNSAFE_CRATE: &str = "walytis-android";
+
 /// No test is switched off: it asserts today's behaviour or goes.
 pub(crate) fn ignored_tests(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -68,6 +71,25 @@ pub(crate) fn exceptions(tree: &Tree) -> Vec<Violation> {
     found
 }
 
+/// Unsafe code is in the sources of one crate alone, and each use there says itself why it is expected.
+pub(crate) fn unsafe_uses(tree: &Tree) -> Vec<Violation> {
+    let sources = format!("{UNSAFE_CRATE}/src/");
+    let mut found = Vec::new();
+    for (path, source) in tree.rust() {
+        for token in source.tokens.iter().filter(|token| matches!(token.text.as_str(), "unsafe" | "unsafe_code")) {
+            if !path.starts_with(&sources) || token.test {
+                let message = format!("only the sources of {UNSAFE_CRATE} may have unsafe code");
+                found.push(Violation::line(path, token.line, message));
+            }
+        }
+        for token in source.find(&["#", "!", "[", "expect", "(", "unsafe_code"]) {
+            let message = "each item with unsafe code expects it for itself, not a whole module for all";
+            found.push(Violation::line(path, token.line, message));
+        }
+    }
+    found
+}
+
 /// Nothing names a place of the machine that it was written on.
 pub(crate) fn machine_paths(tree: &Tree) -> Vec<Violation> {
     let named = |text: &str| MACHINE_PATHS.iter().find(|place| text.contains(**place));
@@ -91,7 +113,10 @@ fn has_word(line: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::tests::check;
-    use super::{MACHINE_PATHS, MARKS, exceptions, ignored_tests, machine_paths, sleeping_tests, unfinished};
+    use super::{
+        MACHINE_PATHS, MARKS, UNSAFE_CRATE, exceptions, ignored_tests, machine_paths, sleeping_tests, unfinished,
+        unsafe_uses,
+    };
     use crate::tidy::tree::Tree;
 
     #[test]
@@ -129,6 +154,23 @@ mod tests {
             exceptions(&Tree::of(&[("a/src/b.rs", bad)])),
             &["a/src/b.rs:1: write `#[expect", "a/src/b.rs:2: write `#[expect", "a/src/b.rs:3: an expected lint"],
         );
+    }
+
+    #[test]
+    fn unsafe_code_elsewhere_is_found() {
+        let code = "// unsafe\n#[expect(unsafe_code, reason = \"C\")]\npub unsafe fn f() { unsafe { g() } }";
+        let inside = format!("{UNSAFE_CRATE}/src/a.rs");
+        check(unsafe_uses(&Tree::of(&[(&inside, code), ("a/src/b.rs", "let safe = \"unsafe\"; // unsafe")])), &[]);
+        let message = "only the sources of walytis-android may have unsafe code";
+        let expected = [2, 3, 3].map(|line| format!("a/src/b.rs:{line}: {message}"));
+        check(unsafe_uses(&Tree::of(&[("a/src/b.rs", code)])), &expected.each_ref().map(String::as_str));
+        // Its tests are C programs, and what stands beside it is no part of it.
+        let in_test = "#[cfg(test)] mod tests { fn f() { unsafe { g() } } }";
+        check(unsafe_uses(&Tree::of(&[(&inside, in_test)])), &["walytis-android/src/a.rs:1: only"]);
+        let beside = "walytis-android-more/src/a.rs";
+        check(unsafe_uses(&Tree::of(&[(beside, "unsafe {}")])), &["walytis-android-more/src/a.rs:1: only"]);
+        let whole = "#![expect(unsafe_code, reason = \"C\")]";
+        check(unsafe_uses(&Tree::of(&[(&inside, whole)])), &["walytis-android/src/a.rs:1: each item"]);
     }
 
     #[test]

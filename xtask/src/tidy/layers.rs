@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "walytis-cli",
         &["walytis-core", "walytis-identities", "walytis-offchain", "offchain-store", "offchain-net", "walytis-node"],
     ),
+    ("walytis-android", &["walytis-core", "walytis-node"]),
     (
         "offchain-testkit",
         &["walytis-core", "walytis-engine", "walytis-identities", "walytis-offchain", "offchain-store", "walytis-node"],

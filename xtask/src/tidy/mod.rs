@@ -101,6 +101,7 @@ fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     found.extend(code::sleeping_tests(&tree));
     found.extend(code::unfinished(&tree));
     found.extend(code::exceptions(&tree));
+    found.extend(code::unsafe_uses(&tree));
     found.extend(code::machine_paths(&tree));
     found.extend(planted::settings(&tree));
     found.extend(planted::places(&tree));

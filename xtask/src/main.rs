@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask --help` lists them, one file here per command.
 #![expect(clippy::print_stdout, reason = "a command's results go to standard output")]
 
+mod android;
 mod bench;
 mod ci;
 mod cpu_time;
@@ -33,6 +34,7 @@ enum Command {
     Sim(sim::Arguments),
     Mutants(mutants::Arguments),
     Hosts(hosts::Arguments),
+    Android(android::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Hosts(arguments) => hosts::run(&arguments),
+        Command::Android(arguments) => android::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

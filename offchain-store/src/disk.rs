@@ -1,8 +1,10 @@
 //! What a store's bytes lie on: a trait for the simulator's sake, and the real file.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+
+use crate::file_lock;
 
 /// Random-access bytes that can be locked and made durable.
 ///
@@ -57,8 +59,7 @@ pub trait Disk: Send + Sync + 'static {
 
 /// A real file.
 ///
-/// Its lock is advisory, of the whole file, and goes when the process ends, however it ends. On Android the standard
-/// library offers no locks; there the application's own folder keeps other processes away.
+/// Its lock is advisory, of the whole file, and goes when the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileDisk {
     file: File,
@@ -101,15 +102,11 @@ impl Disk for FileDisk {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        file_lock::try_lock(&self.file)
     }
 
     fn close(&self) -> io::Result<()> {
-        self.file.unlock()
+        file_lock::unlock(&self.file)
     }
 }
 

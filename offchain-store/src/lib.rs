@@ -3,6 +3,7 @@
 mod backend;
 mod directory;
 mod disk;
+mod file_lock;
 mod frozen_disk;
 mod guarded;
 mod kdf;

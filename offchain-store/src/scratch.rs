@@ -1,10 +1,11 @@
 //! Files that are written beside their final place and renamed into it, so that a crash leaves all or nothing.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::file_lock;
 use crate::open_error::OpenError;
 
 /// The place beside `path` where its first version is written.
@@ -34,11 +35,11 @@ pub(crate) fn open_scratch(path: &Path, results: &[&Path]) -> Result<File, OpenE
 
 /// Takes the file's lock, where the platform has locks.
 pub(crate) fn lock(file: &File, path: &Path) -> Result<(), OpenError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(OpenError::in_use(path)),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
-        Err(TryLockError::Error(error)) => Err(OpenError::io(path, error)),
+    match file_lock::try_lock(file) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpenError::in_use(path)),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(error) => Err(OpenError::io(path, error)),
     }
 }
 

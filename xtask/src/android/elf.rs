@@ -172,7 +172,7 @@ fn text_relocations(file: &File<'_>, dynamic: &Dynamic) -> Result<Finding> {
     let problem = (dynamic.text_relocations || inside > 0)
         .then(|| format!("flag: {}, relocations of what cannot be written: {inside}", dynamic.text_relocations));
     let found = if problem.is_none() { "none" } else { "some" };
-    Ok(Finding::new("text relocs", format!("{found} (of {count} relocations with a symbol)"), problem))
+    Ok(Finding::new("text relocs", format!("{found} (of {count} relocations)"), problem))
 }
 
 fn writable_code(file: &File<'_>) -> Finding {

@@ -22,7 +22,7 @@ printf '#pragma once\n#define PROP_VALUE_MAX 92\nint __system_property_get(const
 
 # Names and versions: what real binaries ask of API level 24 or below. What came later has the version LIBC_O or another.
 # Of API level 21, too, and asked for by none of those binaries.
-printf '%s LIBC\n' dup statvfs64 timerfd_create timerfd_settime > "$work/more"
+printf '%s LIBC\n' alarm dup puts statvfs64 timerfd_create timerfd_settime > "$work/more"
 find "$packages/android" -type f \( -name '*.so' -o -name '*.node' -o -name bun \) -exec llvm-nm-19 -D --undefined-only {} \; |
     sed -n -e 's/^ *[Uw] \([A-Za-z0-9_]*\)@\(LIBC\|LIBC_N\)$/\1 \2/p' -e 's/^ *U \(__android_log_[a-z_]*\).*/\1 LIBLOG/p' |
     cat - "$work/more" | sort -u > "$work/names"

@@ -1,12 +1,14 @@
 //! `walytis` under an emulator of user programs. What that shows is the instructions and the code, not Android: the label says
 //! which libc was there.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::tools::{Missing, on_path};
+use super::build::Built;
+use super::tools::{Missing, Tools, on_path};
 use crate::process;
 
 /// The loader in the folder, where programs for Android look for it.
@@ -29,7 +31,7 @@ impl Emulator {
         Self::find_on(&path, root)
     }
 
-    fn find_on(path: &std::ffi::OsStr, root: &Path) -> Result<Self, Missing> {
+    fn find_on(path: &OsStr, root: &Path) -> Result<Self, Missing> {
         if !root.join(LOADER).is_file() {
             let what = format!("{} has no {LOADER}", root.display());
             return Err(Missing::new(what, "docs/android.md has the commands that make such a folder"));
@@ -42,15 +44,20 @@ impl Emulator {
         Ok(Self { program, root })
     }
 
-    /// Runs a program with these arguments, and gives what it prints.
+    /// The emulator with a program and its arguments.
     fn command(&self, program: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("-L").arg(&self.root);
-        if self.root.join(SHIM).is_file() {
-            command.args(["-E", &format!("LD_PRELOAD=/{SHIM}")]);
-        }
-        command.arg(program).args(words).stdin(Stdio::null());
+        command.args(self.options()).arg(program).args(words).stdin(Stdio::null());
         command
+    }
+
+    /// Where the program finds its libraries, and which comes before all others.
+    fn options(&self) -> Vec<OsString> {
+        let mut options: Vec<OsString> = vec!["-L".into(), self.root.clone().into()];
+        if self.root.join(SHIM).is_file() {
+            options.extend(["-E".into(), format!("LD_PRELOAD=/{SHIM}").into()]);
+        }
+        options
     }
 
     /// What the loader says of itself: musl's tells its name and version when it is run alone.
@@ -61,6 +68,31 @@ impl Emulator {
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         let lines: Vec<&str> = said.lines().take(2).collect();
         Ok(if lines.is_empty() { "a loader that does not say what it is".to_owned() } else { lines.join(", ") })
+    }
+
+    /// Compiles the C program that plays through the interface, which the gate runs on its own platform, and runs it with the
+    /// library. Two homes meet over loopback.
+    pub(super) fn run_c_program(&self, tools: &Tools, built: &Built, root: &Path, scratch: &Path) -> Result<()> {
+        let tests = root.join("walytis-android");
+        let program = scratch.join("android-c-program");
+        let mut compile = Command::new(&tools.clang);
+        compile.args(&tools.flags).args(&tools.c_flags).args(&tools.link_flags);
+        compile.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-nodefaultlibs"]);
+        compile.arg("-I").arg(tests.join("include")).arg(tests.join("tests").join("c").join("program.c"));
+        compile.arg("-o").arg(&program).arg(&built.library).args(["-lc", "-lm", "-ldl"]);
+        process::run(&mut compile)?;
+        let homes = scratch.join("android-c-homes");
+        let _ = std::fs::remove_dir_all(&homes);
+        std::fs::create_dir_all(&homes).context("cannot make a folder for homes")?;
+        let libraries = built.library.parent().unwrap_or(scratch);
+        let mut run = Command::new(&self.program);
+        run.args(self.options()).args(["-E", &format!("LD_LIBRARY_PATH={}", libraries.display())]);
+        run.arg(&program).args([homes.join("first"), homes.join("second")]);
+        let said = process::output(&mut run)?;
+        ensure!(said.lines().last() == Some("all"), "the C program printed {said:?}");
+        println!("  ok     C program: {}", said.lines().collect::<Vec<_>>().join(", "));
+        std::fs::remove_dir_all(&homes)?;
+        Ok(std::fs::remove_file(&program)?)
     }
 
     /// Asks for the version, makes a home and a group, posts to it and reads that back.
@@ -88,7 +120,7 @@ impl Emulator {
             let said = walytis(words)?;
             ensure!(said.contains(expected), "`walytis {}` printed {said:?}", words.join(" "));
             let shown: Vec<&str> = words.iter().copied().take_while(|word| *word != "--key-file").collect();
-            println!("  ok     walytis {}: {}", shown.join(" "), said.lines().next().unwrap_or_default());
+            println!("  ok     walytis {}", shown.join(" "));
         }
         std::fs::remove_dir_all(&home).context("there is no home, though one was made")?;
         std::fs::remove_file(scratch.join("android-key"))?;

@@ -80,7 +80,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         std::fs::read_to_string(workspace.root.join(HEADER)).with_context(|| format!("cannot read {HEADER}"))?;
     check(&built, &header)?;
     match &emulator {
-        Some(emulator) => emulator.run(&built.program, &workspace.target_directory)?,
+        Some(emulator) => {
+            emulator.run(&built.program, &workspace.target_directory)?;
+            emulator.run_c_program(&tools, &built, &workspace.root, &workspace.target_directory)?;
+        }
         None => println!("not run: --run-in names no folder with a loader for an emulator"),
     }
     let out = arguments.out.clone().unwrap_or_else(|| workspace.target_directory.join("android"));

@@ -13,12 +13,12 @@ pub(crate) enum AbiError {
     #[error("`{0}` is null")]
     Null(&'static str),
     /// Bytes, or a text, are more than this interface takes.
-    #[error("`{what}` is too long: at most {bytes_max} bytes")]
+    #[error("`{what}` is too long: its length is at most {length_max}")]
     TooLong {
         /// The parameter.
         what: &'static str,
-        /// How many there may be.
-        bytes_max: usize,
+        /// How many bytes, or values, there may be.
+        length_max: usize,
     },
     /// A text is none.
     #[error("`{0}` is not UTF-8")]

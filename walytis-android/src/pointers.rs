@@ -20,7 +20,7 @@ pub(crate) unsafe fn text<'a>(
     let start = NonNull::new(pointer.cast_mut()).ok_or(AbiError::Null(what))?.cast::<u8>();
     // SAFETY: each byte up to the first 0 can be read, and the search ends there.
     let length = (0..=bytes_max).find(|index| unsafe { start.add(*index).read() } == 0);
-    let length = length.ok_or(AbiError::TooLong { what, bytes_max })?;
+    let length = length.ok_or(AbiError::TooLong { what, length_max: bytes_max })?;
     // SAFETY: these bytes were read just now, and nobody changes them while they are used.
     let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr(), length) };
     std::str::from_utf8(bytes).map_err(|_| AbiError::NotUtf8(what))
@@ -55,7 +55,7 @@ pub(crate) unsafe fn values<'a, T>(
     count_max: usize,
 ) -> Result<&'a [T], AbiError> {
     if count > count_max {
-        return Err(AbiError::TooLong { what, bytes_max: count_max.saturating_mul(size_of::<T>()) });
+        return Err(AbiError::TooLong { what, length_max: count_max });
     }
     if count == 0 {
         return Ok(&[]);

@@ -62,3 +62,20 @@ fn the_library_exports_what_the_header_declares() {
     let exported: BTreeSet<String> = exported.map(|symbol| symbol.name().expect("UTF-8").to_owned()).collect();
     assert_eq!(exported, functions(HEADER));
 }
+
+/// A panic that left a function would end the app. Two functions do nothing that could: they read a number and a pointer.
+#[test]
+fn every_function_catches_panics() {
+    let source = include_str!("../src/abi.rs");
+    let after = |text: &str| text.split_once("extern \"C\" fn ").map(|(_, rest)| rest.to_owned());
+    let (mut rest, mut seen) = (after(source), BTreeSet::new());
+    while let Some(text) = rest {
+        let name = text.split('(').next().unwrap_or_default().to_owned();
+        let body = text.split_once("{\n").map_or("", |(_, body)| body).trim_start();
+        let plain = ["walytis_abi_version", "walytis_last_error"].contains(&name.as_str());
+        assert!(plain || body.starts_with("guarded("), "{name} does not begin with `guarded`");
+        seen.insert(name);
+        rest = after(&text);
+    }
+    assert_eq!(seen, functions(HEADER));
+}

@@ -282,15 +282,19 @@ fn a_store_of_format_1_stays_as_it_is_until_it_is_migrated_and_never_goes_back()
     assert_eq!(store.format(), offchain_store::STORE_FORMAT);
     drop(store);
     let store = open(&below).expect("the store");
-    assert_eq!((store.format(), store.get(STATE, &[1]).expect("a read")), (2, Some(b"new".to_vec())));
+    let is_now = offchain_store::STORE_FORMAT;
+    assert_eq!((store.format(), store.get(STATE, &[1]).expect("a read")), (is_now, Some(b"new".to_vec())));
     store.commit(&put(STATE, [2], *b"more")).expect("it goes on");
     drop(store);
     // The number cannot be taken back by whoever has the disk.
     let root = Table::changing("offchain-store.root");
-    let mut row = below.get(root, b"root").expect("a read").expect("the root row");
-    row[0] = 1;
-    below.commit(&put(root, *b"root", row)).expect("a commit below");
-    assert!(matches!(open(&below), Err(OpenError::Damaged { .. })));
+    let row = below.get(root, b"root").expect("a read").expect("the root row");
+    for older in offchain_store::STORE_FORMAT_OLDEST..is_now {
+        let mut row = row.clone();
+        row[0] = older;
+        below.commit(&put(root, *b"root", row)).expect("a commit below");
+        assert!(matches!(open(&below), Err(OpenError::Damaged { .. })), "back to {older}");
+    }
 }
 
 #[test]

@@ -190,6 +190,7 @@ mod tests {
             let mut files = vec![
                 ("clippy.toml", "allow-unwrap-in-tests = true"),
                 ("walytis-core/clippy.toml", good),
+                ("walytis-engine/clippy.toml", good),
                 ("walytis-identities/clippy.toml", second),
             ];
             files.extend(third);

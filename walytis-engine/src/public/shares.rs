@@ -68,7 +68,7 @@ impl Shares {
 
     /// Whether anything is left of its own share of work.
     pub(super) fn has_work(&mut self, now: Timestamp) -> bool {
-        self.work.has_some(WORK, now)
+        self.work.has_some(WORK, now) || walytis_core::mutant!(ForgetWorkShare)
     }
 
     /// Whether somebody who was never here has as much. What is full is forgotten.
@@ -164,7 +164,7 @@ impl PublicChains {
     /// Whether a peer has something left of its share of work. What it asks for is passed over if not.
     pub(super) fn may_have_work_done(&mut self, desk: &Desk<'_>, peer: PeerId) -> bool {
         let Some(known) = self.peers.get_mut(&peer) else { return false };
-        (known.shares.work.has_some(WORK, desk.now) || walytis_core::mutant!(ForgetWorkShare))
+        known.shares.has_work(desk.now)
             && (!known.shares.is_stranger()
                 || known.shares.admitted_looks > 0
                 || self.strangers.has_some(STRANGERS_WORK, desk.now)
@@ -188,7 +188,7 @@ impl PublicChains {
         let looks = u64::try_from(invitations).unwrap_or(u64::MAX).saturating_add(1);
         let Some(known) = self.peers.get_mut(&peer) else { return false };
         let shares = &mut known.shares;
-        let may = shares.work.has_some(WORK, desk.now)
+        let may = shares.has_work(desk.now)
             && (shares.shown.spend(1, SHOWN, desk.now) || walytis_core::mutant!(ShowWithoutEnd))
             && (self.shown.has_some(SHOWN_WORK, desk.now) || walytis_core::mutant!(ForgetShownWork));
         if may {

@@ -78,10 +78,15 @@ impl NetworkBehaviour for Admission {
     fn handle_pending_inbound_connection(
         &mut self,
         connection: ConnectionId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.handshakes.begin(connection, remote).map_err(ConnectionDenied::new)
+        let begun = self.handshakes.begin(connection, (local.clone(), remote.clone()), Instant::now());
+        if let Some((local, remote)) = begun.map_err(ConnectionDenied::new)? {
+            tracing::debug!(%remote, "a handshake makes room for another");
+            self.lines.cut(&local, &remote);
+        }
+        Ok(())
     }
 
     fn handle_established_inbound_connection(

@@ -4,13 +4,14 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use common::raw::{Raw, tunnel};
 use common::{TCP, guarded, key, listen, next, node, node_with, seeds_by_key};
 use libp2p::futures::{AsyncReadExt, AsyncWriteExt};
 use offchain_net::{Libp2pNetwork, NetConfig, PROTOCOL};
 use offchain_testkit::network_contract::exchange;
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use walytis_core::{Address, Merit, Network, NetworkEvent, PeerId};
@@ -112,6 +113,43 @@ async fn members_that_restart_come_in_beside_160_keys_of_one_address() {
     guarded(all_came(&mut word)).await;
     guarded(exchange(&victim, &stranger, 10)).await;
     drop(crowd);
+}
+
+/// Opens sockets from an address that say nothing, and again whatever is closed, until this is dropped.
+fn silent(from: Ipv4Addr, at: SocketAddr, sockets: usize) -> JoinSet<()> {
+    let mut all = JoinSet::new();
+    for _ in 0..sockets {
+        all.spawn(async move {
+            loop {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind((from, 0).into()).unwrap();
+                let Ok(mut stream) = socket.connect(at).await else { continue };
+                // What the other side says first, and then its end.
+                let mut said = Vec::new();
+                let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut said).await;
+            }
+        });
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_sockets_of_two_addresses_keep_no_third_one_out() {
+    let victim = node(1);
+    let address = listen(&victim, TCP).await;
+    let port = address.as_str().split('/').nth(4).unwrap().parse().unwrap();
+    let at = (Ipv4Addr::LOCALHOST, port).into();
+    let silent = [silent(CROWDED, at, 200), silent(OTHER, at, 200)];
+    // All places for handshakes are taken once somebody is turned away: then newcomers from there are, too.
+    let member = node(2);
+    for _ in 0..3 {
+        guarded(meet(&member, &victim, &address)).await;
+        guarded(exchange(&victim, &member, 10)).await;
+        member.disconnect(victim.local_peer()).await;
+        guarded(until_gone(&victim, member.local_peer())).await;
+        guarded(until_gone(&member, victim.local_peer())).await;
+    }
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

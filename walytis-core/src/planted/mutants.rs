@@ -94,6 +94,8 @@ mutants! {
     ShowChainCount: walytis_engine::public_chains::strangers::a_greeting_does_not_tell_how_many_chains_are_followed,
     /// The keys of one address have an eighth of the places.
     CrowdOneAddress: offchain_net::lib::places::tests::many_keys_of_one_address_hold_an_eighth_of_the_places,
+    /// Sockets that say nothing make room for others.
+    KeepSilent: offchain_net::lib::handshakes::tests::silent_sockets_of_two_addresses_keep_no_third_one_out,
     /// Whose keys are free leave a fourth of the places to members.
     FillAllPlaces: offchain_net::lib::places::tests::whose_keys_are_free_leave_a_fourth_to_members,
     /// One neighbourhood has a part of what a lookup server remembers.

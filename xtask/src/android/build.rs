@@ -16,7 +16,7 @@ const NOTE: &str = "LINKED-AGAINST-STUBS.txt";
 
 /// What cargo made.
 pub(super) struct Built {
-    pub(super) library: PathBuf,
+    pub(super) shared: PathBuf,
     pub(super) program: PathBuf,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn build(workspace: &Workspace, tools: &Tools, release: bool) -> Resu
     process::run(&mut command)?;
     let profile = if release { "release" } else { "debug" };
     let folder = workspace.target_directory.join(TARGET).join(profile);
-    Ok(Built { library: folder.join(LIBRARY), program: folder.join("walytis") })
+    Ok(Built { shared: folder.join(LIBRARY), program: folder.join("walytis") })
 }
 
 /// What cargo, rustc and the compiler of C are told by their environment.
@@ -56,7 +56,7 @@ fn surround(command: &mut Command, tools: &Tools) {
 
 /// Puts the results into a folder. Each file is there whole or as it was before; nothing else in the folder is touched.
 pub(super) fn deliver(built: &Built, header: &Path, out: &Path, note: Option<&str>) -> Result<()> {
-    put(&std::fs::read(&built.library)?, &out.join("jniLibs").join(ABI).join(LIBRARY))?;
+    put(&std::fs::read(&built.shared)?, &out.join("jniLibs").join(ABI).join(LIBRARY))?;
     put(&std::fs::read(header)?, &out.join("include").join("walytis.h"))?;
     let program = out.join("bin").join(ABI).join("walytis");
     put(&std::fs::read(&built.program)?, &program)?;
@@ -93,7 +93,7 @@ mod tests {
         for name in ["library", "program", "header"] {
             std::fs::write(from.join(name), name).expect("room");
         }
-        let built = Built { library: from.join("library"), program: from.join("program") };
+        let built = Built { shared: from.join("library"), program: from.join("program") };
         let there = |path: &Path| std::fs::read_to_string(out.join(path)).ok();
         deliver(&built, &from.join("header"), &out, Some("stubs")).expect("room");
         assert_eq!(there("jniLibs/arm64-v8a/libwalytis_android.so".as_ref()).as_deref(), Some("library"));

@@ -79,12 +79,12 @@ impl Emulator {
         compile.args(&tools.flags).args(&tools.c_flags).args(&tools.link_flags);
         compile.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-nodefaultlibs"]);
         compile.arg("-I").arg(tests.join("include")).arg(tests.join("tests").join("c").join("program.c"));
-        compile.arg("-o").arg(&program).arg(&built.library).args(["-lc", "-lm", "-ldl"]);
+        compile.arg("-o").arg(&program).arg(&built.shared).args(["-lc", "-lm", "-ldl"]);
         process::run(&mut compile)?;
         let homes = scratch.join("android-c-homes");
         let _ = std::fs::remove_dir_all(&homes);
         std::fs::create_dir_all(&homes).context("cannot make a folder for homes")?;
-        let libraries = built.library.parent().unwrap_or(scratch);
+        let libraries = built.shared.parent().unwrap_or(scratch);
         let mut run = Command::new(&self.program);
         run.args(self.options()).args(["-E", &format!("LD_LIBRARY_PATH={}", libraries.display())]);
         run.arg(&program).args([homes.join("first"), homes.join("second")]);

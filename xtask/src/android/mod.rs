@@ -98,7 +98,7 @@ fn check(built: &build::Built, header: &str) -> Result<()> {
     let exports = elf::declared(header);
     let library = elf::Expected::Library { name: LIBRARY, exports: &exports };
     let mut wrong = 0_usize;
-    for (path, expected) in [(&built.library, library), (&built.program, elf::Expected::Program)] {
+    for (path, expected) in [(&built.shared, library), (&built.program, elf::Expected::Program)] {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         println!("\n{}, {} bytes", file_name(path), bytes.len());
         for finding in elf::check(&bytes, expected).with_context(|| format!("{} cannot be used", path.display()))? {

@@ -1,9 +1,9 @@
 //! Yamux, with as many streams and as large windows as the peer has earned.
 //!
 //! What a peer has sent and nobody has read waits in the window of its stream: 256 KiB by Yamux's rules, from the first
-//! byte on. So those of whoever may have made its keys for it are few. Those beyond are reset at once; our own wait. Libp2p's own adapter is as
-//! this one, but takes neither a limit that does not end the connection nor a bound of what windows may grow to: they
-//! grow to 1 GiB a connection for a peer that answers slowly and sends quickly.
+//! byte on. So those of whoever may have made its keys for it are few: streams beyond are reset at once, and our own wait.
+//! Libp2p's own adapter is as this one, but takes neither a limit that does not end the connection nor a bound of what windows
+//! may grow to: they grow to 1 GiB a connection for a peer that answers slowly and sends quickly.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

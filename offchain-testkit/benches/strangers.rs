@@ -13,13 +13,10 @@ mod measure {
     use std::sync::Arc;
 
     use offchain_testkit::MemoryStore;
-    use offchain_testkit::strangers::{Listener, UnknownDevice, longest_frames};
-    use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng as _;
+    use offchain_testkit::strangers::{Host, Listener, UnknownDevice, longest_frames};
     use rustix::time::{ClockId, clock_gettime};
-    use walytis_core::{Dialer, FRAME_BYTES_MAX, Pending, Store, Timestamp};
-    use walytis_identities::{History, keyring};
-    use walytis_offchain::{Command, Effect, Engine, Event, Ticket};
+    use walytis_core::{Dialer, FRAME_BYTES_MAX};
+    use walytis_offchain::Event;
 
     const FRAME: &str = "h_stranger_frame";
     const FLIGHT: &str = "h_first_flight";
@@ -67,44 +64,20 @@ mod measure {
         tell(&format!("{FRAME}_worst"), 1, FRAME_BYTES_MAX, worst);
     }
 
-    /// Commits what an engine wants committed, and drops the rest.
-    fn run(engine: &mut Engine, store: &Arc<MemoryStore>, event: Event) {
-        let (mut events, mut effects) = (vec![event], Vec::new());
-        while let Some(event) = events.pop() {
-            engine.handle(Timestamp(1), event, &mut effects);
-            for effect in effects.drain(..) {
-                if let Effect::Commit { number, batch } = effect {
-                    store.commit(&batch).expect("memory");
-                    events.insert(0, Event::Committed(number));
-                }
-            }
-        }
-    }
-
     fn first_flights(strangers: u64) {
-        let store = Arc::new(MemoryStore::new());
-        let as_store = || Arc::clone(&store) as Arc<dyn Store>;
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let identity = Engine::create(&as_store(), Timestamp(0), &mut rng).expect("an empty store");
-        let mut engine = Engine::open(as_store(), Timestamp(0), Box::new(rng)).expect("its own store");
-        for number in 0..GROUPS {
-            let command = Command::NewGroup { name: format!("group {number}"), history: History::All };
-            run(&mut engine, &store, Event::Command { ticket: Ticket(number), command });
-        }
-        run(&mut engine, &store, Event::Online);
-        let device = keyring::device(&Pending::new(as_store())).expect("a store").expect("it was made");
+        let mut host = Host::with_groups(Arc::new(MemoryStore::new()), GROUPS).expect("an empty store");
         let (mut took, mut bytes) = (Vec::new(), 0);
         for mut stranger in (0..strangers).map(UnknownDevice::new) {
             let peer = stranger.peer;
-            run(&mut engine, &store, Event::Connected { peer, dialer: Dialer::Peer, address: None });
+            host.hear(Event::Connected { peer, dialer: Dialer::Peer, address: None }).expect("memory");
             for _ in 0..4 {
-                let flight = stranger.flight(identity.peer, &device.secret).expect("sound keys");
+                let flight = stranger.flight(host.peer, &host.device).expect("sound keys");
                 bytes = flight.len();
                 let before = thread_us();
-                run(&mut engine, &store, Event::Frame { peer, bytes: flight });
+                host.hear(Event::Frame { peer, bytes: flight }).expect("memory");
                 took.push(thread_us() - before);
             }
-            run(&mut engine, &store, Event::Disconnected(peer));
+            host.hear(Event::Disconnected(peer)).expect("memory");
         }
         took.sort_by(f64::total_cmp);
         tell(FLIGHT, GROUPS, bytes, took.get(took.len() / 2).copied().expect("some were sent"));

@@ -2,15 +2,19 @@
 
 mod frames;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use walytis_core::{AuthorSecret, Dialer, FRAME_BYTES_MAX, HybridSecret, PeerId, Store, Timestamp};
+use walytis_core::{
+    AuthorSecret, Dialer, FRAME_BYTES_MAX, HybridSecret, PeerId, Pending, Store, StoreError, Timestamp,
+};
 use walytis_engine::Ticket;
 use walytis_engine::public::{ChainCommand, LimitsReached};
 use walytis_identities::session::{Initiator, LocalDevice};
-use walytis_offchain::FrameKind;
+use walytis_identities::{History, keyring};
+use walytis_offchain::{Command, Effect, Engine, EngineError, Event, FrameKind};
 
 use crate::MemoryStore;
 
@@ -99,6 +103,56 @@ impl Listener {
 
 fn rng() -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(3)
+}
+
+/// A node with groups of its own, each with nobody else in it, that commits at once and says nothing.
+pub struct Host {
+    /// What is told of events.
+    pub engine: Engine,
+    /// Under which it connects.
+    pub peer: PeerId,
+    /// Its device's secret: first flights to it name the key.
+    pub device: HybridSecret,
+    store: Arc<dyn Store>,
+    effects: Vec<Effect>,
+}
+
+impl Host {
+    /// One with so many groups, over an empty store, online.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn with_groups(store: Arc<dyn Store>, groups: u64) -> Result<Self, EngineError> {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let peer = Engine::create(&store, Timestamp(0), &mut rng)?.peer;
+        let engine = Engine::open(Arc::clone(&store), Timestamp(0), Box::new(rng))?;
+        let device = keyring::device(&Pending::new(Arc::clone(&store)))?.ok_or(EngineError::NoIdentity)?.secret;
+        let mut host = Self { engine, peer, device, store, effects: Vec::new() };
+        for number in 0..groups {
+            let command = Command::NewGroup { name: format!("group {number}"), history: History::All };
+            host.hear(Event::Command { ticket: Ticket(number), command })?;
+        }
+        host.hear(Event::Online)?;
+        Ok(host)
+    }
+
+    /// Takes an event, commits what is to be committed, and drops all else that is to be done.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn hear(&mut self, event: Event) -> Result<(), StoreError> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            self.engine.handle(Timestamp(1), event, &mut self.effects);
+            for effect in self.effects.drain(..) {
+                if let Effect::Commit { number, batch } = effect {
+                    self.store.commit(&batch)?;
+                    events.push_back(Event::Committed(number));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Frames of 2 MiB as a stranger may send them: of each kind of message, full of the smallest of what it may have.
